@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The closed sets of the contract - key specs, usages, origins, wrapping algorithms and key specs - and their wire
+ * names. Values are stored and authenticated: never renumber one. */
+#pragma once
+
+#include <glib.h>
+
+typedef enum
+{
+  CMK_KEY_SPEC_AES_256 = 1,
+  CMK_KEY_SPEC_SM4 = 2,
+  CMK_KEY_SPEC_HMAC_256 = 3,
+  CMK_KEY_SPEC_HMAC_384 = 4,
+  CMK_KEY_SPEC_HMAC_512 = 5,
+  CMK_KEY_SPEC_RSA_2048 = 6,
+  CMK_KEY_SPEC_RSA_3072 = 7,
+  CMK_KEY_SPEC_RSA_4096 = 8,
+  CMK_KEY_SPEC_EC_P256 = 9,
+  CMK_KEY_SPEC_EC_P384 = 10,
+  CMK_KEY_SPEC_EC_P256K = 11,
+  CMK_KEY_SPEC_EC_SM2 = 12,
+} CmkKeySpec;
+
+typedef enum
+{
+  CMK_KEY_USAGE_ENCRYPT_DECRYPT = 1,
+  CMK_KEY_USAGE_SIGN_VERIFY = 2,
+  CMK_KEY_USAGE_GENERATE_VERIFY_MAC = 3,
+} CmkKeyUsage;
+
+typedef enum
+{
+  CMK_ORIGIN_CMKD_KMS = 1,
+  CMK_ORIGIN_EXTERNAL = 2,
+} CmkOrigin;
+
+typedef enum
+{
+  CMK_PROTECTION_LEVEL_SOFTWARE = 1,
+  CMK_PROTECTION_LEVEL_TPM = 2,
+} CmkProtectionLevel;
+
+typedef enum
+{
+  CMK_KEY_STATE_ENABLED = 1,
+  CMK_KEY_STATE_DISABLED = 2,
+  CMK_KEY_STATE_PENDING_IMPORT = 3,
+  CMK_KEY_STATE_PENDING_DELETION = 4,
+} CmkKeyState;
+
+typedef enum
+{
+  CMK_WRAPPING_RSAES_PKCS1_V1_5 = 1,
+  CMK_WRAPPING_RSAES_OAEP_SHA_1 = 2,
+  CMK_WRAPPING_RSAES_OAEP_SHA_256 = 3,
+  CMK_WRAPPING_SM2PKE = 4,
+  CMK_WRAPPING_RSA_AES_KEY_WRAP_SHA_1 = 5,
+  CMK_WRAPPING_RSA_AES_KEY_WRAP_SHA_256 = 6,
+  CMK_WRAPPING_RSAES_OAEP_SHA_256_AES_256_ECB_PKCS7_PAD = 7,
+  CMK_WRAPPING_SM2PKE_SM4_ECB = 8,
+} CmkWrappingAlgorithm;
+
+typedef enum
+{
+  CMK_WRAPPING_KEY_RSA_2048 = 1,
+  CMK_WRAPPING_KEY_RSA_3072 = 2,
+  CMK_WRAPPING_KEY_RSA_4096 = 3,
+  CMK_WRAPPING_KEY_EC_SM2 = 4,
+} CmkWrappingKeySpec;
+
+/* One member of a set and its wire name; a set ends with a NULL name. */
+typedef struct
+{
+  int value;
+  const char *name;
+} CmkSpecName;
+
+extern const CmkSpecName cmk_key_specs[];
+extern const CmkSpecName cmk_key_usages[];
+extern const CmkSpecName cmk_origins[];
+extern const CmkSpecName cmk_protection_levels[];
+extern const CmkSpecName cmk_key_states[];
+extern const CmkSpecName cmk_wrapping_algorithms[];
+extern const CmkSpecName cmk_wrapping_key_specs[];
+
+/* The wire name of @value, or NULL if @set has no such member. */
+const char *cmk_spec_name (const CmkSpecName *set, int value);
+
+/* FALSE, leaving @ret_value alone, if @set has no member called @name. */
+gboolean cmk_spec_parse (const CmkSpecName *set, const char *name, int *ret_value);
+
+/* "A, B or C": what an error message lists as allowed. */
+char *cmk_spec_list (const CmkSpecName *set);
+
+/* Bytes of the material of a symmetric @spec (seed 000: AES_256 256 bits, SM4 128 bits); 0 for the other specs. */
+gsize cmk_key_spec_material_bytes (CmkKeySpec spec);
+
+/* What the contract gives a key of @spec whose creator names no usage. */
+CmkKeyUsage cmk_key_spec_default_usage (CmkKeySpec spec);
+
+gboolean cmk_key_spec_supports_usage (CmkKeySpec spec, CmkKeyUsage usage);
+
+/* Bits of the modulus; 0 for EC_SM2. */
+guint cmk_wrapping_key_spec_bits (CmkWrappingKeySpec spec);
+
+/* Do the two go together (design 1.4)? */
+gboolean cmk_wrapping_algorithm_fits (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec spec);

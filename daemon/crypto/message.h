@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ciphertext blob of Encrypt, ReEncrypt and GenerateDataKey. Format and vectors: docs/ciphertext-format.md. */
+#pragma once
+
+#include "base/secret.h"
+#include "base/spec.h"
+#include "base/uuid.h"
+
+/* Encrypt @plaintext with the @material of the key @key_id. @context is the canonical encryption context
+ * (authenticated, not stored; may be empty). A fresh salt each time. */
+GBytes *cmk_message_seal (const CmkSecret *material, CmkKeySpec spec, const CmkUuid *key_id, GBytes *context,
+                          const CmkSecret *plaintext, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The key that @blob names. CMK_ERROR_INVALID_CIPHERTEXT if it is no blob of ours. Nothing is authenticated yet. */
+gboolean cmk_message_key_id (GBytes *blob, CmkUuid *ret_key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_INVALID_CIPHERTEXT, one text, if anything does not fit: altered, truncated, other context, other key. */
+CmkSecret *cmk_message_open (const CmkSecret *material, CmkKeySpec spec, GBytes *blob, GBytes *context,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The durable state: one SQLite database, one owner. daemon/store is the only door to SQLite; results are translated
+ * once, there: CMK_ERROR_STORAGE_FULL, CMK_ERROR_STORAGE_FAILURE, CMK_ERROR_STATE_CORRUPTED.
+ *
+ * Every row is authenticated by a MAC over all its columns, its table and its primary key, so an edited, swapped or
+ * truncated row is CMK_ERROR_STATE_CORRUPTED for what it describes and harmless to all else. The key of the MAC comes
+ * from outside, see cmk_store_set_mac(). Worker thread only, but for opening. */
+#pragma once
+
+#include <glib.h>
+
+#include "base/spec.h"
+#include "base/uuid.h"
+
+#define CMK_ROW_MAC_SIZE 32
+
+typedef struct _CmkStore CmkStore;
+
+/* Computes the MAC of @data. */
+typedef gboolean (*CmkRowMac) (gpointer user_data, const guint8 *data, gsize size, guint8 ret_mac[CMK_ROW_MAC_SIZE],
+                               GError **error);
+
+/* Open, or make, the database in @directory (mode 0700, ours, no symlink: else CMK_ERROR_STORAGE_FAILURE saying what
+ * to mend). The directory is locked for this process alone. A format newer than ours is CMK_ERROR_STATE_CORRUPTED and
+ * left untouched. */
+CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_store_close (CmkStore *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
+
+/* From here on rows are written with this MAC and refused without it. */
+void cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data);
+
+/* Store-wide values: written together at first start, before there is a MAC key, hence not MACed; what they hold is
+ * authenticated by its own envelope or checked against the TPM. NULL without an error when there is none. */
+GBytes *cmk_store_get_meta (CmkStore *store, const char *name, GError **error);
+gboolean cmk_store_put_meta (CmkStore *store, const char *name, GBytes *value,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Several changes become durable together or not at all. cmk_store_commit() returns when they are on the disk.
+ * A transaction that goes out of scope uncommitted is rolled back. They do not nest. */
+typedef struct _CmkStoreTransaction CmkStoreTransaction;
+CmkStoreTransaction *cmk_store_begin (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_commit (CmkStoreTransaction *transaction, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_store_transaction_free (CmkStoreTransaction *transaction);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreTransaction, cmk_store_transaction_free)
+
+/* One key. A row holds no secret: @sealed_key is the TPM's blob, @envelope is encrypted under what that blob holds. */
+typedef struct
+{
+  CmkUuid id;
+  gint64 serial;     /* position in ListKeys; set by cmk_store_insert_key() */
+  guint32 owner_uid;
+  gint64 created_at;
+  CmkKeySpec spec;
+  CmkKeyUsage usage;
+  CmkOrigin origin;
+  CmkProtectionLevel protection_level;
+  CmkKeyState state;
+  char *description;
+  gint64 expires_at;   /* of the material; 0 = never, and 0 when there is none */
+  GBytes *sealed_key;  /* NULL when there is no material */
+  GBytes *envelope;    /* likewise */
+  GBytes *fingerprint; /* NULL until the first import; kept for ever after */
+} CmkKeyRecord;
+
+CmkKeyRecord *cmk_key_record_new (void);
+void cmk_key_record_free (CmkKeyRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkKeyRecord, cmk_key_record_free)
+
+/* CMK_ERROR_KEY_ALREADY_EXISTS if the id is taken. Sets record->serial. */
+gboolean cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row is not as we wrote it. */
+CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct
+{
+  gint64 owner_uid; /* -1 = of everybody */
+  int state;        /* 0 = any */
+  int spec;         /* 0 = any */
+  int origin;       /* 0 = any */
+  gint64 after_serial;
+  guint limit;
+} CmkKeyFilter;
+
+/* Up to filter->limit records in the order they were made; by index, never a scan of other uids' keys for one uid.
+ * A corrupted row is left out, with a warning in the log, and does not count.
+ * *ret_more: is there another one after the last? */
+GPtrArray *cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+gboolean cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Ids of keys whose material expires at or before @when, soonest first, at most @limit; by index. */
+GArray *cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* When the next material expires, or 0 if none will. By index. */
+gboolean cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One import parameter set: the wrapping pair of one GetParametersForImport call. */
+typedef struct
+{
+  CmkUuid id;
+  CmkUuid key_id;
+  guint32 uid; /* who asked */
+  CmkWrappingAlgorithm algorithm;
+  CmkWrappingKeySpec wrapping_spec;
+  gint64 expires_at;
+  guint failures;     /* unwraps that failed, of CMKD_UNWRAP_FAILURE_BUDGET */
+  GBytes *sealed_key;
+  GBytes *envelope; /* the private key */
+} CmkImportSetRecord;
+
+CmkImportSetRecord *cmk_import_set_record_new (void);
+void cmk_import_set_record_free (CmkImportSetRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkImportSetRecord, cmk_import_set_record_free)
+
+gboolean cmk_store_insert_import_set (CmkStore *store, const CmkImportSetRecord *record,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord *record,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now,
+                                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* NULL without an error if there is none. */
+CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error);
+
+/* Sets that expire after @now, of one key and of one uid. */
+gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now,
+                                      guint *ret_of_key, guint *ret_of_uid,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One salted HMAC session with parameter encryption both ways, and what is done in it. A session belongs to one call:
+ * freeing it leaves no handle and no session in the TPM, whatever failed before. Worker thread only.
+ *
+ * The last command of a call should carry CMK_TPM_LAST: the TPM then closes the session with it, which saves a
+ * command. Nothing can be done in the session afterwards. */
+#pragma once
+
+#include "base/secret.h"
+#include "tpm/tpm.h"
+
+typedef struct _CmkTpmSession CmkTpmSession;
+
+typedef enum
+{
+  CMK_TPM_MORE,
+  CMK_TPM_LAST,
+} CmkTpmPlace;
+
+#define CMK_TPM_FINGERPRINT_SIZE 32
+
+/* CMK_ERROR_TPM_CHANGED if the root key is no longer the one that @tpm was opened with. */
+CmkTpmSession *cmk_tpm_session_begin (CmkTpm *tpm, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_tpm_session_end (CmkTpmSession *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpmSession, cmk_tpm_session_end)
+
+/* Seal the 32-byte @data_key under the root key (fixedTPM, fixedParent, noDA, no authorisation value).
+ * The blob is TPM2B_PUBLIC || TPM2B_PRIVATE, marshalled. */
+GBytes *cmk_tpm_seal (CmkTpmSession *session, const CmkSecret *data_key, CmkTpmPlace place,
+                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The data key that @sealed holds. With a @cache_name its loaded context is looked for, and kept, under that name.
+ * CMK_ERROR_TPM_CHANGED if the TPM cannot open it (cleared, replaced) - the caller has authenticated @sealed. */
+CmkSecret *cmk_tpm_unseal (CmkTpmSession *session, GBytes *sealed, const char *cache_name, CmkTpmPlace place,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Keep the context of @sealed under @cache_name so that the next unseal is cheaper. Best effort. */
+void cmk_tpm_keep_context (CmkTpmSession *session, GBytes *sealed, const char *cache_name);
+
+/* A new HMAC-SHA-256 key whose secret the TPM makes and never gives out. Blob as of cmk_tpm_seal(). */
+GBytes *cmk_tpm_create_fingerprint_key (CmkTpmSession *session, CmkTpmPlace place,
+                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* HMAC-SHA-256 of @size bytes (at most 1024) under that key, inside the TPM. Context kept under @cache_name. */
+gboolean cmk_tpm_fingerprint (CmkTpmSession *session, GBytes *fingerprint_key, const char *cache_name,
+                              const guint8 *data, gsize size, CmkTpmPlace place,
+                              guint8 ret_fingerprint[CMK_TPM_FINGERPRINT_SIZE],
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The TPM: connection, storage root key, health. daemon/tpm is the only door to tpm2-tss; every TSS return code is
+ * translated once, there. One thread - the worker - owns a CmkTpm and everything made from it. */
+#pragma once
+
+#include <glib.h>
+
+typedef struct _CmkTpm CmkTpm;
+
+/* Where contexts of TPM objects are kept between calls. A miss, a failure to keep or a wrong entry costs time only.
+ * @lookup must return nothing that it did not itself keep: tpm2-tss parses it without defence. NULL: no cache. */
+typedef struct
+{
+  GBytes *(*lookup) (gpointer data, const char *name); /* owned, or NULL */
+  void (*keep) (gpointer data, const char *name, GBytes *context);
+  void (*drop) (gpointer data, const char *name);
+  gpointer data;
+} CmkTpmContextCache;
+
+typedef struct
+{
+  char manufacturer[5]; /* "IFX", "SW": the vendor's four characters, trimmed */
+  char *firmware;       /* "7.85": both halves of TPM_PT_FIRMWARE_VERSION_1 and, if not zero, of _2 */
+} CmkTpmIdentity;
+
+/* Connect through @tcti (a TCTI loader string such as "device:/dev/tpmrm0"), start the TPM if nobody has, find the
+ * storage root key: the standard one at 0x81000001 (put there if the place is empty and the TPM allows), else the
+ * TCG ECC P-256 template as a transient primary. CMK_ERROR_TPM_UNAVAILABLE if that cannot be had. */
+CmkTpm *cmk_tpm_open (const char *tcti, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_tpm_close (CmkTpm *tpm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
+
+/* From here on object contexts are kept in @cache, which must outlive @tpm. */
+void cmk_tpm_set_context_cache (CmkTpm *tpm, const CmkTpmContextCache *cache);
+
+/* The TPM2B_NAME bytes of the storage root key: what a store pins. Owned by @tpm. */
+GBytes *cmk_tpm_root_name (CmkTpm *tpm);
+
+/* Owned by @tpm, read once when it was opened. */
+const CmkTpmIdentity *cmk_tpm_identity (CmkTpm *tpm);
