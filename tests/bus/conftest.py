@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for the tests through the bus, and their results as TAP."""
+import pytest
+
+import harness
+
+
+@pytest.fixture(scope='module')
+def machine():
+    """One machine for all tests of a file; tests that disturb others make their own with harness.new_machine()."""
+    with harness.new_machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope='module')
+def kms(machine):
+    """An ordinary user's connection."""
+    return machine.client(harness.ALICE)
+
+
+@pytest.fixture(scope='module')
+def root(machine):
+    return machine.client(0)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        report.sections += [('cmkd', machine.log_tail()) for machine in harness.Machine.running]
+
+
+def pytest_addoption(parser):
+    parser.addoption('--tap', action='store_true', help='print the results as TAP (give -p no:terminal too)')
+
+
+def pytest_configure(config):
+    if config.getoption('--tap'):
+        config.pluginmanager.register(Tap())
+
+
+class Tap:
+    """Test Anything Protocol, one line per test, for `meson test`. Debian has no package of pytest-tap."""
+
+    def __init__(self):
+        self.count = 0
+        self.phases = []
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.diagnose(report)
+            print('Bail out! the tests could not be read', flush=True)
+
+    def pytest_collection_finish(self, session):
+        print(f'1..{len(session.items)}', flush=True)
+
+    def pytest_runtest_logreport(self, report):
+        self.phases.append(report)
+        if report.when != 'teardown':
+            return
+        phases, self.phases = self.phases, []
+        failed = [phase for phase in phases if phase.failed]
+        skipped = any(phase.skipped for phase in phases)
+        self.count += 1
+        name = report.nodeid.partition('::')[2].replace('#', '_')
+        print(f"{'not ok' if failed else 'ok'} {self.count} {name}{' # SKIP' if skipped else ''}", flush=True)
+        for phase in failed:
+            self.diagnose(phase)
+
+    @staticmethod
+    def diagnose(report):
+        text = '\n'.join([report.longreprtext, *(f'--- {name}\n{content}' for name, content in report.sections)])
+        print(*(f'# {line}' for line in text.splitlines()), sep='\n', flush=True)

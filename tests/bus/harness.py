@@ -1,0 +1,603 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine for tests: a software TPM, a private bus and cmkd, in a directory of their own.
+
+    machine = Machine()                       # everything is up when this returns
+    kms = machine.client(ALICE)               # a connection of that uid
+    key = kms.CreateKey(Origin='EXTERNAL')['KeyMetadata']['KeyId']
+    with refused('KeyPendingImport'):
+        kms.Encrypt(key, b64(b'hello'))
+    machine.close()                           # fails if cmkd did not end well
+
+Methods of a Client are those of dbus/org.cmkd.Kms1.xml: positional arguments in order, the trailing a{sv} as keywords.
+The paths of what was built come from the environment, which `meson test` and `meson devenv` set:
+
+    meson devenv -C BUILD python3 -m pytest tests/bus/test_keys.py -k name
+"""
+import base64
+import contextlib
+import mmap
+import os
+import pwd
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import xml.etree.ElementTree
+from pathlib import Path
+
+from gi.repository import Gio, GLib
+
+BUS_NAME = 'org.cmkd.Kms1'
+OBJECT_PATH = '/org/cmkd/Kms1'
+ERROR_PREFIX = BUS_NAME + '.Error.'
+SOURCE_ROOT = Path(os.environ['CMKD_SOURCE_ROOT'])
+# The bus takes no uid that the system does not know; these two every Debian has, and nothing runs as them.
+ALICE = pwd.getpwnam('games').pw_uid
+BOB = pwd.getpwnam('news').pw_uid
+DEADLINE = 60  # seconds until a wait gives up; no test depends on how long anything takes
+
+OPTION_TYPES = {
+    **dict.fromkeys(['Origin', 'KeySpec', 'KeyUsage', 'ProtectionLevel', 'Description', 'Alias', 'KeyId', 'Marker',
+                     'KeyState', 'EncryptedPrivateKey', 'Sequence', 'MessageType'], 's'),
+    **dict.fromkeys(['EncryptionContext', 'SourceEncryptionContext', 'DestinationEncryptionContext', 'Tags'], 'a{ss}'),
+    **dict.fromkeys(['Limit', 'NumberOfBytes', 'PendingWindowInDays'], 'u'),
+    'KeyMaterialExpireUnix': 'x',
+}
+
+
+def read_methods():
+    """Method name -> (interface, signature of the arguments), from the introspection XML."""
+    tree = xml.etree.ElementTree.parse(SOURCE_ROOT / 'dbus' / 'org.cmkd.Kms1.xml')
+    return {method.get('name'): (interface.get('name'),
+                                 ''.join(arg.get('type') for arg in method.findall('arg[@direction="in"]')))
+            for interface in tree.getroot().findall('interface') for method in interface.findall('method')}
+
+
+METHODS = read_methods()
+TRANSIENT, LOADED_SESSION, SAVED_SESSION = 0x80, 0x02, 0x03
+UNKNOWN_KEY = '00000000-0000-4000-8000-000000000000'
+MATERIAL_SIZE = {'AES_256': 32, 'SM4': 16}
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def unb64(text):
+    return base64.b64decode(text, validate=True)
+
+
+# Wrapping: the other party is always stock openssl.
+
+PADDINGS = {
+    'RSAES_PKCS1_V1_5': ['rsa_padding_mode:pkcs1'],
+    'RSAES_OAEP_SHA_1': ['rsa_padding_mode:oaep', 'rsa_oaep_md:sha1', 'rsa_mgf1_md:sha1'],
+    'RSAES_OAEP_SHA_256': ['rsa_padding_mode:oaep', 'rsa_oaep_md:sha256', 'rsa_mgf1_md:sha256'],
+    'none': ['rsa_padding_mode:none'],
+}
+
+
+def openssl(*arguments, stdin=b''):
+    return subprocess.run(['openssl', *map(str, arguments)], input=stdin, check=True, capture_output=True).stdout
+
+
+def wrap(algorithm, public_key, material):
+    """Encrypt @material to the Base64 DER @public_key. @algorithm: a name of the contract, 'none' for a whole block
+    put in as it is, or a list of -pkeyopt values. Base64."""
+    options = [word for option in PADDINGS.get(algorithm, algorithm) for word in ('-pkeyopt', option)]
+    with tempfile.NamedTemporaryFile(dir='/tmp') as der:
+        der.write(unb64(public_key))
+        der.flush()
+        return b64(openssl('pkeyutl', '-encrypt', '-pubin', '-keyform', 'DER', '-inkey', der.name, *options,
+                           stdin=material))
+
+
+def modulus(public_key):
+    text = openssl('rsa', '-pubin', '-inform', 'DER', '-noout', '-modulus', stdin=unb64(public_key))
+    return int(text.split(b'=')[1], 16)
+
+
+# Errors
+
+class DBusError(Exception):
+    """What a call was refused with. @name is without cmkd's own prefix: 'KeyNotFound'."""
+
+    def __init__(self, name, message):
+        super().__init__(f'{name}: {message}')
+        self.name = name
+        self.message = message
+
+    @classmethod
+    def from_glib(cls, error):
+        name = Gio.DBusError.get_remote_error(error) or f'{error.domain}:{error.code}'
+        message = error.message.removeprefix(f'GDBus.Error:{name}: ')
+        return cls(name.removeprefix(ERROR_PREFIX), message)
+
+
+class Refusal:
+    name = None
+    message = None
+
+
+@contextlib.contextmanager
+def refused(name):
+    """The call inside must be refused with @name. Gives an object whose .message is filled in afterwards."""
+    refusal = Refusal()
+    try:
+        yield refusal
+    except DBusError as error:
+        assert error.name == name, f'refused with {error}, not with {name}'
+        refusal.name, refusal.message = error.name, error.message
+        return
+    raise AssertionError(f'not refused; {name} was expected')
+
+
+# Waiting: for conditions, never for time.
+
+def iterate_until(condition, what, seconds=DEADLINE):
+    """Run the main context until @condition() is true."""
+    context = GLib.MainContext.default()
+    deadline = time.monotonic() + seconds
+    waker = GLib.timeout_source_new(100)
+    waker.set_callback(lambda *_: True)
+    waker.attach(context)
+    try:
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f'{what}: not within {seconds} s')
+            context.iteration(True)
+    finally:
+        waker.destroy()
+
+
+def wait_for_end(process, what):
+    try:
+        return process.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f'{what} did not end within {DEADLINE} s') from None
+
+
+class Call:
+    """A call under way; see Client.start()."""
+
+    def __init__(self):
+        self.done = False
+        self.error = None
+        self.answer = None
+
+    def finish(self, connection, result):
+        try:
+            self.answer = unpack_answer(connection.call_finish(result))
+        except GLib.Error as error:
+            self.error = DBusError.from_glib(error)
+        self.done = True
+
+    def result(self):
+        iterate_until(lambda: self.done, 'the answer to a call')
+        if self.error:
+            raise self.error
+        return self.answer
+
+
+def unpack_answer(reply):
+    values = reply.unpack()
+    return values[0] if len(values) == 1 else values
+
+
+class Signals:
+    """Every signal of cmkd since it was made: a list of tuples (member, argument...)."""
+
+    def __init__(self, client):
+        self.seen = []
+        self.client = client
+        self.subscription = client.connection.signal_subscribe(
+            BUS_NAME, None, None, None, None, Gio.DBusSignalFlags.NONE,
+            lambda _connection, _sender, _path, _interface, member, arguments: self.seen.append(
+                (member, *arguments.unpack())))
+        client.GetStatus()  # the bus has taken the match rule when a later call is answered
+
+    def wait_for(self, *wanted, seconds=DEADLINE):
+        """Wait for a signal that begins with @wanted."""
+        iterate_until(lambda: any(signal[:len(wanted)] == wanted for signal in self.seen), f'signal {wanted}', seconds)
+
+    def after(self, *answered_calls):
+        """What came up to now: all that belongs to calls already answered."""
+        self.client.GetStatus()
+        self.client.GetStatus()
+        while GLib.MainContext.default().iteration(False):
+            pass
+        return list(self.seen)
+
+    def close(self):
+        self.client.connection.signal_unsubscribe(self.subscription)
+
+
+class Client:
+    """One connection to the bus, as one uid."""
+
+    def __init__(self, address, uid):
+        # The bus takes the effective uid at connect(2) for the caller's.
+        os.seteuid(uid)
+        try:
+            self.connection = Gio.DBusConnection.new_for_address_sync(
+                address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+                | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
+        finally:
+            os.seteuid(0)
+        self.connection.set_exit_on_close(False)
+        self.uid = uid
+
+    def close(self):
+        self.connection.close_sync(None)
+
+    def call(self, interface, method, signature, *arguments):
+        """The bare call; @signature is that of the arguments, @arguments are as GLib.Variant takes them."""
+        try:
+            return unpack_answer(self.connection.call_sync(
+                BUS_NAME, OBJECT_PATH, interface, method, GLib.Variant(f'({signature})', arguments), None,
+                Gio.DBusCallFlags.NONE, DEADLINE * 1000, None))
+        except GLib.Error as error:
+            raise DBusError.from_glib(error) from None
+
+    def __getattr__(self, method):
+        """Any method of the contract by its name: kms.Encrypt(key, b64(data), EncryptionContext={...})."""
+        if method not in METHODS:
+            raise AttributeError(method)
+        interface, signature = METHODS[method]
+        return lambda *arguments, **options: self.call(
+            interface, method, signature, *complete(signature, arguments, options))
+
+    def start(self, method, *arguments, **options):
+        """Send a call and go on; its .result() waits for the answer."""
+        interface, signature = METHODS[method]
+        call = Call()
+        self.connection.call(
+            BUS_NAME, OBJECT_PATH, interface, method,
+            GLib.Variant(f'({signature})', complete(signature, arguments, options)), None,
+            Gio.DBusCallFlags.NONE, DEADLINE * 1000, None, call.finish)
+        return call
+
+    # What most tests begin with.
+
+    def state(self, key):
+        return self.DescribeKey(key)['KeyMetadata']['KeyState']
+
+    def describe(self, key):
+        return self.DescribeKey(key)['KeyMetadata']
+
+    def own_key(self, **options):
+        """The id of a new key whose material cmkd makes itself."""
+        return self.CreateKey(**options)['KeyMetadata']['KeyId']
+
+    def external_key(self, **options):
+        """The id of a new key in PendingImport."""
+        return self.own_key(Origin='EXTERNAL', **options)
+
+    def parameters(self, key, algorithm='RSAES_OAEP_SHA_256', spec='RSA_2048'):
+        return self.GetParametersForImport(key, algorithm, spec)
+
+    def import_with(self, parameters, material, **options):
+        """Wrap as @parameters ask for and import."""
+        wrapped = wrap(parameters['WrappingAlgorithm'], parameters['PublicKey'], material)
+        return self.ImportKeyMaterial(parameters['KeyId'], wrapped, parameters['ImportToken'], **options)
+
+    def import_material(self, key, material, **options):
+        return self.import_with(self.parameters(key), material, **options)
+
+    def imported_key(self, material=None, spec='AES_256', expires=0, **options):
+        """The id of a new EXTERNAL key, Enabled."""
+        key = self.external_key(KeySpec=spec, **options)
+        self.import_material(key, material or os.urandom(MATERIAL_SIZE[spec]), KeyMaterialExpireUnix=expires)
+        return key
+
+    def signals(self):
+        return contextlib.closing(Signals(self))
+
+
+def complete(signature, arguments, options):
+    """Positional @arguments and, where the method takes any, @options as variants."""
+    if not signature.endswith('a{sv}') or (arguments and isinstance(arguments[-1], dict) and not options):
+        return arguments
+    return (*arguments, {name: value if isinstance(value, GLib.Variant) else GLib.Variant(OPTION_TYPES[name], value)
+                         for name, value in options.items()})
+
+
+BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:path={path}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+  </policy>
+  <limit name="max_replies_per_connection">100000</limit>
+  <limit name="max_match_rules_per_connection">50000</limit>
+  <limit name="max_connections_per_user">100000</limit>
+  <limit name="max_message_size">134217728</limit>
+  <limit name="max_incoming_bytes">1000000000</limit>
+  <limit name="max_outgoing_bytes">1000000000</limit>
+</busconfig>
+'''
+
+# Ready pairs cost CPU time; tests that want more ask for them.
+DEFAULT_CONFIG = {'WrappingKeys': {'ReadyRsa2048': 1, 'ReadyRsa3072': 0, 'ReadyRsa4096': 0}}
+
+SANITIZER_REPORT = re.compile(r'ERROR: (Address|Leak)Sanitizer|runtime error:|SUMMARY: \w+Sanitizer')
+
+
+def spawn(uid, arguments, **options):
+    """A child that runs as @uid and dies with this process: a killed test run leaves nothing behind."""
+    return subprocess.Popen(['setpriv', '--pdeathsig=KILL', f'--reuid={uid}', f'--regid={uid}', '--clear-groups',
+                             *map(str, arguments)], stdin=subprocess.DEVNULL, **options)
+
+
+class Machine:
+    """swtpm, dbus-daemon and cmkd.
+
+    @config: {section: {key: value}} on top of DEFAULT_CONFIG; @uid: who runs swtpm and cmkd; @start: start cmkd;
+    @environment: more variables for cmkd."""
+
+    running = []  # for the diagnostics of conftest.py
+
+    def __init__(self, config=None, uid=0, start=True, environment=None):
+        self.uid = uid
+        self.directory = Path(tempfile.mkdtemp(prefix='cmkd-', dir='/tmp'))  # short: a socket's path has 107 bytes
+        self.directory.chmod(0o755)
+        self.log = self.directory / 'cmkd.log'
+        self.log.touch()
+        self.state = self.make_directory('state')
+        self.tpm_directory = self.make_directory('tpm')
+        self.tpm_log = self.directory / 'tpm-commands'  # written by the counting TCTI
+        self.tpm_log.touch()
+        os.chown(self.tpm_log, uid, uid)
+        self.environment = environment or {}
+        self.configure(config or {})
+        self.make_clock()
+        self.clients = {}
+        self.daemon = None
+        Machine.running.append(self)
+        self.start_bus()
+        self.start_tpm()
+        self.watch = Client(self.address, 0)
+        if start:
+            self.start()
+
+    def make_directory(self, name):
+        path = self.directory / name
+        path.mkdir(mode=0o700)
+        os.chown(path, self.uid, self.uid)
+        return path
+
+    def configure(self, config):
+        """Write cmkd.conf; takes effect at the next start."""
+        merged = {section: {**DEFAULT_CONFIG.get(section, {}), **config.get(section, {})}
+                  for section in {**DEFAULT_CONFIG, **config}}
+        (self.directory / 'cmkd.conf').write_text(''.join(
+            f'[{section}]\n' + ''.join(f'{key}={value}\n' for key, value in keys.items())
+            for section, keys in merged.items()))
+
+    # The clock of cmkd
+
+    def make_clock(self):
+        path = self.directory / 'clock'
+        path.write_bytes(bytes(16))
+        with open(path, 'r+b') as file:
+            self.clock = mmap.mmap(file.fileno(), 16)
+
+    def set_clock(self, offset):
+        """The wall clock of cmkd is @offset seconds ahead of this machine's, and goes on."""
+        self.clock[:] = struct.pack('=qq', int(offset), 0)
+
+    def stop_clock(self, second):
+        """The wall clock of cmkd stands still at this Unix second, for tests of the very second."""
+        self.clock[:] = struct.pack('=qq', 0, second)
+
+    def now(self):
+        """What cmkd's clock shows, in whole seconds."""
+        offset, fixed = struct.unpack('=qq', self.clock)
+        return fixed or int(time.time()) + offset
+
+    # The bus
+
+    def start_bus(self):
+        path = self.directory / 'bus'
+        config = self.directory / 'bus.conf'
+        config.write_text(BUS_CONFIG.format(path=path))
+        readable, writable = os.pipe()
+        self.bus = spawn(0, ['dbus-daemon', f'--config-file={config}', '--nofork', '--nopidfile',
+                             f'--print-address={writable}'], pass_fds=[writable], stderr=subprocess.DEVNULL)
+        os.close(writable)
+        with open(readable) as answer:
+            self.address = answer.readline().strip()  # ends when the bus listens, or has died
+        assert self.address, 'dbus-daemon did not start'
+
+    def client(self, uid=ALICE):
+        """The connection of @uid, made at the first use."""
+        if uid not in self.clients:
+            self.clients[uid] = Client(self.address, uid)
+        return self.clients[uid]
+
+    def new_client(self, uid=ALICE):
+        """A connection of its own, for tests that need several or close them."""
+        return Client(self.address, uid)
+
+    # The TPM
+
+    def start_tpm(self):
+        for stale in self.tpm_directory.glob('sock*'):
+            stale.unlink()
+        self.tpm = spawn(self.uid, ['swtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.tpm_directory}',
+                                    '--server', f'type=unixio,path={self.tpm_directory}/sock',
+                                    '--ctrl', f'type=unixio,path={self.tpm_directory}/sock.ctrl',
+                                    '--flags', 'not-need-init,startup-clear'],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + DEADLINE
+        while not listens(self.tpm_directory / 'sock.ctrl') or not (self.tpm_directory / 'sock').exists():
+            assert self.tpm.poll() is None, 'swtpm did not start'
+            assert time.monotonic() < deadline, 'swtpm does not listen'
+            time.sleep(0.005)
+
+    def stop_tpm(self):
+        self.tpm.kill()
+        self.tpm.wait()
+
+    def restart_tpm(self):
+        """What a reboot does to a TPM: same state, everything volatile gone."""
+        self.stop_tpm()
+        self.start_tpm()
+
+    def replace_tpm(self):
+        """Another TPM in place of this one."""
+        self.stop_tpm()
+        shutil.rmtree(self.tpm_directory)
+        self.make_directory('tpm')
+        self.start_tpm()
+
+    def tpm_handles(self, kind):
+        """The handles of a kind (TRANSIENT, LOADED_SESSION, SAVED_SESSION) that the TPM holds now."""
+        command = struct.pack('>HIIIII', 0x8001, 22, 0x17A, 1, kind << 24, 254)  # TPM2_GetCapability (HANDLES)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.tpm_directory / 'sock'))
+            connection.sendall(command)
+            answer = connection.recv(4096)
+        code, count = struct.unpack_from('>I', answer, 6)[0], struct.unpack_from('>I', answer, 15)[0]
+        assert code == 0, f'TPM2_GetCapability: 0x{code:x}'
+        return struct.unpack_from(f'>{count}I', answer, 19)
+
+    @property
+    def tcti(self):
+        return f"{os.environ['CMKD_TCTI_COUNT']}:swtpm:path={self.tpm_directory}/sock"
+
+    @contextlib.contextmanager
+    def tpm_commands(self):
+        """The names of the TPM commands that were sent while inside, in order."""
+        commands = []
+        before = self.tpm_log.stat().st_size
+        yield commands
+        with open(self.tpm_log) as log:
+            log.seek(before)
+            commands.extend(log.read().split())
+
+    # cmkd
+
+    def command(self, **options):
+        """Its command line; @options replace or add: state_dir='/elsewhere'."""
+        options = {'bus_address': self.address, 'tcti': self.tcti, 'state_dir': self.state,
+                   'config': self.directory / 'cmkd.conf', **options}
+        return [os.environ['CMKD_DAEMON'],
+                *(f"--{name.replace('_', '-')}={value}" for name, value in options.items())]
+
+    def daemon_environment(self):
+        inherited = {name: value for name, value in os.environ.items()
+                     if name not in ('STATE_DIRECTORY', 'XDG_STATE_HOME', 'NOTIFY_SOCKET') and 'DBUS_' not in name}
+        return {**inherited, 'G_MESSAGES_DEBUG': 'all', 'LD_PRELOAD': os.environ['CMKD_CLOCK_PRELOAD'],
+                'CMKD_CLOCK': str(self.directory / 'clock'), 'CMKD_TPM_LOG': str(self.tpm_log),
+                **self.environment}
+
+    def run_daemon(self, *more, **options):
+        """Run another cmkd, which must end by itself: (exit status, its messages)."""
+        process = spawn(self.uid, [*self.command(**options), *more], env=self.daemon_environment(), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+        output, _ = process.communicate(timeout=DEADLINE)
+        return process.returncode, output
+
+    def start(self):
+        """Start cmkd; it serves when this returns."""
+        with open(self.log, 'a') as log:
+            self.daemon = spawn(self.uid, self.command(), env=self.daemon_environment(), stdout=log, stderr=log)
+        owners = []
+        subscription = self.watch.connection.signal_subscribe(
+            'org.freedesktop.DBus', 'org.freedesktop.DBus', 'NameOwnerChanged', '/org/freedesktop/DBus', BUS_NAME,
+            Gio.DBusSignalFlags.NONE, lambda *signal: owners.append(signal[-1].unpack()[2]))
+        try:
+            iterate_until(lambda: self.daemon.poll() is not None or any(owners) or self.owned(), 'cmkd owns its name')
+        finally:
+            self.watch.connection.signal_unsubscribe(subscription)
+        assert self.daemon.poll() is None, f'cmkd did not start:\n{self.log_tail()}'
+
+    def owned(self):
+        return self.watch.connection.call_sync(
+            'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'NameHasOwner',
+            GLib.Variant('(s)', (BUS_NAME,)), None, Gio.DBusCallFlags.NONE, -1, None).unpack()[0]
+
+    def stop(self):
+        """SIGTERM; it must end with 0 and without a sanitizer's report."""
+        if self.daemon is None:
+            return
+        daemon, self.daemon = self.daemon, None
+        daemon.terminate()
+        status = wait_for_end(daemon, 'cmkd')
+        assert status == 0, f'cmkd ended with {status}:\n{self.log_tail()}'
+        self.assert_clean_log()
+
+    def kill(self):
+        """SIGKILL."""
+        self.daemon.kill()
+        self.daemon.wait()
+        self.daemon = None
+        self.assert_clean_log()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def reboot(self):
+        """cmkd ends well, the TPM restarts on its state, cmkd starts."""
+        self.stop()
+        self.restart_tpm()
+        self.start()
+
+    def assert_clean_log(self):
+        report = SANITIZER_REPORT.search(self.log.read_text(errors='replace'))
+        assert report is None, f'a sanitizer found something:\n{self.log_tail()}'
+
+    def log_tail(self, lines=60):
+        return '\n'.join(self.log.read_text(errors='replace').splitlines()[-lines:])
+
+    # Kernel keys
+
+    def keyctl(self, *arguments, stdin=None):
+        """keyctl as the uid of cmkd: (exit status, output)."""
+        done = subprocess.run(['keyctl', *map(str, arguments)], input=stdin, capture_output=True, user=self.uid,
+                              group=self.uid, extra_groups=[])
+        return done.returncode, done.stdout
+
+    def close(self):
+        try:
+            if self.daemon is not None:
+                self.stop()
+        finally:
+            self.shut_down()
+
+    def shut_down(self):
+        for process in (self.daemon, self.tpm, self.bus):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        Machine.running.remove(self)
+        shutil.rmtree(self.directory)
+
+
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+@contextlib.contextmanager
+def new_machine(**options):
+    """A machine of a test's own: closed well when the test passes, just shut down when it fails."""
+    machine = Machine(**options)
+    try:
+        yield machine
+    except BaseException:
+        machine.shut_down()
+        raise
+    machine.close()
