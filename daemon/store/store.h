@@ -49,7 +49,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreTransaction, cmk_store_transaction_free)
 typedef struct
 {
   CmkUuid id;
-  gint64 serial;     /* position in ListKeys; set by cmk_store_insert_key() */
+  gint64 serial; /* position in ListKeys; set by cmk_store_insert_key() */
   guint32 owner_uid;
   gint64 created_at;
   CmkKeySpec spec;
@@ -109,7 +109,7 @@ typedef struct
   CmkWrappingAlgorithm algorithm;
   CmkWrappingKeySpec wrapping_spec;
   gint64 expires_at;
-  guint failures;     /* unwraps that failed, of CMKD_UNWRAP_FAILURE_BUDGET */
+  guint failures; /* unwraps that failed, of CMKD_UNWRAP_FAILURE_BUDGET */
   GBytes *sealed_key;
   GBytes *envelope; /* the private key */
 } CmkImportSetRecord;
@@ -123,13 +123,11 @@ gboolean cmk_store_insert_import_set (CmkStore *store, const CmkImportSetRecord 
 gboolean cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord *record,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now,
-                                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* NULL without an error if there is none. */
 CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error);
 
 /* Sets that expire after @now, of one key and of one uid. */
 gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now,
-                                      guint *ret_of_key, guint *ret_of_uid,
-                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                                      guint *ret_of_key, guint *ret_of_uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/database.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define NEW_FILE CMK_DATABASE_FILE ".new"
+
+/* The longest value is a description: 8,192 characters of at most 4 bytes. What is longer was not written by us. */
+#define MAX_VALUE_BYTES (256 * 1024)
+
+/* In the order they are made. An opened database must hold these, to the letter, and nothing else: a trigger or a
+ * changed constraint would be somebody else's program in our transactions. */
+static const char *const schema[] = {
+  "CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT",
+  "CREATE TABLE keys (serial INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, owner_uid INTEGER NOT NULL, "
+  "created_at INTEGER NOT NULL, spec INTEGER NOT NULL, usage INTEGER NOT NULL, origin INTEGER NOT NULL, "
+  "protection_level INTEGER NOT NULL, state INTEGER NOT NULL, description TEXT NOT NULL, expires_at INTEGER NOT NULL, "
+  "sealed_key BLOB, envelope BLOB, fingerprint BLOB, mac BLOB NOT NULL) STRICT",
+  "CREATE INDEX keys_by_owner ON keys (owner_uid)",
+  "CREATE INDEX keys_by_expiry ON keys (expires_at) WHERE expires_at > 0",
+  "CREATE TABLE import_sets (id BLOB PRIMARY KEY NOT NULL, key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE "
+  "CASCADE, "
+  "uid INTEGER NOT NULL, algorithm INTEGER NOT NULL, wrapping_spec INTEGER NOT NULL, expires_at INTEGER NOT NULL, "
+  "failures INTEGER NOT NULL, sealed_key BLOB NOT NULL, envelope BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+  "CREATE INDEX import_sets_by_key ON import_sets (key_id, expires_at)",
+  "CREATE INDEX import_sets_by_uid ON import_sets (uid, expires_at)",
+  "CREATE INDEX import_sets_by_expiry ON import_sets (expires_at)",
+};
+
+static CmkError
+code_from_result (CmkStore *store, int result)
+{
+  switch (result & 0xff)
+    {
+    case SQLITE_FULL:
+      return CMK_ERROR_STORAGE_FULL;
+    case SQLITE_IOERR:
+      switch (sqlite3_system_errno (store->database))
+        {
+        case ENOSPC:
+        case EDQUOT:
+        case EFBIG:
+          return CMK_ERROR_STORAGE_FULL;
+        default:
+          return CMK_ERROR_STORAGE_FAILURE;
+        }
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_TOOBIG:
+      return CMK_ERROR_STATE_CORRUPTED;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+      return CMK_ERROR_INTERNAL;
+    default:
+      return CMK_ERROR_STORAGE_FAILURE;
+    }
+}
+
+static const char *
+advice (CmkError code)
+{
+  switch (code)
+    {
+    case CMK_ERROR_STORAGE_FULL:
+      return "free space there, then try again";
+    case CMK_ERROR_STATE_CORRUPTED:
+      return "restore the directory from a backup";
+    case CMK_ERROR_STORAGE_FAILURE:
+      return "check the disk, and that no other program has the file open";
+    default:
+      return "this is a bug in cmkd, please report it";
+    }
+}
+
+static void
+fail_result (CmkStore *store, int result, GError **error)
+{
+  /* The kernel marks pages whose write-back failed as clean, so a second fsync would succeed without them. */
+  if (result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC)
+    store->sync_failed = TRUE;
+  CmkError code = code_from_result (store, result);
+  g_set_error (error, CMK_ERROR, code, "the state in %s: %s (%d): %s", store->directory, sqlite3_errstr (result),
+               result, advice (code));
+}
+
+gboolean
+cmk_store_check (CmkStore *store, int result, GError **error)
+{
+  if (result != SQLITE_OK)
+    fail_result (store, result, error);
+  return result == SQLITE_OK;
+}
+
+static gboolean
+execute (CmkStore *store, const char *sql, GError **error)
+{
+  return cmk_store_check (store, sqlite3_exec (store->database, sql, NULL, NULL, NULL), error);
+}
+
+void
+cmk_statement_release (sqlite3_stmt *statement)
+{
+  sqlite3_reset (statement);
+  sqlite3_clear_bindings (statement);
+}
+
+static void
+finalize_statement (gpointer statement)
+{
+  sqlite3_finalize (statement);
+}
+
+sqlite3_stmt *
+cmk_store_prepare (CmkStore *store, const char *sql, GError **error)
+{
+  sqlite3_stmt *statement = g_hash_table_lookup (store->statements, sql);
+  if (statement == NULL)
+    {
+      if (!cmk_store_check (
+              store, sqlite3_prepare_v3 (store->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL), error))
+        return NULL;
+      g_hash_table_insert (store->statements, (gpointer) sql, statement);
+    }
+  if (store->sync_failed && !sqlite3_stmt_readonly (statement))
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+                   "the disk under %s lost a write, so nothing more is written: check it, then restart cmkd",
+                   store->directory);
+      return NULL;
+    }
+  return statement;
+}
+
+int
+cmk_store_step (CmkStore *store, sqlite3_stmt *statement, GError **error)
+{
+  int result = sqlite3_step (statement);
+  if (result != SQLITE_ROW && result != SQLITE_DONE)
+    fail_result (store, result, error);
+  return result;
+}
+
+gboolean
+cmk_store_run (CmkStore *store, sqlite3_stmt *statement, GError **error)
+{
+  return cmk_store_step (store, statement, error) == SQLITE_DONE;
+}
+
+static gboolean
+connect_database (CmkStore *store, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename (store->directory, name, NULL);
+  /* Opened on the main thread, used on the worker, hence the full mutex. */
+  int result = sqlite3_open_v2 (path, &store->database,
+                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+  if (!cmk_store_check (store, result, error))
+    return FALSE;
+  sqlite3_limit (store->database, SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES);
+  return cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL), error) &&
+         cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), error) &&
+         cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL), error) &&
+         execute (store,
+                  "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;"
+                  "PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
+                  "PRAGMA locking_mode = EXCLUSIVE;",
+                  error);
+}
+
+static gboolean
+disconnect_database (CmkStore *store, GError **error)
+{
+  int result = sqlite3_close (store->database);
+  store->database = NULL;
+  return cmk_store_check (store, result, error);
+}
+
+static gboolean
+write_schema (CmkStore *store, GError **error)
+{
+  g_autofree char *identity = g_strdup_printf ("PRAGMA application_id = %d; PRAGMA user_version = %d;",
+                                               CMK_DATABASE_APPLICATION_ID, CMK_DATABASE_FORMAT);
+  if (!execute (store, "BEGIN", error) || !execute (store, identity, error))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (schema); i++)
+    if (!execute (store, schema[i], error))
+      return FALSE;
+  return execute (store, "COMMIT", error);
+}
+
+/* Under another name until it is whole, so that a file called state.db always has its header and its tables. */
+static gboolean
+create_database (CmkStore *store, GError **error)
+{
+  unlinkat (store->directory_fd, NEW_FILE "-journal", 0);
+  unlinkat (store->directory_fd, NEW_FILE, 0);
+  int fd = openat (store->directory_fd, NEW_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0)
+    {
+      g_set_error (error, CMK_ERROR, errno == ENOSPC ? CMK_ERROR_STORAGE_FULL : CMK_ERROR_STORAGE_FAILURE,
+                   "cannot make a database in %s: %s", store->directory, g_strerror (errno));
+      return FALSE;
+    }
+  close (fd);
+  if (!connect_database (store, NEW_FILE, error) || !write_schema (store, error) || !disconnect_database (store, error))
+    return FALSE;
+  if (renameat (store->directory_fd, NEW_FILE, store->directory_fd, CMK_DATABASE_FILE) == 0 &&
+      fsync (store->directory_fd) == 0)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE, "cannot put the new database into place in %s: %s",
+               store->directory, g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+start_log (CmkStore *store, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "PRAGMA journal_mode = WAL", error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  if (g_strcmp0 ((const char *) sqlite3_column_text (statement, 0), "wal") == 0)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+               "the file system of %s does not carry a write-ahead log: use a local one", store->directory);
+  return FALSE;
+}
+
+static gboolean
+check_schema (CmkStore *store, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store,
+      "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY rowid",
+      error);
+  if (statement == NULL)
+    return FALSE;
+  gsize n_found = 0;
+  int step;
+  while ((step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
+    {
+      const char *sql = (const char *) sqlite3_column_text (statement, 0);
+      if (n_found == G_N_ELEMENTS (schema) || g_strcmp0 (sql, schema[n_found]) != 0)
+        break;
+      n_found++;
+    }
+  if (step == SQLITE_DONE && n_found == G_N_ELEMENTS (schema))
+    return TRUE;
+  if (step == SQLITE_ROW || step == SQLITE_DONE)
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                 "the tables in %s/%s are not those that cmkd made: restore it from a backup", store->directory,
+                 CMK_DATABASE_FILE);
+  return FALSE;
+}
+
+CmkStore *
+cmk_store_open (const char *directory, GError **error)
+{
+  g_autoptr (CmkStore) store = g_new0 (CmkStore, 1);
+  /* Without the trailing slash that would make O_NOFOLLOW follow. */
+  store->directory = g_canonicalize_filename (directory, NULL);
+  store->directory_fd = -1;
+  store->lock_fd = -1;
+  store->statements = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, finalize_statement);
+
+  gboolean exists = FALSE;
+  if (!cmk_store_claim_directory (store, error) || !cmk_store_inspect_file (store, &exists, error))
+    return NULL;
+  if (!exists && !create_database (store, error))
+    return NULL;
+  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) || !check_schema (store, error))
+    return NULL;
+  return g_steal_pointer (&store);
+}
+
+void
+cmk_store_close (CmkStore *store)
+{
+  if (store == NULL)
+    return;
+  g_hash_table_unref (store->statements);
+  sqlite3_close (store->database);
+  if (store->lock_fd >= 0)
+    close (store->lock_fd);
+  if (store->directory_fd >= 0)
+    close (store->directory_fd);
+  g_free (store->directory);
+  g_free (store);
+}
+
+void
+cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data)
+{
+  store->mac = mac;
+  store->mac_data = user_data;
+}
+
+GBytes *
+cmk_store_get_meta (CmkStore *store, const char *name, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT value FROM meta WHERE name = ?1", error);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC), error) ||
+      cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return NULL;
+  if (sqlite3_column_type (statement, 0) != SQLITE_BLOB)
+    {
+      fail_result (store, SQLITE_CORRUPT, error);
+      return NULL;
+    }
+  const void *value = sqlite3_column_blob (statement, 0);
+  return g_bytes_new (value, (gsize) sqlite3_column_bytes (statement, 0));
+}
+
+gboolean
+cmk_store_put_meta (CmkStore *store, const char *name, GBytes *value, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store, "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      error);
+  gsize size = 0;
+  const void *data = g_bytes_get_data (value, &size);
+  return statement != NULL &&
+         cmk_store_check (store, sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC), error) &&
+         cmk_store_check (store, sqlite3_bind_blob64 (statement, 2, size > 0 ? data : "", size, SQLITE_STATIC),
+                          error) &&
+         cmk_store_run (store, statement, error);
+}
+
+struct _CmkStoreTransaction
+{
+  CmkStore *store; /* NULL once it has been committed or rolled back */
+};
+
+CmkStoreTransaction *
+cmk_store_begin (CmkStore *store, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "BEGIN IMMEDIATE", error);
+  if (statement == NULL || !cmk_store_run (store, statement, error))
+    return NULL;
+  CmkStoreTransaction *transaction = g_new (CmkStoreTransaction, 1);
+  transaction->store = store;
+  return transaction;
+}
+
+/* Some failures have SQLite roll back by itself; a COMMIT after that fails, for it would have nothing to commit. */
+static void
+roll_back (CmkStore *store)
+{
+  g_autoptr (GError) error = NULL;
+  if (!sqlite3_get_autocommit (store->database) && !execute (store, "ROLLBACK", &error))
+    g_warning ("a transaction could not be rolled back: %s", error->message);
+}
+
+gboolean
+cmk_store_commit (CmkStoreTransaction *transaction, GError **error)
+{
+  CmkStore *store = g_steal_pointer (&transaction->store);
+  g_return_val_if_fail (store != NULL, FALSE);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "COMMIT", error);
+  if (statement != NULL && cmk_store_run (store, statement, error))
+    return TRUE;
+  roll_back (store);
+  return FALSE;
+}
+
+void
+cmk_store_transaction_free (CmkStoreTransaction *transaction)
+{
+  if (transaction == NULL)
+    return;
+  if (transaction->store != NULL)
+    roll_back (transaction->store);
+  g_free (transaction);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside daemon/store: the connection, its kept statements and the one door from SQLite's results to GError. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+#define CMK_DATABASE_FILE   "state.db"
+#define CMK_DATABASE_FORMAT 1
+/* "CMKD": tells file(1), and us, whose database this is. */
+#define CMK_DATABASE_APPLICATION_ID 0x434d4b44
+
+struct _CmkStore
+{
+  char *directory;
+  int directory_fd;
+  int lock_fd; /* flock()ed for life: the directory is ours alone */
+  sqlite3 *database;
+  GHashTable *statements; /* SQL text, static, to sqlite3_stmt */
+  gboolean sync_failed;
+  CmkRowMac mac;
+  gpointer mac_data;
+};
+
+/* A statement that goes out of scope is reset and kept for the next time. */
+void cmk_statement_release (sqlite3_stmt *statement);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (sqlite3_stmt, cmk_statement_release)
+
+/* directory.c: take the directory for this process alone, making it where it is missing. */
+gboolean cmk_store_claim_directory (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* directory.c: is there a database, and is it one that this cmkd may open? Reads the file header and nothing else, so
+ * a refused file is left as it was. */
+gboolean cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* @sql must be static: it names the statement from now on. Owned by the store. */
+sqlite3_stmt *cmk_store_prepare (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* SQLITE_ROW, SQLITE_DONE, or anything else with @error set. */
+int cmk_store_step (CmkStore *store, sqlite3_stmt *statement, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* For statements that answer no rows. */
+gboolean cmk_store_run (CmkStore *store, sqlite3_stmt *statement, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* TRUE if @result is SQLITE_OK, else the error of the contract. */
+gboolean cmk_store_check (CmkStore *store, int result, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The state directory and the file in it are looked at before SQLite is: whoever can put a link or a file of his own
+ * there would otherwise choose what the daemon reads and overwrites. */
+#include "store/database.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_FILE "lock"
+
+/* Of https://www.sqlite.org/fileformat.html, section 1.3. */
+#define HEADER_BYTES          100
+#define HEADER_MAGIC          "SQLite format 3"
+#define HEADER_USER_VERSION   60
+#define HEADER_APPLICATION_ID 68
+
+static gboolean
+fail_system (int code, const char *path, const char *what, GError **error)
+{
+  g_set_error (error, CMK_ERROR, code == ENOSPC || code == EDQUOT ? CMK_ERROR_STORAGE_FULL : CMK_ERROR_STORAGE_FAILURE,
+               "cannot %s %s: %s", what, path, g_strerror (code));
+  return FALSE;
+}
+
+/* Is what @fd refers to of @type, ours, and closed to everybody else? */
+static gboolean
+check_owner (int fd, const char *path, mode_t type, mode_t mode, GError **error)
+{
+  struct stat status;
+  if (fstat (fd, &status) != 0)
+    return fail_system (errno, path, "examine", error);
+  if ((status.st_mode & S_IFMT) != type || (type == S_IFREG && status.st_nlink != 1))
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE, "%s is not a %s: move it out of the way", path,
+                 type == S_IFDIR ? "directory" : "regular file with a single name");
+  else if (status.st_uid != geteuid ())
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+                 "%s belongs to uid %u, but cmkd runs as uid %u: change its owner, or start cmkd as that user", path,
+                 (guint) status.st_uid, (guint) geteuid ());
+  else if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+                 "%s is open to other users (mode %04o): check what is in it, then run chmod %04o on it", path,
+                 (guint) status.st_mode & 07777, (guint) mode);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+gboolean
+cmk_store_claim_directory (CmkStore *store, GError **error)
+{
+  if (g_mkdir_with_parents (store->directory, 0700) != 0)
+    return fail_system (errno, store->directory, "make the state directory", error);
+  store->directory_fd = open (store->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (store->directory_fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+                   "the state directory %s is a symbolic link: name the directory itself", store->directory);
+      return FALSE;
+    }
+  if (store->directory_fd < 0)
+    return fail_system (errno, store->directory, "open the state directory", error);
+  if (!check_owner (store->directory_fd, store->directory, S_IFDIR, 0700, error))
+    return FALSE;
+
+  g_autofree char *path = g_build_filename (store->directory, LOCK_FILE, NULL);
+  store->lock_fd =
+      openat (store->directory_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (store->lock_fd < 0)
+    return fail_system (errno, path, "open", error);
+  if (!check_owner (store->lock_fd, path, S_IFREG, 0600, error))
+    return FALSE;
+  if (flock (store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    return TRUE;
+  if (errno != EWOULDBLOCK)
+    return fail_system (errno, path, "lock", error);
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+               "another cmkd uses %s: stop it, or name another directory with --state-dir", store->directory);
+  return FALSE;
+}
+
+static guint32
+read_be32 (const guint8 *bytes)
+{
+  guint32 number;
+  memcpy (&number, bytes, sizeof number);
+  return GUINT32_FROM_BE (number);
+}
+
+static gboolean
+check_header (const guint8 *header, gssize size, const char *path, GError **error)
+{
+  guint32 format = size == HEADER_BYTES ? read_be32 (header + HEADER_USER_VERSION) : 0;
+  if (size != HEADER_BYTES || memcmp (header, HEADER_MAGIC, sizeof HEADER_MAGIC) != 0 ||
+      read_be32 (header + HEADER_APPLICATION_ID) != CMK_DATABASE_APPLICATION_ID || format == 0)
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                 "%s is not a state database of cmkd: restore it from a backup, or move it away to start with none",
+                 path);
+  else if (format > CMK_DATABASE_FORMAT)
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                 "%s is of format %u, and this cmkd knows no format after %d: install the newer cmkd again", path,
+                 format, CMK_DATABASE_FORMAT);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/* A log without its database holds changes that were acknowledged, and a fresh database would swallow it. */
+static gboolean
+check_no_orphaned_log (CmkStore *store, GError **error)
+{
+  if (faccessat (store->directory_fd, CMK_DATABASE_FILE "-wal", F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+               "%s has %s-wal but no %s: restore both from a backup, or move it away to start with none",
+               store->directory, CMK_DATABASE_FILE, CMK_DATABASE_FILE);
+  return FALSE;
+}
+
+gboolean
+cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error)
+{
+  g_autofree char *path = g_build_filename (store->directory, CMK_DATABASE_FILE, NULL);
+  int fd = openat (store->directory_fd, CMK_DATABASE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT)
+    {
+      *ret_exists = FALSE;
+      return check_no_orphaned_log (store, error);
+    }
+  if (fd < 0)
+    return fail_system (errno, path, "open", error);
+  guint8 header[HEADER_BYTES];
+  gboolean fine = check_owner (fd, path, S_IFREG, 0600, error);
+  if (fine)
+    {
+      gssize size = pread (fd, header, sizeof header, 0);
+      fine = size < 0 ? fail_system (errno, path, "read", error) : check_header (header, size, path, error);
+    }
+  /* Before SQLite opens the file: closing any descriptor of it drops this process's POSIX locks on it. */
+  close (fd);
+  *ret_exists = TRUE;
+  return fine;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include "base/error.h"
+#include "store/row.h"
+
+#define COLUMNS "id, key_id, uid, algorithm, wrapping_spec, expires_at, failures, sealed_key, envelope, mac"
+
+enum
+{
+  ID,
+  KEY_ID,
+  UID,
+  ALGORITHM,
+  WRAPPING_SPEC,
+  EXPIRES_AT,
+  FAILURES,
+  SEALED_KEY,
+  ENVELOPE,
+  N_VALUES
+};
+
+static const CmkTable import_sets = { .domain = "cmkd row of import_sets 1", .shape = "uuiiiiibb" };
+
+CmkImportSetRecord *
+cmk_import_set_record_new (void)
+{
+  return g_new0 (CmkImportSetRecord, 1);
+}
+
+void
+cmk_import_set_record_free (CmkImportSetRecord *record)
+{
+  if (record == NULL)
+    return;
+  g_bytes_unref (record->sealed_key);
+  g_bytes_unref (record->envelope);
+  g_free (record);
+}
+
+static gboolean
+write_record (CmkStore *store, const char *sql, const CmkImportSetRecord *record, GError **error)
+{
+  g_return_val_if_fail (record->sealed_key != NULL && record->envelope != NULL, FALSE);
+  const CmkValue values[N_VALUES] = {
+    [ID] = cmk_value_id (&record->id),
+    [KEY_ID] = cmk_value_id (&record->key_id),
+    [UID] = cmk_value_number (record->uid),
+    [ALGORITHM] = cmk_value_number (record->algorithm),
+    [WRAPPING_SPEC] = cmk_value_number (record->wrapping_spec),
+    [EXPIRES_AT] = cmk_value_number (record->expires_at),
+    [FAILURES] = cmk_value_number (record->failures),
+    [SEALED_KEY] = cmk_value_bytes (record->sealed_key),
+    [ENVELOPE] = cmk_value_bytes (record->envelope),
+  };
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, sql, error);
+  return statement != NULL && cmk_row_bind (store, &import_sets, statement, values, error) &&
+         cmk_store_run (store, statement, error);
+}
+
+gboolean
+cmk_store_insert_import_set (CmkStore *store, const CmkImportSetRecord *record, GError **error)
+{
+  return write_record (store, "INSERT INTO import_sets (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                       record, error);
+}
+
+gboolean
+cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord *record, GError **error)
+{
+  if (!write_record (store,
+                     "UPDATE import_sets SET key_id = ?2, uid = ?3, algorithm = ?4, wrapping_spec = ?5, "
+                     "expires_at = ?6, failures = ?7, sealed_key = ?8, envelope = ?9, mac = ?10 WHERE id = ?1",
+                     record, error))
+    return FALSE;
+  if (sqlite3_changes (store->database) == 1)
+    return TRUE;
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_IMPORT_TOKEN,
+                       "the wrapping key of this import token is gone: ask for new import parameters");
+  return FALSE;
+}
+
+gboolean
+cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM import_sets WHERE id = ?1", error);
+  return statement != NULL &&
+         cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) &&
+         cmk_store_run (store, statement, error);
+}
+
+gboolean
+cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "DELETE FROM import_sets WHERE expires_at <= ?1", error);
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, now), error) &&
+         cmk_store_run (store, statement, error);
+}
+
+static CmkImportSetRecord *
+read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
+{
+  CmkValue values[N_VALUES];
+  if (!cmk_row_read (store, &import_sets, statement, values, error))
+    {
+      g_prefix_error (error, "wrapping key of an import token: ");
+      return NULL;
+    }
+  CmkImportSetRecord *record = cmk_import_set_record_new ();
+  record->id = cmk_value_to_id (&values[ID]);
+  record->key_id = cmk_value_to_id (&values[KEY_ID]);
+  record->uid = (guint32) values[UID].number;
+  record->algorithm = (CmkWrappingAlgorithm) values[ALGORITHM].number;
+  record->wrapping_spec = (CmkWrappingKeySpec) values[WRAPPING_SPEC].number;
+  record->expires_at = values[EXPIRES_AT].number;
+  record->failures = (guint) values[FAILURES].number;
+  record->sealed_key = cmk_value_dup_bytes (&values[SEALED_KEY]);
+  record->envelope = cmk_value_dup_bytes (&values[ENVELOPE]);
+  return record;
+}
+
+CmkImportSetRecord *
+cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM import_sets WHERE id = ?1", error);
+  if (statement == NULL ||
+      !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) ||
+      cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return NULL;
+  return read_record (store, statement, error);
+}
+
+gboolean
+cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, guint *ret_of_key,
+                             guint *ret_of_uid, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store,
+                         "SELECT (SELECT count (*) FROM import_sets WHERE key_id = ?1 AND expires_at > ?3), "
+                         "(SELECT count (*) FROM import_sets WHERE uid = ?2 AND expires_at > ?3)",
+                         error);
+  if (statement == NULL ||
+      !cmk_store_check (store, sqlite3_bind_blob (statement, 1, key_id->bytes, sizeof key_id->bytes, SQLITE_STATIC),
+                        error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, uid), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 3, now), error) ||
+      cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  *ret_of_key = (guint) sqlite3_column_int64 (statement, 0);
+  *ret_of_uid = (guint) sqlite3_column_int64 (statement, 1);
+  return TRUE;
+}

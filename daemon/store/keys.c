@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include "base/error.h"
+#include "store/row.h"
+
+#define COLUMNS                                                                                                        \
+  "serial, id, owner_uid, created_at, spec, usage, origin, protection_level, state, description, expires_at, "         \
+  "sealed_key, envelope, fingerprint, mac"
+
+enum
+{
+  SERIAL,
+  ID,
+  OWNER_UID,
+  CREATED_AT,
+  SPEC,
+  USAGE,
+  ORIGIN,
+  PROTECTION_LEVEL,
+  STATE,
+  DESCRIPTION,
+  EXPIRES_AT,
+  SEALED_KEY,
+  ENVELOPE,
+  FINGERPRINT,
+  N_VALUES
+};
+
+static const CmkTable keys = { .domain = "cmkd row of keys 1", .shape = "iuiiiiiiitiBBB" };
+
+CmkKeyRecord *
+cmk_key_record_new (void)
+{
+  CmkKeyRecord *record = g_new0 (CmkKeyRecord, 1);
+  record->description = g_strdup ("");
+  return record;
+}
+
+void
+cmk_key_record_free (CmkKeyRecord *record)
+{
+  if (record == NULL)
+    return;
+  g_free (record->description);
+  g_bytes_unref (record->sealed_key);
+  g_bytes_unref (record->envelope);
+  g_bytes_unref (record->fingerprint);
+  g_free (record);
+}
+
+static gboolean
+write_record (CmkStore *store, sqlite3_stmt *statement, const CmkKeyRecord *record, GError **error)
+{
+  const CmkValue values[N_VALUES] = {
+    [SERIAL] = cmk_value_number (record->serial),
+    [ID] = cmk_value_id (&record->id),
+    [OWNER_UID] = cmk_value_number (record->owner_uid),
+    [CREATED_AT] = cmk_value_number (record->created_at),
+    [SPEC] = cmk_value_number (record->spec),
+    [USAGE] = cmk_value_number (record->usage),
+    [ORIGIN] = cmk_value_number (record->origin),
+    [PROTECTION_LEVEL] = cmk_value_number (record->protection_level),
+    [STATE] = cmk_value_number (record->state),
+    [DESCRIPTION] = cmk_value_text (record->description),
+    [EXPIRES_AT] = cmk_value_number (record->expires_at),
+    [SEALED_KEY] = cmk_value_bytes (record->sealed_key),
+    [ENVELOPE] = cmk_value_bytes (record->envelope),
+    [FINGERPRINT] = cmk_value_bytes (record->fingerprint),
+  };
+  return cmk_row_bind (store, &keys, statement, values, error) && cmk_store_run (store, statement, error);
+}
+
+/* Of the row that @statement stands on. */
+static CmkKeyRecord *
+read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
+{
+  CmkValue values[N_VALUES];
+  if (!cmk_row_read (store, &keys, statement, values, error))
+    {
+      char id[CMK_UUID_TEXT_SIZE] = "of unreadable id";
+      if (values[ID].size == sizeof (CmkUuid))
+        {
+          CmkUuid uuid = cmk_value_to_id (&values[ID]);
+          cmk_uuid_format (&uuid, id);
+        }
+      g_prefix_error (error, "key %s: ", id);
+      return NULL;
+    }
+  CmkKeyRecord *record = g_new0 (CmkKeyRecord, 1);
+  record->serial = values[SERIAL].number;
+  record->id = cmk_value_to_id (&values[ID]);
+  record->owner_uid = (guint32) values[OWNER_UID].number;
+  record->created_at = values[CREATED_AT].number;
+  record->spec = (CmkKeySpec) values[SPEC].number;
+  record->usage = (CmkKeyUsage) values[USAGE].number;
+  record->origin = (CmkOrigin) values[ORIGIN].number;
+  record->protection_level = (CmkProtectionLevel) values[PROTECTION_LEVEL].number;
+  record->state = (CmkKeyState) values[STATE].number;
+  record->description = cmk_value_dup_text (&values[DESCRIPTION]);
+  record->expires_at = values[EXPIRES_AT].number;
+  record->sealed_key = cmk_value_dup_bytes (&values[SEALED_KEY]);
+  record->envelope = cmk_value_dup_bytes (&values[ENVELOPE]);
+  record->fingerprint = cmk_value_dup_bytes (&values[FINGERPRINT]);
+  return record;
+}
+
+/* The MAC covers the serial, so it is fixed before the row is written. No serial is ever given twice: clients hold
+ * them in their markers. */
+static gboolean
+next_serial (CmkStore *store, gint64 *ret_serial, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store,
+                         "SELECT 1 + max (coalesce ((SELECT max (serial) FROM keys), 0), "
+                         "coalesce ((SELECT CAST (seq AS INTEGER) FROM sqlite_sequence WHERE name = 'keys'), 0))",
+                         error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  /* Not an integer once somebody has set the sequence to its end or to something else. */
+  if (sqlite3_column_type (statement, 0) != SQLITE_INTEGER)
+    return cmk_store_check (store, SQLITE_CORRUPT, error);
+  *ret_serial = sqlite3_column_int64 (statement, 0);
+  return TRUE;
+}
+
+static gboolean
+id_is_taken (CmkStore *store, const CmkUuid *id, gboolean *ret_taken, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT 1 FROM keys WHERE id = ?1", error);
+  if (statement == NULL ||
+      !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error))
+    return FALSE;
+  int step = cmk_store_step (store, statement, error);
+  *ret_taken = step == SQLITE_ROW;
+  return step == SQLITE_ROW || step == SQLITE_DONE;
+}
+
+gboolean
+cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **error)
+{
+  gboolean taken = FALSE;
+  if (!id_is_taken (store, &record->id, &taken, error))
+    return FALSE;
+  if (taken)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_ALREADY_EXISTS,
+                           "there is a key with this id already: choose another id");
+      return FALSE;
+    }
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store, "INSERT INTO keys (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+      error);
+  return statement != NULL && next_serial (store, &record->serial, error) &&
+         write_record (store, statement, record, error);
+}
+
+static gboolean
+fail_not_found (GError **error)
+{
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND, "there is no key of yours with this id");
+  return FALSE;
+}
+
+gboolean
+cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store,
+      "UPDATE keys SET owner_uid = ?3, created_at = ?4, spec = ?5, usage = ?6, origin = ?7, protection_level = ?8, "
+      "state = ?9, description = ?10, expires_at = ?11, sealed_key = ?12, envelope = ?13, fingerprint = ?14, mac = ?15 "
+      "WHERE serial = ?1 AND id = ?2",
+      error);
+  if (statement == NULL || !write_record (store, statement, record, error))
+    return FALSE;
+  return sqlite3_changes (store->database) == 1 || fail_not_found (error);
+}
+
+CmkKeyRecord *
+cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT " COLUMNS " FROM keys WHERE id = ?1", error);
+  if (statement == NULL ||
+      !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error))
+    return NULL;
+  int step = cmk_store_step (store, statement, error);
+  if (step == SQLITE_ROW)
+    return read_record (store, statement, error);
+  if (step == SQLITE_DONE)
+    fail_not_found (error);
+  return NULL;
+}
+
+/* The record of @serial. *ret_record stays NULL, with a warning, if it is damaged: that is this key's misfortune and
+ * no other's. FALSE if the database itself fails. */
+static gboolean
+get_intact_key (CmkStore *store, gint64 serial, CmkKeyRecord **ret_record, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM keys WHERE serial = ?1", error);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, serial), error))
+    return FALSE;
+  g_autoptr (GError) local_error = NULL;
+  int step = cmk_store_step (store, statement, &local_error);
+  g_autoptr (CmkKeyRecord) record = step == SQLITE_ROW ? read_record (store, statement, &local_error) : NULL;
+  if (g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED))
+    g_warning ("key number %" G_GINT64_FORMAT " is left out: %s", serial, local_error->message);
+  else if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  *ret_record = g_steal_pointer (&record);
+  return TRUE;
+}
+
+/* Appends the intact keys among those whose serials @statement answers, until there are @limit. */
+static gboolean
+collect_keys (CmkStore *store, sqlite3_stmt *statement, guint limit, GPtrArray *records, GError **error)
+{
+  int step = SQLITE_ROW;
+  while (records->len < limit && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
+    {
+      CmkKeyRecord *record = NULL;
+      if (!get_intact_key (store, sqlite3_column_int64 (statement, 0), &record, error))
+        return FALSE;
+      if (record != NULL)
+        g_ptr_array_add (records, record);
+    }
+  return step == SQLITE_ROW || step == SQLITE_DONE;
+}
+
+static void
+free_record (gpointer record)
+{
+  cmk_key_record_free (record);
+}
+
+GPtrArray *
+cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more, GError **error)
+{
+#define LIST_CONDITIONS                                                                                                \
+  "serial > ?2 AND (?3 = 0 OR state = ?3) AND (?4 = 0 OR spec = ?4) AND (?5 = 0 OR origin = ?5) ORDER BY serial"
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store,
+                         filter->owner_uid >= 0 ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND " LIST_CONDITIONS
+                                                : "SELECT serial FROM keys WHERE " LIST_CONDITIONS,
+                         error);
+  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner_uid), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, filter->after_serial), error) ||
+      !cmk_store_check (store, sqlite3_bind_int (statement, 3, filter->state), error) ||
+      !cmk_store_check (store, sqlite3_bind_int (statement, 4, filter->spec), error) ||
+      !cmk_store_check (store, sqlite3_bind_int (statement, 5, filter->origin), error) ||
+      !collect_keys (store, statement, filter->limit + 1, records, error))
+    return NULL;
+  *ret_more = records->len > filter->limit;
+  if (*ret_more)
+    g_ptr_array_set_size (records, (int) filter->limit);
+  return g_steal_pointer (&records);
+}
+
+gboolean
+cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT count (*) FROM keys WHERE owner_uid = ?1", error);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner_uid), error) ||
+      cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  *ret_count = (guint) sqlite3_column_int64 (statement, 0);
+  return TRUE;
+}
+
+/* Damaged records are passed over here too: a timer that was told of one could never get it done. */
+static GPtrArray *
+collect_expiring (CmkStore *store, gint64 until, guint limit, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store, "SELECT serial FROM keys WHERE expires_at > 0 AND expires_at <= ?1 ORDER BY expires_at", error);
+  g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, until), error) ||
+      !collect_keys (store, statement, limit, records, error))
+    return NULL;
+  return g_steal_pointer (&records);
+}
+
+GArray *
+cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error)
+{
+  g_autoptr (GPtrArray) records = collect_expiring (store, when, limit, error);
+  if (records == NULL)
+    return NULL;
+  GArray *ids = g_array_new (FALSE, FALSE, sizeof (CmkUuid));
+  for (guint i = 0; i < records->len; i++)
+    g_array_append_val (ids, ((const CmkKeyRecord *) records->pdata[i])->id);
+  return ids;
+}
+
+gboolean
+cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error)
+{
+  g_autoptr (GPtrArray) records = collect_expiring (store, G_MAXINT64, 1, error);
+  if (records == NULL)
+    return FALSE;
+  *ret_when = records->len > 0 ? ((const CmkKeyRecord *) records->pdata[0])->expires_at : 0;
+  return TRUE;
+}
