@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is written about the program agrees with the program."""
+import re
+
+import tap
+
+
+def read(name):
+    return (tap.SOURCE / name).read_text()
+
+
+def introspection_is_well_formed():
+    status, text = tap.run('xmllint', '--noout', '--nonet', tap.SOURCE / 'dbus' / 'org.cmkd.Kms1.xml')
+    return [] if status == 0 else [text]
+
+
+def api_is_documented_and_up_to_date():
+    status, text = tap.run(tap.SOURCE / 'scripts' / 'document-dbus-api', tap.SOURCE / 'dbus' / 'org.cmkd.Kms1.xml')
+    if status != 0:
+        return [text]
+    return [] if text == read('docs/dbus-api.md') else [
+        'docs/dbus-api.md is old: scripts/document-dbus-api dbus/org.cmkd.Kms1.xml > docs/dbus-api.md']
+
+
+def every_error_is_documented():
+    names = re.findall(r'#define CMKD_ERROR_(?!PREFIX)\w+\s+"(\w+)"', read('include/cmkd.h'))
+    return [f'{name} is not in docs/dbus-api.md' for name in names if f'`{name}`' not in read('docs/dbus-api.md')] or (
+        [] if names else ['no errors found in include/cmkd.h'])
+
+
+def option_keys(text, pattern):
+    group = None
+    for line in text.splitlines():
+        if match := re.match(r'\[(\w+)\]', line):
+            group = match.group(1)
+        elif match := re.match(pattern, line):
+            yield (group, match.group(1))
+
+
+def configuration_is_documented():
+    """cmkd.conf(5), the example and the daemon name the same keys."""
+    daemon = set(re.findall(r'{ "(\w+)", "(\w+)",', read('daemon/base/config.c')))
+    daemon |= set(re.findall(r'g_str_equal \(group, "(\w+)"\) && g_str_equal \(name, "(\w+)"\)', read('daemon/base/config.c')))
+    example = set(option_keys(read('config/cmkd.conf'), r'#?(\w+)='))
+    manual = set(option_keys(re.sub(r'^\.SS ', '', read('docs/man/cmkd.conf.5'), flags=re.MULTILINE), r'\.BR? (\w+) ?='))
+    return [f'{name}: {sorted(keys ^ daemon)} differ from daemon/base/config.c'
+            for name, keys in (('config/cmkd.conf', example), ('docs/man/cmkd.conf.5', manual)) if keys != daemon] or (
+        [] if daemon else ['no keys found in daemon/base/config.c'])
+
+
+def manual_pages_render():
+    wrong = []
+    for page in sorted((tap.SOURCE / 'docs' / 'man').glob('*.[1-8]')):
+        status, text = tap.run('groff', '-man', '-Tutf8', '-ww', '-z', page, env={'LC_ALL': 'C.UTF-8'})
+        if status != 0 or text:
+            wrong.append(f'{page.name}: {text}')
+    return wrong
+
+
+def links_lead_somewhere():
+    wrong = []
+    for page in [*tap.SOURCE.glob('*.md'), *(tap.SOURCE / 'docs').glob('*.md')]:
+        for target in re.findall(r'\]\((?!https?:)([^)#\s]+)', page.read_text()):
+            if not (page.parent / target).exists():
+                wrong.append(f'{page.name}: {target}')
+    return wrong
+
+
+tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
+            configuration_is_documented, manual_pages_render, links_lead_somewhere])

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit files are sound, and the bus policy lets through what it should and nothing else.
+
+usage: check_units.py CMKD"""
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gi.repository import Gio, GLib
+
+import tap
+
+DAEMON = sys.argv[1]
+NAME, PATH = 'org.cmkd.Kms1', '/org/cmkd/Kms1'
+INTERFACES = ['Keys', 'Import', 'Crypto', 'Service']
+
+
+def verify(manager, unit):
+    """systemd-analyze on the unit as it was made, with the program that was built."""
+    with tempfile.TemporaryDirectory() as directory:
+        text = (tap.BUILD / 'systemd' / unit).read_text()
+        installed = re.search(r'^ExecStart=(\S+)', text, re.MULTILINE).group(1)
+        path = Path(directory) / unit
+        path.write_text(text.replace(installed, DAEMON))
+        status, output = tap.run('systemd-analyze', manager, '--man=no', 'verify', path,
+                                 env={'XDG_RUNTIME_DIR': directory, 'HOME': directory})
+        return [output] if status != 0 or unit in output else []
+
+
+def system_unit():
+    return verify('--system', 'cmkd.service')
+
+
+def user_unit():
+    return verify('--user', 'cmkd-user.service')
+
+
+def unit_and_activation_belong_together():
+    def value(name, key):
+        return re.search(rf'^{key}=(.*)$', (tap.BUILD / name).read_text(), re.MULTILINE).group(1)
+    return [f'{activation}: {key}' for activation, unit in (('system', 'cmkd.service'), ('session', 'cmkd-user.service'))
+            for key, left, right in [
+                ('SystemdService', value(f'dbus/{activation}-activation.service', 'SystemdService'), unit),
+                ('Name', value(f'dbus/{activation}-activation.service', 'Name'), value(f'systemd/{unit}', 'BusName')),
+                ('Exec', value(f'dbus/{activation}-activation.service', 'Exec'), value(f'systemd/{unit}', 'ExecStart'))]
+            if left != right]
+
+
+def policy_is_well_formed():
+    status, text = tap.run('xmllint', '--noout', '--nonet', tap.SOURCE / 'dbus' / 'org.cmkd.Kms1.conf')
+    return [] if status == 0 else [text]
+
+
+class Bus:
+    """A bus that denies by default, as the system bus does, with our policy; @owner stands in for the user cmkd."""
+
+    def __init__(self, owner):
+        self.directory = tempfile.TemporaryDirectory()
+        policy = (tap.SOURCE / 'dbus' / 'org.cmkd.Kms1.conf').read_text().replace('user="cmkd"', f'user="{owner}"')
+        (Path(self.directory.name) / 'policy.conf').write_text(policy)
+        config = Path(self.directory.name) / 'bus.conf'
+        config.write_text(f'''<busconfig>
+          <type>system</type>
+          <listen>unix:path={self.directory.name}/bus</listen>
+          <policy context="default">
+            <allow user="*"/>
+            <deny own="*"/>
+            <deny send_type="method_call"/>
+            <allow send_destination="org.freedesktop.DBus"/>
+            <allow send_type="signal"/>
+            <allow send_requested_reply="true" send_type="method_return"/>
+            <allow send_requested_reply="true" send_type="error"/>
+            <allow receive_type="method_call"/>
+            <allow receive_type="method_return"/>
+            <allow receive_type="error"/>
+            <allow receive_type="signal"/>
+          </policy>
+          <include>policy.conf</include>
+        </busconfig>''')
+        self.process = subprocess.Popen(['dbus-daemon', f'--config-file={config}', '--nofork', '--print-address=1'],
+                                        stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
+        self.directory.cleanup()
+
+    def connect(self):
+        flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+        return Gio.DBusConnection.new_for_address_sync(self.address, flags, None, None)
+
+
+def call(connection, destination, path, interface, member, arguments=None):
+    """The D-Bus error's name, or None."""
+    try:
+        connection.call_sync(destination, path, interface, member, arguments, None, Gio.DBusCallFlags.NONE, 20000, None)
+    except GLib.Error as error:
+        return Gio.DBusError.get_remote_error(error)
+    return None
+
+
+def own(connection):
+    return call(connection, 'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName',
+                GLib.Variant('(su)', (NAME, 4)))
+
+
+def only_the_user_may_own_the_name():
+    wrong = []
+    with Bus('nobody') as bus:
+        if own(bus.connect()) != 'org.freedesktop.DBus.Error.AccessDenied':
+            wrong.append('another user may own it')
+    with Bus('root') as bus:
+        if own(bus.connect()) is not None:
+            wrong.append('its own user may not')
+    return wrong
+
+
+def the_four_interfaces_are_open_and_nothing_else():
+    properties = 'org.freedesktop.DBus.Properties'
+    allowed = [(f'{NAME}.{interface}', 'Anything') for interface in INTERFACES]
+    allowed += [('org.freedesktop.DBus.Introspectable', 'Introspect'), ('org.freedesktop.DBus.Peer', 'Ping'),
+                (properties, 'Get'), (properties, 'GetAll')]
+    denied = [(properties, 'Set'), (f'{NAME}.Other', 'Anything'), ('org.freedesktop.DBus.ObjectManager', 'Anything')]
+    with Bus('root') as bus:
+        owner, caller = bus.connect(), bus.connect()
+        own(owner)
+        return [f'{interface}.{member}: expected {"to pass" if expected else "a refusal"}'
+                for members, expected in ((allowed, True), (denied, False)) for interface, member in members
+                if expected == (call(caller, NAME, PATH, interface, member) == 'org.freedesktop.DBus.Error.AccessDenied')]
+
+
+tap.report([system_unit, user_unit, unit_and_activation_belong_together, policy_is_well_formed,
+            only_the_user_may_own_the_name, the_four_interfaces_are_open_and_nothing_else])
