@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share and no other room sees: the algorithms that cmk_crypto_init() fetched,
+ * the one door out of OpenSSL's error queue, and HMAC. Implemented in crypto.c. */
+#pragma once
+
+#include "base/secret.h"
+
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+
+#define CMK_HMAC_SIZE 32 /* HMAC-SHA-256 and HMAC-SM3 alike */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_KDF_CTX, EVP_KDF_CTX_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_MAC_CTX, EVP_MAC_CTX_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_MD_CTX, EVP_MD_CTX_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_PKEY, EVP_PKEY_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+
+typedef struct
+{
+  EVP_MAC *hmac;
+  EVP_KDF *hkdf;
+  EVP_MD *sha1;
+  EVP_MD *sha256;
+  EVP_CIPHER *aes_256_gcm;
+  EVP_CIPHER *sm4_ctr;
+} CmkAlgorithms;
+
+/* Set once by cmk_crypto_init(), read-only after that. */
+const CmkAlgorithms *cmk_algorithms (void);
+
+/* Pass @ok on. When it is FALSE, turn OpenSSL's error queue into CMK_ERROR_INTERNAL and empty it; the text
+ * holds @what and the library's own reason, never data of the call. */
+gboolean cmk_openssl_ok (gboolean ok, const char *what, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One stretch of a longer input, so that nobody has to join them in memory first. */
+typedef struct
+{
+  const void *data;
+  gsize size;
+} CmkPart;
+
+/* HMAC of @parts one after the other. @digest is "SHA256" or "SM3". */
+gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
+                   guint8 ret_mac[CMK_HMAC_SIZE], GError **error) G_GNUC_WARN_UNUSED_RESULT;
