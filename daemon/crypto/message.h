@@ -15,6 +15,9 @@ GBytes *cmk_message_seal (const CmkSecret *material, CmkKeySpec spec, const CmkU
 /* The key that @blob names. CMK_ERROR_INVALID_CIPHERTEXT if it is no blob of ours. Nothing is authenticated yet. */
 gboolean cmk_message_key_id (GBytes *blob, CmkUuid *ret_key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The one CMK_ERROR_INVALID_CIPHERTEXT; for callers too, when the key that a blob names is not there or not its own. */
+void cmk_message_set_invalid (GError **error);
+
 /* CMK_ERROR_INVALID_CIPHERTEXT, one text, if anything does not fit: altered, truncated, other context, other key. */
 CmkSecret *cmk_message_open (const CmkSecret *material, CmkKeySpec spec, GBytes *blob, GBytes *context,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
