@@ -95,14 +95,27 @@ cmk_wrapping_key_free (CmkWrappingKey *key)
   g_free (key);
 }
 
-CmkWrappingKey *
-cmk_wrapping_key_generate (CmkWrappingKeySpec spec, GError **error)
+static int
+go_on (EVP_PKEY_CTX *ctx)
 {
-  gsize bits = cmk_wrapping_key_spec_bits (spec);
+  return !g_atomic_int_get ((gint *) EVP_PKEY_CTX_get_app_data (ctx));
+}
+
+CmkWrappingKey *
+cmk_wrapping_key_generate (CmkWrappingKeySpec spec, gint *cancelled, GError **error)
+{
+  guint bits = cmk_wrapping_key_spec_bits (spec);
   g_return_val_if_fail (bits > 0, NULL);
+  g_autoptr (EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new_from_name (NULL, "RSA", NULL);
+  gboolean ready = ctx != NULL && EVP_PKEY_keygen_init (ctx) == 1 &&
+                   EVP_PKEY_CTX_set_rsa_keygen_bits (ctx, (int) bits) == 1;
+  if (!cmk_openssl_ok (ready, "cannot prepare to make an RSA key pair", error))
+    return NULL;
+  EVP_PKEY_CTX_set_app_data (ctx, cancelled);
+  EVP_PKEY_CTX_set_cb (ctx, go_on);
   /* Its exponent is 65537 unless told otherwise, and it keeps the private numbers on the secure heap. */
-  EVP_PKEY *pair = EVP_PKEY_Q_keygen (NULL, NULL, "RSA", bits);
-  if (!cmk_openssl_ok (pair != NULL, "cannot make an RSA key pair", error))
+  EVP_PKEY *pair = NULL;
+  if (!cmk_openssl_ok (EVP_PKEY_generate (ctx, &pair) == 1, "cannot make an RSA key pair", error))
     return NULL;
   return new_from_pair (pair);
 }

@@ -11,8 +11,10 @@ typedef struct _CmkWrappingKey CmkWrappingKey;
 void cmk_wrapping_key_free (CmkWrappingKey *key);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkWrappingKey, cmk_wrapping_key_free)
 
-/* A fresh pair, exponent 65537. RSA specs only. Takes seconds for RSA_4096: never on the main loop. */
-CmkWrappingKey *cmk_wrapping_key_generate (CmkWrappingKeySpec spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* A fresh pair, exponent 65537. RSA specs only. Takes seconds for RSA_4096: never on the main loop. Given up, with
+ * CMK_ERROR_INTERNAL, soon after another thread sets *@cancelled (atomically). */
+CmkWrappingKey *cmk_wrapping_key_generate (CmkWrappingKeySpec spec, gint *cancelled,
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* DER SubjectPublicKeyInfo. */
 GBytes *cmk_wrapping_key_public_der (const CmkWrappingKey *key, GError **error) G_GNUC_WARN_UNUSED_RESULT;

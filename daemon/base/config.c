@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/config.h"
+
+#include "base/error.h"
+
+typedef struct
+{
+  const char *group;
+  const char *key;
+  gsize offset;
+  guint maximum;
+} NumberKey;
+
+static const NumberKey number_keys[] = {
+  { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 64 },
+  { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 64 },
+  { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 64 },
+  { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 7 * 86400 },
+  { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 86400 },
+  { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 10000000 },
+  { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 100000 },
+  { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 1000000 },
+};
+
+static CmkConfig *
+new_default (void)
+{
+  CmkConfig *config = g_new0 (CmkConfig, 1);
+  config->tcti = g_strdup ("device:/dev/tpmrm0");
+  config->ready_pairs[CMK_WRAPPING_KEY_RSA_2048] = 4;
+  config->ready_pairs[CMK_WRAPPING_KEY_RSA_3072] = 1;
+  config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;
+  config->context_seconds = 86400;
+  config->material_seconds = 300;
+  config->keys_per_user = 10000;
+  config->import_sets_per_key = 16;
+  config->import_sets_per_user = 256;
+  return config;
+}
+
+static gboolean
+apply_number (CmkConfig *config, const NumberKey *key, const char *value, const char *path, GError **error)
+{
+  guint64 number;
+  if (!g_ascii_string_to_unsigned (value, 10, 0, key->maximum, &number, NULL))
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "%s: [%s] %s must be a whole number from 0 to %u",
+                   path, key->group, key->key, key->maximum);
+      return FALSE;
+    }
+  G_STRUCT_MEMBER (guint, config, key->offset) = (guint) number;
+  return TRUE;
+}
+
+static gboolean
+apply (CmkConfig *config, const char *group, const char *name, const char *value, const char *path, GError **error)
+{
+  if (g_str_equal (group, "Tpm") && g_str_equal (name, "Tcti"))
+    {
+      g_free (config->tcti);
+      config->tcti = g_strdup (value);
+      return TRUE;
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (number_keys); i++)
+    if (g_str_equal (group, number_keys[i].group) && g_str_equal (name, number_keys[i].key))
+      return apply_number (config, &number_keys[i], value, path, error);
+  g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "%s: unknown key %s in group [%s]; see cmkd.conf(5)",
+               path, name, group);
+  return FALSE;
+}
+
+CmkConfig *
+cmk_config_load (const char *path, gboolean required, GError **error)
+{
+  g_autoptr (CmkConfig) config = new_default ();
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autoptr (GError) local_error = NULL;
+  if (!g_key_file_load_from_file (file, path, G_KEY_FILE_NONE, &local_error))
+    {
+      if (!required && g_error_matches (local_error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        return g_steal_pointer (&config);
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "%s: %s", path, local_error->message);
+      return NULL;
+    }
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+  for (char **group = groups; *group != NULL; group++)
+    {
+      g_auto (GStrv) names = g_key_file_get_keys (file, *group, NULL, NULL);
+      for (char **name = names; name != NULL && *name != NULL; name++)
+        {
+          g_autofree char *value = g_key_file_get_value (file, *group, *name, NULL);
+          if (!apply (config, *group, *name, value, path, error))
+            return NULL;
+        }
+    }
+  return g_steal_pointer (&config);
+}
+
+void
+cmk_config_free (CmkConfig *config)
+{
+  if (config == NULL)
+    return;
+  g_free (config->tcti);
+  g_free (config);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration: a key file, every key of which is documented in cmkd.conf(5). Read once, then constant. */
+#pragma once
+
+#include <glib.h>
+
+#include "base/spec.h"
+
+typedef struct
+{
+  char *tcti;                                          /* [Tpm] Tcti */
+  guint ready_pairs[CMK_WRAPPING_KEY_RSA_4096 + 1];    /* [WrappingKeys] ReadyRsa2048, ReadyRsa3072, ReadyRsa4096 */
+  guint context_seconds;                               /* [Cache] ContextSeconds */
+  guint material_seconds;                              /* [Cache] MaterialSeconds; 0 = never cached */
+  guint keys_per_user;                                 /* [Limits] KeysPerUser */
+  guint import_sets_per_key;                           /* [Limits] ImportSetsPerKey */
+  guint import_sets_per_user;                          /* [Limits] ImportSetsPerUser */
+} CmkConfig;
+
+/* The defaults, overlaid with @path if it exists. A @path that was asked for by name (@required) must exist.
+ * CMK_ERROR_INVALID_PARAMETER naming the file, group and key for what is unknown or out of range. */
+CmkConfig *cmk_config_load (const char *path, gboolean required, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_config_free (CmkConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkConfig, cmk_config_free)

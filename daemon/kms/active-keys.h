@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the main loop needs to know of keys in use to answer without the store: kept when a key's material was
+ * unsealed, forgotten when anything of the key changes, before that change is answered. Any thread. */
+#pragma once
+
+#include "base/spec.h"
+#include "base/uuid.h"
+
+typedef struct _CmkActiveKeys CmkActiveKeys;
+
+/* An Enabled key with material. */
+typedef struct
+{
+  CmkUuid id;
+  guint32 owner_uid;
+  CmkKeySpec spec;
+  CmkKeyUsage usage;
+  gint64 expires_at; /* 0 = never */
+} CmkActiveKey;
+
+CmkActiveKeys *cmk_active_keys_new (void);
+void cmk_active_keys_free (CmkActiveKeys *keys);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkActiveKeys, cmk_active_keys_free)
+
+gboolean cmk_active_keys_lookup (CmkActiveKeys *keys, const CmkUuid *id, CmkActiveKey *ret_key);
+void cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key);
+void cmk_active_keys_forget (CmkActiveKeys *keys, const CmkUuid *id);

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/import.h"
+
+#include "base/error.h"
+#include "cmkd.h"
+#include "crypto/wrapping-key.h"
+#include "kms/import-token.h"
+
+#include <string.h>
+
+void
+cmk_import_parameters_clear (CmkImportParameters *parameters)
+{
+  g_clear_pointer (&parameters->token, g_bytes_unref);
+  g_clear_pointer (&parameters->public_key, g_bytes_unref);
+}
+
+static CmkKeyRecord *
+load_external_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, gint64 now, GError **error)
+{
+  CmkKeyReference reference = { .id = *key_id };
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, &reference, now, error);
+  if (record == NULL)
+    return NULL;
+  if (record->origin != CMK_ORIGIN_EXTERNAL)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_NOT_EXTERNAL_KEY,
+                           "key material can be imported into, and deleted from, keys with Origin EXTERNAL only: "
+                           "create one with CreateKey");
+      return NULL;
+    }
+  return g_steal_pointer (&record);
+}
+
+/* --- GetParametersForImport --- */
+
+static gboolean
+check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, gint64 now, GError **error)
+{
+  const CmkConfig *config = cmk_kms_config (kms);
+  guint of_key, of_uid;
+  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, caller->uid, now, &of_key, &of_uid,
+                                    error))
+    return FALSE;
+  if (of_key < config->import_sets_per_key && of_uid < config->import_sets_per_user)
+    return TRUE;
+  gboolean key_is_full = of_key >= config->import_sets_per_key;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_LIMIT_EXCEEDED,
+               "%u import tokens are outstanding for %s: use one of them, or wait until they expire (24 hours); an "
+               "administrator can raise %s= in cmkd.conf",
+               key_is_full ? of_key : of_uid, key_is_full ? "this key" : "you",
+               key_is_full ? "ImportSetsPerKey" : "ImportSetsPerUser");
+  return FALSE;
+}
+
+static gboolean
+store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+           const CmkWrappingPair *pair, gint64 expires_at, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
+  set->id = pair->id;
+  set->key_id = request->key_id;
+  set->uid = caller->uid;
+  set->algorithm = request->algorithm;
+  set->wrapping_spec = request->wrapping_spec;
+  set->expires_at = expires_at;
+  set->sealed_key = g_bytes_ref (pair->sealed_key);
+  set->envelope = g_bytes_ref (pair->envelope);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  return transaction != NULL && cmk_store_insert_import_set (store, set, error) &&
+         cmk_store_commit (transaction, error);
+}
+
+static GBytes *
+make_token (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+            const CmkWrappingPair *pair, gint64 now, GError **error)
+{
+  CmkVault *vault = cmk_kms_vault (kms);
+  CmkImportToken token = {
+    .store_id = *cmk_vault_store_id (vault),
+    .set_id = pair->id,
+    .key_id = request->key_id,
+    .algorithm = request->algorithm,
+    .wrapping_spec = request->wrapping_spec,
+    .uid = caller->uid,
+    .issued_at = now,
+    .expires_at = now + CMKD_TOKEN_LIFETIME_SECONDS,
+  };
+  if (!cmk_sha256 (g_bytes_get_data (pair->public_key, NULL), g_bytes_get_size (pair->public_key),
+                   token.public_key_digest, error))
+    return NULL;
+  return cmk_import_token_encode (&token, cmk_vault_token_key (vault), error);
+}
+
+gboolean
+cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+                           CmkWrappingPair *waited_pair, CmkImportParameters *ret_parameters, GError **error)
+{
+  g_autoptr (CmkWrappingPair) pair = waited_pair;
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return FALSE;
+  g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
+  if (record == NULL)
+    return FALSE;
+  if (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_kms_require_enabled (record->state, error))
+    return FALSE;
+  if (!check_set_limits (kms, caller, &request->key_id, now, error))
+    return FALSE;
+  if (pair == NULL)
+    pair = cmk_wrapping_pool_take (cmk_kms_pool (kms), request->wrapping_spec);
+  if (pair == NULL)
+    {
+      g_set_error_literal (error, CMK_CACHE_MISS, 0, "no wrapping key is ready");
+      return FALSE;
+    }
+  g_autoptr (GBytes) token = make_token (kms, caller, request, pair, now, error);
+  gint64 expires_at = now + CMKD_TOKEN_LIFETIME_SECONDS;
+  if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
+    return FALSE;
+  cmk_kms_expiry_changed (kms);
+  ret_parameters->token = g_steal_pointer (&token);
+  ret_parameters->public_key = g_bytes_ref (pair->public_key);
+  ret_parameters->expires_at = expires_at;
+  return TRUE;
+}
+
+/* --- ImportKeyMaterial --- */
+
+static CmkImportSetRecord *
+find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **error)
+{
+  CmkVault *vault = cmk_kms_vault (kms);
+  CmkImportToken token;
+  if (!cmk_import_token_decode (request->import_token, cmk_vault_token_key (vault), &token, error))
+    return NULL;
+  if (!cmk_uuid_equal (&token.store_id, cmk_vault_store_id (vault)) ||
+      !cmk_uuid_equal (&token.key_id, &request->key_id))
+    {
+      cmk_import_token_refuse (error);
+      return NULL;
+    }
+  if (token.expires_at <= now)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_EXPIRED_IMPORT_TOKEN,
+                           "the import token has expired (24 hours): call GetParametersForImport again and wrap with "
+                           "the new public key");
+      return NULL;
+    }
+  g_autoptr (GError) local_error = NULL;
+  CmkImportSetRecord *set = cmk_store_get_import_set (cmk_vault_store (vault), &token.set_id, &local_error);
+  if (set == NULL && local_error != NULL)
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  else if (set == NULL)
+    cmk_import_token_refuse (error);
+  return set;
+}
+
+static gboolean
+check_ciphertext_length (const CmkImportRequest *request, const CmkImportSetRecord *set, GError **error)
+{
+  gsize expected = cmk_wrapping_key_spec_bits (set->wrapping_spec) / 8;
+  if (g_bytes_get_size (request->encrypted_key_material) == expected)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+               "encrypted_key_material: what is wrapped by %s with %s is %" G_GSIZE_FORMAT
+               " bytes long before Base64",
+               cmk_spec_name (cmk_wrapping_algorithms, (int) set->algorithm),
+               cmk_spec_name (cmk_wrapping_key_specs, (int) set->wrapping_spec), expected);
+  return FALSE;
+}
+
+/* Count a failed unwrap, durably, before its answer leaves: with this bound the uniform error is no oracle. The last
+ * one destroys the wrapping key. */
+static gboolean
+count_failure (CmkKms *kms, CmkImportSetRecord *set, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  set->failures++;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL)
+    return FALSE;
+  gboolean written = set->failures < CMKD_UNWRAP_FAILURE_BUDGET ? cmk_store_update_import_set (store, set, error)
+                                                                : cmk_store_delete_import_set (store, &set->id, error);
+  return written && cmk_store_commit (transaction, error);
+}
+
+/* Answer a failed unwrap with @reason (taken), or with what kept it from being counted. */
+static void
+fail_unwrap (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set, GError *reason, GError **error)
+{
+  g_autoptr (GError) unwrap_error = reason;
+  if (!count_failure (kms, set, error))
+    return;
+  /* Whoever failed once tries again. */
+  if (set->failures < CMKD_UNWRAP_FAILURE_BUDGET)
+    cmk_vault_keep_handle (cmk_kms_vault (kms), session, set->sealed_key);
+  g_propagate_error (error, g_steal_pointer (&unwrap_error));
+}
+
+static CmkWrappingKey *
+unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, GError **error)
+{
+  CmkSecretIdentity identity = cmk_wrapping_pair_identity (&set->id, set->wrapping_spec);
+  g_autoptr (CmkSecret) private_key =
+      cmk_vault_unseal (cmk_kms_vault (kms), session, &identity, set->sealed_key, set->envelope, CMK_UNSEAL_ONCE,
+                        CMK_TPM_MORE, error);
+  return private_key != NULL ? cmk_wrapping_key_decode (private_key, error) : NULL;
+}
+
+/* The material, if it unwraps and is the one that the key is bound to, if it is; a failure of the importer's is
+ * counted. *ret_fingerprint is that of the material. */
+static CmkSecret *
+unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkImportRequest *request, const CmkKeyRecord *record,
+                 CmkImportSetRecord *set, GBytes **ret_fingerprint, GError **error)
+{
+  g_autoptr (CmkWrappingKey) wrapping_key = unseal_wrapping_key (kms, session, set, error);
+  if (wrapping_key == NULL)
+    return NULL;
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (CmkSecret) material =
+      cmk_wrapping_key_unwrap (wrapping_key, set->algorithm, request->encrypted_key_material,
+                               cmk_key_spec_material_bytes (record->spec), &local_error);
+  if (material == NULL && g_error_matches (local_error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL))
+    {
+      fail_unwrap (kms, session, set, g_steal_pointer (&local_error), error);
+      return NULL;
+    }
+  if (material == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return NULL;
+    }
+  g_autoptr (GBytes) fingerprint =
+      cmk_vault_fingerprint (cmk_kms_vault (kms), session, &record->id, material, CMK_TPM_MORE, error);
+  if (fingerprint == NULL)
+    return NULL;
+  if (record->fingerprint != NULL && !g_bytes_equal (record->fingerprint, fingerprint))
+    {
+      fail_unwrap (kms, session, set,
+                   g_error_new_literal (CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH,
+                                        "the key is bound for ever to the first material that was imported into it, "
+                                        "and this is another: import the same material, or create a new key"),
+                   error);
+      return NULL;
+    }
+  *ret_fingerprint = g_steal_pointer (&fingerprint);
+  return g_steal_pointer (&material);
+}
+
+static gboolean
+seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material, GError **error)
+{
+  g_autoptr (GBytes) sealed_key = NULL;
+  g_autoptr (GBytes) envelope = NULL;
+  CmkSecretIdentity identity = cmk_kms_material_identity (record);
+  if (!cmk_vault_seal (cmk_kms_vault (kms), session, &identity, material, CMK_TPM_LAST, &sealed_key, &envelope,
+                       error))
+    return FALSE;
+  g_clear_pointer (&record->sealed_key, g_bytes_unref);
+  g_clear_pointer (&record->envelope, g_bytes_unref);
+  record->sealed_key = g_steal_pointer (&sealed_key);
+  record->envelope = g_steal_pointer (&envelope);
+  return TRUE;
+}
+
+static gboolean
+check_expiry (gint64 expires_at, gint64 now, GError **error)
+{
+  if (expires_at == 0 || expires_at > now)
+    return TRUE;
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+                       "KeyMaterialExpireUnix: must be 0 (never) or later than now, in Unix seconds");
+  return FALSE;
+}
+
+CmkKeyRecord *
+cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request, GError **error)
+{
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error) || !check_expiry (request->expires_at, now, error))
+    return NULL;
+  g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
+  if (record == NULL)
+    return NULL;
+  if (record->state != CMK_KEY_STATE_PENDING_IMPORT && !cmk_kms_require_enabled (record->state, error))
+    return NULL;
+  g_autoptr (CmkImportSetRecord) set = find_set (kms, request, now, error);
+  if (set == NULL || !check_ciphertext_length (request, set, error))
+    return NULL;
+
+  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
+  if (session == NULL)
+    return NULL;
+  g_autoptr (GBytes) fingerprint = NULL;
+  g_autoptr (CmkSecret) material = unwrap_material (kms, session, request, record, set, &fingerprint, error);
+  if (material == NULL)
+    return NULL;
+  record->state = CMK_KEY_STATE_ENABLED;
+  record->expires_at = request->expires_at;
+  if (record->fingerprint == NULL)
+    record->fingerprint = g_steal_pointer (&fingerprint);
+  if (!seal_material (kms, session, record, material, error) ||
+      !cmk_kms_commit_key (kms, record, "MaterialImported", error))
+    return NULL;
+  cmk_kms_expiry_changed (kms);
+  cmk_kms_keep_material (kms, record, material);
+  return g_steal_pointer (&record);
+}
+
+/* --- DeleteKeyMaterial --- */
+
+CmkKeyRecord *
+cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, GError **error)
+{
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return NULL;
+  g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, key_id, now, error);
+  if (record == NULL)
+    return NULL;
+  if (record->envelope == NULL)
+    return g_steal_pointer (&record);
+  CmkKeyState state = record->state;
+  cmk_kms_strip_material (record);
+  if (state == CMK_KEY_STATE_PENDING_DELETION)
+    record->state = state;
+  if (!cmk_kms_commit_key (kms, record, "MaterialDeleted", error))
+    return NULL;
+  return g_steal_pointer (&record);
+}

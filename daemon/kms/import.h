@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Import interface: the bring-your-own-key flow of seeds 000 to 004. Worker thread. */
+#pragma once
+
+#include "kms/kms.h"
+
+typedef struct
+{
+  CmkUuid key_id;
+  CmkWrappingAlgorithm algorithm;
+  CmkWrappingKeySpec wrapping_spec;
+} CmkImportParametersRequest;
+
+typedef struct
+{
+  GBytes *token;
+  GBytes *public_key; /* DER SubjectPublicKeyInfo */
+  gint64 expires_at;
+} CmkImportParameters;
+
+void cmk_import_parameters_clear (CmkImportParameters *parameters);
+
+/* A fresh wrapping pair for the key. @pair, if not NULL, is one that the caller waited for and is consumed in any
+ * case; without it one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with
+ * cmk_wrapping_pool_wait() and call again with it. */
+gboolean cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+                                    CmkWrappingPair *pair, CmkImportParameters *ret_parameters,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct
+{
+  CmkUuid key_id;
+  GBytes *encrypted_key_material;
+  GBytes *import_token;
+  gint64 expires_at; /* 0 = never; else later than the time of the call (checked again here) */
+} CmkImportRequest;
+
+CmkKeyRecord *cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request,
+                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+CmkKeyRecord *cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id,
+                                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Keys interface: what CMKs there are and in which state. Worker thread. */
+#pragma once
+
+#include "kms/kms.h"
+
+typedef struct
+{
+  CmkOrigin origin;
+  CmkKeySpec spec;
+  CmkKeyUsage usage;
+  CmkProtectionLevel protection_level;
+  char *description; /* valid UTF-8, within the limit */
+} CmkCreateKeyRequest;
+
+CmkKeyRecord *cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+CmkKeyRecord *cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct
+{
+  guint limit;
+  char *marker; /* "" = from the start */
+  int state;    /* 0 = any; likewise below */
+  int spec;
+  int origin;
+} CmkListKeysRequest;
+
+/* CmkKeyRecord, oldest first. *ret_next_marker is "" at the end. */
+GPtrArray *cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *request,
+                          char **ret_next_marker, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Enable or disable. No change is no error. */
+CmkKeyRecord *cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
+                                    gboolean enabled, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+CmkKeyRecord *cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
+                                           const char *description, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/kms.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "kms/expiry.h"
+
+G_DEFINE_QUARK (cmk-cache-miss-quark, cmk_cache_miss)
+
+struct _CmkKms
+{
+  const CmkConfig *config;
+  CmkVault *vault;
+  CmkWorker *worker;
+  CmkWrappingPool *pool;
+  CmkActiveKeys *active_keys;
+  CmkExpiryTimer *expiry_timer;
+  CmkKeyChangedFunc key_changed;
+  gpointer key_changed_data;
+  gint64 next_expiry; /* worker: nothing expires before; 0 = nothing will; -1 = ask the store */
+};
+
+const CmkConfig *
+cmk_kms_config (CmkKms *kms)
+{
+  return kms->config;
+}
+
+CmkVault *
+cmk_kms_vault (CmkKms *kms)
+{
+  return kms->vault;
+}
+
+CmkWorker *
+cmk_kms_worker (CmkKms *kms)
+{
+  return kms->worker;
+}
+
+CmkWrappingPool *
+cmk_kms_pool (CmkKms *kms)
+{
+  return kms->pool;
+}
+
+CmkActiveKeys *
+cmk_kms_active_keys (CmkKms *kms)
+{
+  return kms->active_keys;
+}
+
+void
+cmk_key_reference_clear (CmkKeyReference *reference)
+{
+  g_clear_pointer (&reference->alias, g_free);
+}
+
+/* --- telling --- */
+
+typedef struct
+{
+  CmkKms *kms;
+  CmkUuid key_id;
+  CmkKeyState state;
+  const char *reason;
+} Event;
+
+static gboolean
+deliver (gpointer data)
+{
+  Event *event = data;
+  event->kms->key_changed (&event->key_id, event->state, event->reason, event->kms->key_changed_data);
+  return G_SOURCE_REMOVE;
+}
+
+void
+cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason)
+{
+  Event *event = g_new (Event, 1);
+  *event = (Event) { .kms = kms, .key_id = *key_id, .state = state, .reason = reason };
+  g_idle_add_full (G_PRIORITY_DEFAULT, deliver, event, g_free);
+}
+
+/* --- keys --- */
+
+void
+cmk_kms_refuse_unknown_key (GError **error)
+{
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND,
+                       "there is no such key, or it is not yours to see: ListKeys shows the keys you have");
+}
+
+CmkKeyRecord *
+cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 now, GError **error)
+{
+  if (reference->alias != NULL)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ALIAS_NOT_FOUND,
+                           "there is no such alias: name the key by its id");
+      return NULL;
+    }
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &reference->id, &local_error);
+  gboolean visible = record != NULL && (caller->uid == 0 || caller->uid == record->owner_uid);
+  if (!visible && (record != NULL || g_error_matches (local_error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND)))
+    {
+      cmk_kms_refuse_unknown_key (error);
+      return NULL;
+    }
+  if (record == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return NULL;
+    }
+  /* The sweep of cmk_kms_begin() may have failed on a full disk: what has expired is refused all the same. */
+  if (record->expires_at != 0 && record->expires_at <= now)
+    cmk_kms_strip_material (record);
+  return g_steal_pointer (&record);
+}
+
+gboolean
+cmk_kms_require_enabled (CmkKeyState state, GError **error)
+{
+  switch (state)
+    {
+    case CMK_KEY_STATE_ENABLED:
+      return TRUE;
+    case CMK_KEY_STATE_DISABLED:
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_DISABLED, "the key is disabled: call EnableKey first");
+      return FALSE;
+    case CMK_KEY_STATE_PENDING_DELETION:
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_PENDING_DELETION,
+                           "the key is scheduled for deletion: call CancelKeyDeletion first");
+      return FALSE;
+    case CMK_KEY_STATE_PENDING_IMPORT:
+    default:
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_KEY_PENDING_IMPORT,
+                           "the key has no material: import it (GetParametersForImport, then ImportKeyMaterial)");
+      return FALSE;
+    }
+}
+
+void
+cmk_kms_strip_material (CmkKeyRecord *record)
+{
+  g_clear_pointer (&record->sealed_key, g_bytes_unref);
+  g_clear_pointer (&record->envelope, g_bytes_unref);
+  record->expires_at = 0;
+  record->state = CMK_KEY_STATE_PENDING_IMPORT;
+}
+
+CmkSecretIdentity
+cmk_kms_material_identity (const CmkKeyRecord *record)
+{
+  return (CmkSecretIdentity) {
+    .kind = CMK_SECRET_MATERIAL,
+    .id = record->id,
+    .spec = record->spec,
+    .expires_at = record->expires_at,
+  };
+}
+
+void
+cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material)
+{
+  CmkActiveKey key = {
+    .id = record->id,
+    .owner_uid = record->owner_uid,
+    .spec = record->spec,
+    .usage = record->usage,
+    .expires_at = record->expires_at,
+  };
+  cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
+  cmk_active_keys_put (kms->active_keys, &key);
+}
+
+static void
+forget_cached (CmkKms *kms, const CmkUuid *key_id)
+{
+  cmk_active_keys_forget (kms->active_keys, key_id);
+  cmk_keyring_drop_material (cmk_vault_keyring (kms->vault), key_id);
+}
+
+gboolean
+cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason, GError **error)
+{
+  CmkStore *store = cmk_vault_store (kms->vault);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL || !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
+    return FALSE;
+  forget_cached (kms, &record->id);
+  cmk_kms_tell (kms, &record->id, record->state, reason);
+  return TRUE;
+}
+
+/* --- expiry --- */
+
+#define SWEEP_SLICE 100 /* keys whose erasure shares a commit */
+
+static gboolean
+erase_slice (CmkKms *kms, GArray *ids, GError **error)
+{
+  CmkStore *store = cmk_vault_store (kms->vault);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL)
+    return FALSE;
+  for (guint i = 0; i < ids->len; i++)
+    {
+      g_autoptr (CmkKeyRecord) record = cmk_store_get_key (store, &g_array_index (ids, CmkUuid, i), error);
+      if (record == NULL)
+        return FALSE;
+      cmk_kms_strip_material (record);
+      if (!cmk_store_update_key (store, record, error))
+        return FALSE;
+    }
+  if (!cmk_store_commit (transaction, error))
+    return FALSE;
+  for (guint i = 0; i < ids->len; i++)
+    {
+      const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
+      forget_cached (kms, id);
+      cmk_kms_tell (kms, id, CMK_KEY_STATE_PENDING_IMPORT, "MaterialExpired");
+    }
+  return TRUE;
+}
+
+static gboolean
+sweep (CmkKms *kms, gint64 now, GError **error)
+{
+  CmkStore *store = cmk_vault_store (kms->vault);
+  if (!cmk_store_delete_expired_import_sets (store, now, error))
+    return FALSE;
+  while (TRUE)
+    {
+      g_autoptr (GArray) ids = cmk_store_list_expired (store, now, SWEEP_SLICE, error);
+      if (ids == NULL)
+        return FALSE;
+      if (ids->len == 0)
+        break;
+      if (!erase_slice (kms, ids, error))
+        return FALSE;
+    }
+  return cmk_store_next_expiry (store, &kms->next_expiry, error);
+}
+
+static void
+sweep_if_due (CmkKms *kms, gint64 now)
+{
+  if (kms->next_expiry == 0 || now < kms->next_expiry)
+    return;
+  g_autoptr (GError) error = NULL;
+  if (!sweep (kms, now, &error))
+    {
+      /* The next call and the timer try again; until then what has expired is refused by its date. */
+      g_warning ("expired key material could not be erased: %s", error->message);
+      kms->next_expiry = -1;
+    }
+  if (kms->expiry_timer != NULL)
+    cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
+}
+
+static void
+run_due_sweep (gpointer data)
+{
+  CmkKms *kms = data;
+  gint64 now;
+  g_autoptr (GError) error = NULL;
+  if (!cmk_kms_begin (kms, &now, &error))
+    g_message ("expired key material is not erased yet: %s", error->message);
+}
+
+static void
+on_expiry_due (gpointer data)
+{
+  CmkKms *kms = data;
+  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, run_due_sweep, kms);
+}
+
+void
+cmk_kms_expiry_changed (CmkKms *kms)
+{
+  kms->next_expiry = -1;
+  sweep_if_due (kms, cmk_clock_now ());
+}
+
+gboolean
+cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
+{
+  if (!cmk_vault_unlock (kms->vault, error))
+    return FALSE;
+  *ret_now = cmk_clock_now ();
+  sweep_if_due (kms, *ret_now);
+  return TRUE;
+}
+
+/* --- life --- */
+
+CmkKms *
+cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed, gpointer user_data,
+              GError **error)
+{
+  g_autoptr (CmkKms) kms = g_new0 (CmkKms, 1);
+  kms->config = config;
+  kms->key_changed = key_changed;
+  kms->key_changed_data = user_data;
+  kms->next_expiry = -1;
+  kms->active_keys = cmk_active_keys_new ();
+  kms->vault = cmk_vault_open (config, directory, error);
+  if (kms->vault == NULL)
+    return NULL;
+  kms->expiry_timer = cmk_expiry_timer_new (on_expiry_due, kms, error);
+  if (kms->expiry_timer == NULL)
+    return NULL;
+  if (cmk_vault_unlock (kms->vault, NULL))
+    sweep_if_due (kms, cmk_clock_now ());
+  kms->worker = cmk_worker_start ();
+  kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
+  return g_steal_pointer (&kms);
+}
+
+void
+cmk_kms_begin_stop (CmkKms *kms)
+{
+  cmk_wrapping_pool_stop (kms->pool);
+}
+
+void
+cmk_kms_close (CmkKms *kms)
+{
+  if (kms == NULL)
+    return;
+  if (kms->pool != NULL)
+    {
+      cmk_wrapping_pool_stop (kms->pool);
+      cmk_wrapping_pool_join (kms->pool);
+    }
+  cmk_worker_stop (kms->worker);
+  if (kms->pool != NULL)
+    cmk_wrapping_pool_free (kms->pool);
+  cmk_expiry_timer_free (kms->expiry_timer);
+  cmk_active_keys_free (kms->active_keys);
+  cmk_vault_close (kms->vault);
+  g_free (kms);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The key management service: the rules of the contract over vault, pool and caches. Knows no D-Bus.
+ *
+ * Functions that take a CmkCaller run on the worker thread unless they say otherwise; they check in the contract's
+ * order (design 1.7) and change nothing when they refuse. Answers are given out after the commit. */
+#pragma once
+
+#include "base/config.h"
+#include "base/spec.h"
+#include "base/uuid.h"
+#include "kms/active-keys.h"
+#include "kms/vault.h"
+#include "kms/worker.h"
+#include "kms/wrapping-pool.h"
+
+typedef struct _CmkKms CmkKms;
+
+/* Whoever asks, as the bus daemon vouches. */
+typedef struct
+{
+  guint32 uid;
+} CmkCaller;
+
+/* How a call names a key: an id, or an alias ("alias/NAME"). */
+typedef struct
+{
+  CmkUuid id;
+  char *alias; /* NULL: by id */
+} CmkKeyReference;
+
+void cmk_key_reference_clear (CmkKeyReference *reference);
+
+/* A call that could be answered from the caches was not: run it again on the worker. Never leaves the daemon. */
+#define CMK_CACHE_MISS (cmk_cache_miss_quark ())
+GQuark cmk_cache_miss_quark (void);
+
+typedef enum
+{
+  CMK_EFFORT_CACHED, /* main loop: neither TPM nor disk; a miss is CMK_CACHE_MISS */
+  CMK_EFFORT_FULL,   /* worker */
+} CmkEffort;
+
+/* A key changed, durably. Called on the main loop, before the answer of the call that changed it. */
+typedef void (*CmkKeyChangedFunc) (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
+
+/* Open the store in @directory, erase what has expired while nobody served, start the threads. @config must outlive
+ * it. Main thread, before the loop runs. */
+CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed,
+                      gpointer user_data, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
+void cmk_kms_begin_stop (CmkKms *kms);
+
+/* Finish what is queued and close. Main thread, after the loop. */
+void cmk_kms_close (CmkKms *kms);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkKms, cmk_kms_close)
+
+/* The parts, for the rules in this directory and for status. */
+const CmkConfig *cmk_kms_config (CmkKms *kms);
+CmkVault *cmk_kms_vault (CmkKms *kms);
+CmkWorker *cmk_kms_worker (CmkKms *kms);
+CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
+CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
+
+/* Begin a call: unlock the vault if need be, erase what has expired, and say what time it is for this call. */
+gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The key that @caller may see under that name: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
+ * exist and for one of another owner; CMK_ERROR_ALIAS_NOT_FOUND. Material past its time is not in the record. */
+CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 now,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+void cmk_kms_refuse_unknown_key (GError **error);
+
+/* TRUE if @state is Enabled; else the contract's error for a key in that state. */
+gboolean cmk_kms_require_enabled (CmkKeyState state, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Make the changed @record durable, forget what is cached of the key, tell @reason. */
+gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* @material of the Enabled key @record is at hand: keep it for the uses that come next. */
+void cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material);
+
+/* Tell that a key changed. Any thread. */
+void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
+
+/* Take the material out of @record: what deletion and expiry do. */
+void cmk_kms_strip_material (CmkKeyRecord *record);
+
+/* Who the envelope of the material of @record is sealed for. */
+CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);
+
+/* The main loop's timer for the next expiry follows the store. Worker thread; to be called when an expiry was set. */
+void cmk_kms_expiry_changed (CmkKms *kms);

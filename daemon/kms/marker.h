@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The marker of a paged list: where the next page starts, under a MAC, for the uid that got it. */
+#pragma once
+
+#include "base/secret.h"
+
+char *cmk_marker_encode (gint64 after_serial, guint32 uid, const CmkSecret *key,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_INVALID_PARAMETER for a marker that was not handed out to @uid. */
+gboolean cmk_marker_decode (const char *marker, guint32 uid, const CmkSecret *key, gint64 *ret_after_serial,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the TPM protects: the store with its root secret, and the one construct for every secret at rest - a fresh data
+ * key sealed by the TPM, and an envelope under it that is bound to the identity of what it holds.
+ *
+ * A vault is opened locked and unlocks when the TPM gives out the root secret. Worker thread only, but for opening. */
+#pragma once
+
+#include "base/config.h"
+#include "base/secret.h"
+#include "base/uuid.h"
+#include "keyring/keyring.h"
+#include "store/store.h"
+#include "tpm/session.h"
+
+typedef struct _CmkVault CmkVault;
+
+typedef enum
+{
+  CMK_SECRET_ROOT = 1,         /* of the store; id: the store's */
+  CMK_SECRET_MATERIAL = 2,     /* id: the key's */
+  CMK_SECRET_WRAPPING_KEY = 3, /* id: the import parameter set's */
+} CmkSecretKind;
+
+/* Authenticated with the envelope, so that no sealed blob can be moved to another key or given another expiry. */
+typedef struct
+{
+  CmkSecretKind kind;
+  CmkUuid id;
+  int spec;          /* CmkKeySpec or CmkWrappingKeySpec, by kind */
+  gint64 expires_at; /* of material; else 0 */
+} CmkSecretIdentity;
+
+/* Open the store in @directory and try to unlock. A damaged store is an error; a TPM that is absent or another one is
+ * not: the vault stays locked, and cmk_vault_unlock() says why. */
+CmkVault *cmk_vault_open (const CmkConfig *config, const char *directory, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void cmk_vault_close (CmkVault *vault);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkVault, cmk_vault_close)
+
+/* TRUE at once when unlocked; else try again. CMK_ERROR_TPM_UNAVAILABLE, CMK_ERROR_TPM_CHANGED or
+ * CMK_ERROR_STATE_CORRUPTED. */
+gboolean cmk_vault_unlock (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The contract's TpmState: "ok", "absent", "changed", "lockout" or "failed", by what the TPM said last. Static.
+ * Any thread. */
+const char *cmk_vault_tpm_state (CmkVault *vault);
+
+/* "" until the TPM was seen. Static while the vault lives. Any thread. */
+const char *cmk_vault_tpm_manufacturer (CmkVault *vault);
+const char *cmk_vault_tpm_firmware (CmkVault *vault);
+
+/* The parts, owned by the vault; of an unlocked vault only. */
+CmkStore *cmk_vault_store (CmkVault *vault);
+CmkKeyring *cmk_vault_keyring (CmkVault *vault);
+const CmkUuid *cmk_vault_store_id (CmkVault *vault);
+const CmkSecret *cmk_vault_token_key (CmkVault *vault);
+const CmkSecret *cmk_vault_marker_key (CmkVault *vault);
+
+/* A session with the TPM for one call. */
+CmkTpmSession *cmk_vault_begin_session (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+gboolean cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity,
+                         const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key,
+                         GBytes **ret_envelope, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* How likely it is that the same secret is asked for again: whether its TPM context is worth a ContextSave. */
+typedef enum
+{
+  CMK_UNSEAL_ONCE,
+  CMK_UNSEAL_AGAIN,
+} CmkUnsealUse;
+
+CmkSecret *cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity,
+                             GBytes *sealed_key, GBytes *envelope, CmkUnsealUse use, CmkTpmPlace place,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Keep the handle of what is likely to be unsealed again after all. Best effort. */
+void cmk_vault_keep_handle (CmkVault *vault, CmkTpmSession *session, GBytes *sealed_key);
+
+/* What tells material from other material without storing anything of it: HMAC by a key that never leaves the TPM,
+ * over store, key id and material. Equal material in two keys has different fingerprints. */
+GBytes *cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *key_id,
+                               const CmkSecret *material, CmkTpmPlace place,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/worker.h"
+
+typedef struct
+{
+  CmkJobFunc run;
+  gpointer data;
+} Job;
+
+typedef struct
+{
+  guint32 uid;
+  GQueue jobs;
+} UserQueue;
+
+struct _CmkWorker
+{
+  GThread *thread;
+  GMutex mutex;
+  GCond work_or_stop;
+  GQueue turns; /* UserQueue, none of them empty, next in turn first */
+  gboolean stopping;
+};
+
+static gint
+compare_uid (gconstpointer queue, gconstpointer uid)
+{
+  return ((const UserQueue *) queue)->uid != GPOINTER_TO_UINT (uid);
+}
+
+static Job *
+take_job (CmkWorker *worker)
+{
+  UserQueue *queue = g_queue_pop_head (&worker->turns);
+  if (queue == NULL)
+    return NULL;
+  Job *job = g_queue_pop_head (&queue->jobs);
+  if (g_queue_is_empty (&queue->jobs))
+    g_free (queue);
+  else
+    g_queue_push_tail (&worker->turns, queue);
+  return job;
+}
+
+static gpointer
+work (gpointer data)
+{
+  CmkWorker *worker = data;
+  g_mutex_lock (&worker->mutex);
+  while (TRUE)
+    {
+      g_autofree Job *job = take_job (worker);
+      if (job == NULL && worker->stopping)
+        break;
+      if (job == NULL)
+        {
+          g_cond_wait (&worker->work_or_stop, &worker->mutex);
+          continue;
+        }
+      g_mutex_unlock (&worker->mutex);
+      job->run (job->data);
+      g_mutex_lock (&worker->mutex);
+    }
+  g_mutex_unlock (&worker->mutex);
+  return NULL;
+}
+
+CmkWorker *
+cmk_worker_start (void)
+{
+  CmkWorker *worker = g_new0 (CmkWorker, 1);
+  g_mutex_init (&worker->mutex);
+  g_cond_init (&worker->work_or_stop);
+  g_queue_init (&worker->turns);
+  worker->thread = g_thread_new ("worker", work, worker);
+  return worker;
+}
+
+void
+cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer data)
+{
+  Job *job = g_new (Job, 1);
+  *job = (Job) { .run = run, .data = data };
+
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
+  GList *link = g_queue_find_custom (&worker->turns, GUINT_TO_POINTER (uid), compare_uid);
+  UserQueue *queue = link != NULL ? link->data : NULL;
+  if (queue == NULL)
+    {
+      queue = g_new0 (UserQueue, 1);
+      queue->uid = uid;
+      g_queue_init (&queue->jobs);
+      g_queue_push_tail (&worker->turns, queue);
+    }
+  g_queue_push_tail (&queue->jobs, job);
+  g_cond_signal (&worker->work_or_stop);
+}
+
+void
+cmk_worker_stop (CmkWorker *worker)
+{
+  if (worker == NULL)
+    return;
+  g_mutex_lock (&worker->mutex);
+  worker->stopping = TRUE;
+  g_cond_signal (&worker->work_or_stop);
+  g_mutex_unlock (&worker->mutex);
+  g_thread_join (worker->thread);
+  g_cond_clear (&worker->work_or_stop);
+  g_mutex_clear (&worker->mutex);
+  g_free (worker);
+}

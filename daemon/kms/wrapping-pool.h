@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ready RSA wrapping pairs, made ahead of need and sealed when made: a call waits neither for the generator nor for
+ * the TPM. Two threads generate: one at idle priority to fill the pool, one at normal priority for whoever waits. */
+#pragma once
+
+#include "base/config.h"
+#include "base/spec.h"
+#include "base/uuid.h"
+#include "kms/vault.h"
+#include "kms/worker.h"
+
+typedef struct _CmkWrappingPool CmkWrappingPool;
+
+/* A pair whose private half is sealed under its id. */
+typedef struct
+{
+  CmkUuid id;
+  CmkWrappingKeySpec spec;
+  GBytes *public_key; /* DER SubjectPublicKeyInfo */
+  GBytes *sealed_key;
+  GBytes *envelope;
+} CmkWrappingPair;
+
+void cmk_wrapping_pair_free (CmkWrappingPair *pair);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkWrappingPair, cmk_wrapping_pair_free)
+
+/* Who the private half of a pair is sealed for. */
+CmkSecretIdentity cmk_wrapping_pair_identity (const CmkUuid *id, CmkWrappingKeySpec spec);
+
+CmkWrappingPool *cmk_wrapping_pool_start (const CmkConfig *config, CmkVault *vault, CmkWorker *worker);
+
+/* Make no more pairs: whoever waits gets CMK_ERROR_THROTTLED (on the main loop, if it still runs). */
+void cmk_wrapping_pool_stop (CmkWrappingPool *pool);
+
+/* After stop: wait for the threads. The worker must still run, and have ended before cmk_wrapping_pool_free(). */
+void cmk_wrapping_pool_join (CmkWrappingPool *pool);
+void cmk_wrapping_pool_free (CmkWrappingPool *pool);
+
+/* A ready pair, or NULL if there is none at the moment. Any thread. */
+CmkWrappingPair *cmk_wrapping_pool_take (CmkWrappingPool *pool, CmkWrappingKeySpec spec);
+
+/* Called once, on the main loop: with a @pair that it owns from then on, or with an @error. */
+typedef void (*CmkPairReadyFunc) (CmkWrappingPair *pair, const GError *error, gpointer user_data);
+
+/* Wait for a pair, first come first served. Main loop. */
+void cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairReadyFunc ready,
+                             gpointer user_data);
+
+/* How many pairs of @spec are ready. Any thread. */
+guint cmk_wrapping_pool_ready (CmkWrappingPool *pool, CmkWrappingKeySpec spec);
