@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The connection, and the promise that no handle is left in the TPM. A resource manager keeps it for us when the
+ * connection goes; a TPM without one (swtpm, /dev/tpm0) keeps what is loaded, so that after a broken connection the
+ * handles are flushed over the next. */
+#include "tpm/internal.h"
+
+#include <tss2/tss2_tctildr.h>
+
+void
+cmk_tpm_disconnect (CmkTpm *tpm)
+{
+  tpm->root = ESYS_TR_NONE;
+  tpm->broken = FALSE;
+  if (tpm->esys != NULL)
+    Esys_Finalize (&tpm->esys);
+  if (tpm->connection != NULL)
+    Tss2_TctiLdr_Finalize (&tpm->connection);
+}
+
+gboolean
+cmk_tpm_connect (CmkTpm *tpm, GError **error)
+{
+  if (tpm->esys != NULL && !tpm->broken)
+    return TRUE;
+
+  cmk_tpm_disconnect (tpm);
+  if (!cmk_tss_ok (Tss2_TctiLdr_Initialize (tpm->tcti, &tpm->connection), "reach the TPM", error))
+    return FALSE;
+  return cmk_tss_ok (Esys_Initialize (&tpm->esys, tpm->connection, NULL), "talk to the TPM", error);
+}
+
+void
+cmk_tpm_hold (CmkTpm *tpm, ESYS_TR tr, CmkTpmHandle *handle)
+{
+  handle->tr = tr;
+  if (Esys_TR_GetTpmHandle (tpm->esys, tr, &handle->handle) != TSS2_RC_SUCCESS)
+    handle->handle = 0;
+}
+
+void
+cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle)
+{
+  if (handle->tr == ESYS_TR_NONE)
+    return;
+
+  if (!tpm->broken)
+    {
+      TSS2_RC rc;
+      CMK_TPM_COMMAND (tpm, rc, Esys_FlushContext (tpm->esys, handle->tr));
+      (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
+      /* An answer other than success: the TPM does not know it (any more), neither need ESYS. */
+      if (rc != TSS2_RC_SUCCESS && cmk_tss_is_answer (rc))
+        (void) Esys_TR_Close (tpm->esys, &handle->tr);
+    }
+  if (tpm->broken)
+    g_array_append_val (tpm->stranded, handle->handle);
+  *handle = CMK_TPM_HANDLE_NONE;
+}
+
+static void
+flush_stranded (CmkTpm *tpm, TPM2_HANDLE handle)
+{
+  /* Sessions take no command here, objects a ReadPublic. */
+  ESYS_TR tr = ESYS_TR_NONE;
+  TSS2_RC rc = Esys_TR_FromTPMPublic (tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr);
+  if (rc == TSS2_RC_SUCCESS)
+    {
+      rc = Esys_FlushContext (tpm->esys, tr);
+      if (rc != TSS2_RC_SUCCESS && cmk_tss_is_answer (rc))
+        (void) Esys_TR_Close (tpm->esys, &tr);
+    }
+  (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
+}
+
+void
+cmk_tpm_settle (CmkTpm *tpm)
+{
+  if (tpm->stranded->len == 0)
+    return;
+
+  /* Once and at once: later the TPM may have been restarted and the same handles be somebody else's. */
+  if (cmk_tpm_connect (tpm, NULL))
+    for (guint i = 0; i < tpm->stranded->len && !tpm->broken; i++)
+      flush_stranded (tpm, g_array_index (tpm->stranded, TPM2_HANDLE, i));
+  g_array_set_size (tpm->stranded, 0);
+}

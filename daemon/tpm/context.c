@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Contexts of loaded objects, kept between calls: a ContextLoad is cheaper than a Load. Sessions are never saved:
+ * their context holds the session key. Whatever goes wrong here costs time only. */
+#include "tpm/internal.h"
+
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+/* The entry is ours (the cache has authenticated it), so this is about mistakes, not about attacks. */
+static gboolean
+unmarshal_context (GBytes *bytes, TPMS_CONTEXT *context)
+{
+  gsize size, offset = 0;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  return size <= sizeof (TPMS_CONTEXT) &&
+         Tss2_MU_TPMS_CONTEXT_Unmarshal (data, size, &offset, context) == TSS2_RC_SUCCESS && offset == size &&
+         context->savedHandle >> TPM2_HR_SHIFT == TPM2_HT_TRANSIENT;
+}
+
+/* ESYS takes the name of a context's object from the entry. Under one cache name there may still be an older object. */
+static gboolean
+has_public (CmkTpm *tpm, ESYS_TR tr, const TPM2B_PUBLIC *public)
+{
+  guint8 area[sizeof (TPMT_PUBLIC)];
+  gsize area_size = 0;
+  if (Tss2_MU_TPMT_PUBLIC_Marshal (&public->publicArea, area, sizeof area, &area_size) != TSS2_RC_SUCCESS)
+    return FALSE;
+  guint8 digest[32];
+  gsize digest_size = sizeof digest;
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_checksum_update (checksum, area, (gssize) area_size);
+  g_checksum_get_digest (checksum, digest, &digest_size);
+
+  cmk_tpm_auto_free TPM2B_NAME *name = NULL;
+  return Esys_TR_GetName (tpm->esys, tr, &name) == TSS2_RC_SUCCESS && name->size == 2 + digest_size &&
+         memcmp (name->name + 2, digest, digest_size) == 0;
+}
+
+gboolean
+cmk_tpm_context_load (CmkTpm *tpm, const char *cache_name, const TPM2B_PUBLIC *public, CmkTpmHandle *object)
+{
+  if (cache_name == NULL || tpm->cache.lookup == NULL)
+    return FALSE;
+  g_autoptr (GBytes) kept = tpm->cache.lookup (tpm->cache.data, cache_name);
+  if (kept == NULL)
+    return FALSE;
+
+  TPMS_CONTEXT context;
+  ESYS_TR tr = ESYS_TR_NONE;
+  if (unmarshal_context (kept, &context))
+    {
+      TSS2_RC rc;
+      CMK_TPM_COMMAND (tpm, rc, Esys_ContextLoad (tpm->esys, &context, &tr));
+      if (cmk_tpm_ok (tpm, rc, "load a kept context", NULL))
+        {
+          cmk_tpm_hold (tpm, tr, object);
+          if (has_public (tpm, tr, public))
+            return TRUE;
+          cmk_tpm_flush (tpm, object);
+        }
+    }
+  cmk_tpm_context_drop (tpm, cache_name);
+  return FALSE;
+}
+
+void
+cmk_tpm_context_keep (CmkTpm *tpm, const char *cache_name, const CmkTpmHandle *object)
+{
+  if (cache_name == NULL || tpm->cache.keep == NULL)
+    return;
+  cmk_tpm_auto_free TPMS_CONTEXT *context = NULL;
+  TSS2_RC rc;
+  CMK_TPM_COMMAND (tpm, rc, Esys_ContextSave (tpm->esys, object->tr, &context));
+  if (!cmk_tpm_ok (tpm, rc, "save a context", NULL))
+    return;
+
+  guint8 data[sizeof (TPMS_CONTEXT)];
+  gsize size = 0;
+  if (Tss2_MU_TPMS_CONTEXT_Marshal (context, data, sizeof data, &size) != TSS2_RC_SUCCESS)
+    return;
+  g_autoptr (GBytes) bytes = g_bytes_new (data, size);
+  tpm->cache.keep (tpm->cache.data, cache_name, bytes);
+}
+
+void
+cmk_tpm_context_drop (CmkTpm *tpm, const char *cache_name)
+{
+  if (tpm->cache.drop != NULL)
+    tpm->cache.drop (tpm->cache.data, cache_name);
+}

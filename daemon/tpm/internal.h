@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share: the connection to the TPM, its root key, and the handles that must not be left
+ * behind in it. */
+#pragma once
+
+#include "tpm/session.h"
+
+#include <tss2/tss2_esys.h>
+
+/* An object or session in the TPM. The TPM's own handle is kept beside that of ESYS because an I/O error costs the
+ * whole ESYS context, but not necessarily what is loaded. */
+typedef struct
+{
+  ESYS_TR tr;
+  TPM2_HANDLE handle;
+} CmkTpmHandle;
+
+#define CMK_TPM_HANDLE_NONE ((CmkTpmHandle) { .tr = ESYS_TR_NONE })
+
+/* How long one call may still wait for a TPM that is busy. */
+typedef struct
+{
+  guint waited_ms;
+  guint next_ms;
+  gboolean started;
+  gboolean memory_retried;
+} CmkTpmPatience;
+
+struct _CmkTpm
+{
+  char *tcti;
+  TSS2_TCTI_CONTEXT *connection;
+  ESYS_CONTEXT *esys; /* NULL: not connected */
+  gboolean broken;    /* ESYS is of no use any more, a new connection is needed */
+  GArray *stranded;   /* TPM2_HANDLE: loaded over a connection that broke */
+  CmkTpmPatience patience;
+
+  ESYS_TR root;               /* the persistent root key, or ESYS_TR_NONE */
+  TPMS_CONTEXT *root_context; /* else the saved context of the transient one; may be NULL until it is looked for */
+  GBytes *root_name;
+
+  CmkTpmContextCache cache;
+  CmkTpmIdentity identity;
+};
+
+struct _CmkTpmSession
+{
+  CmkTpm *tpm;
+  CmkTpmHandle root; /* handle is 0 when the root key is persistent: nothing to flush */
+  CmkTpmHandle session;
+};
+
+static inline void
+cmk_tpm_esys_free (void *pointer)
+{
+  void **owned = pointer;
+  Esys_Free (*owned);
+}
+
+/* For what ESYS allocates and is no secret. */
+#define cmk_tpm_auto_free __attribute__ ((cleanup (cmk_tpm_esys_free)))
+
+/* --- tss-error.c: the one door from TSS return codes to errors ------------------------------------------------- */
+
+/* @rc without the number of the parameter, handle or session that it complains about. */
+TSS2_RC cmk_tss_base (TSS2_RC rc);
+
+/* Did the TPM itself say so? If not, it never got the command or its answer was lost on the way. */
+gboolean cmk_tss_is_answer (TSS2_RC rc);
+
+/* TRUE for success. Otherwise "cannot @what: why, what to do (code)". */
+gboolean cmk_tss_ok (TSS2_RC rc, const char *what, GError **error);
+
+/* The same, and notes when @tpm needs a new connection. */
+gboolean cmk_tpm_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error);
+
+/* TRUE, after waiting, if the command that gave @rc deserves to be sent again. */
+gboolean cmk_tpm_again (CmkTpm *tpm, TSS2_RC rc);
+
+/* rc = the ESYS call, repeated while the TPM asks for patience. */
+#define CMK_TPM_COMMAND(tpm, rc, ...)                                                                                  \
+  do                                                                                                                   \
+    (rc) = (__VA_ARGS__);                                                                                              \
+  while (cmk_tpm_again ((tpm), (rc)))
+
+/* --- connection.c ------------------------------------------------------------------------------------------------ */
+
+/* A working ESYS context, a new one if the last has broken. */
+gboolean cmk_tpm_connect (CmkTpm *tpm, GError **error);
+void cmk_tpm_disconnect (CmkTpm *tpm);
+
+/* Take @tr, which ESYS has just loaded, into @handle. */
+void cmk_tpm_hold (CmkTpm *tpm, ESYS_TR tr, CmkTpmHandle *handle);
+
+/* Remove what @handle names from the TPM. NONE is fine. Never fails: what cannot be flushed now is stranded. */
+void cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle);
+
+/* Remove from the TPM what a broken connection has left there. */
+void cmk_tpm_settle (CmkTpm *tpm);
+
+/* --- root-key.c -------------------------------------------------------------------------------------------------- */
+
+/* Find the root key, or make it. CMK_ERROR_TPM_CHANGED if it is not the one that @tpm was opened with. */
+gboolean cmk_tpm_find_root (CmkTpm *tpm, GError **error);
+gboolean cmk_tpm_has_root (CmkTpm *tpm);
+void cmk_tpm_forget_root (CmkTpm *tpm);
+
+/* The root key for one session: the persistent one, or the transient one, loaded. */
+gboolean cmk_tpm_load_root (CmkTpm *tpm, CmkTpmHandle *root, GError **error);
+
+/* Is the persistent root key still the one that @tpm was opened with? TRUE if it cannot be read. */
+gboolean cmk_tpm_root_is_unchanged (CmkTpm *tpm);
+
+/* --- session.c --------------------------------------------------------------------------------------------------- */
+
+/* Begin again after the connection broke. */
+gboolean cmk_tpm_session_restart (CmkTpmSession *session, GError **error);
+
+/* Set what the session does with the next command: TPMA_SESSION_DECRYPT, _ENCRYPT, and close itself if @place says. */
+gboolean cmk_tpm_session_prepare (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place, GError **error);
+
+/* cmk_tpm_ok() for a command in the session: forgets the session that the TPM has closed with it. */
+gboolean cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error);
+
+/* --- context.c --------------------------------------------------------------------------------------------------- */
+
+/* The object whose public area is @public, from the context kept under @cache_name. FALSE: not there, or of no use. */
+gboolean cmk_tpm_context_load (CmkTpm *tpm, const char *cache_name, const TPM2B_PUBLIC *public, CmkTpmHandle *object);
+void cmk_tpm_context_keep (CmkTpm *tpm, const char *cache_name, const CmkTpmHandle *object);
+void cmk_tpm_context_drop (CmkTpm *tpm, const char *cache_name);
+
+/* --- scrub.c ----------------------------------------------------------------------------------------------------- */
+
+/* Overwrite the secrets that the last command left in the memory of ESYS and on the stack. */
+void cmk_tpm_scrub (CmkTpm *tpm);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tpm/internal.h"
+
+#include <string.h>
+
+static void
+read_manufacturer (guint32 value, char ret_text[5])
+{
+  for (gsize i = 0; i < 4; i++)
+    ret_text[i] = (char) (value >> (24 - 8 * i));
+  for (gsize i = 0; i < 4; i++)
+    if (ret_text[i] != '\0' && !g_ascii_isgraph (ret_text[i]))
+      ret_text[i] = ' '; /* what a chip says is not to be trusted on a terminal */
+  ret_text[4] = '\0';
+  g_strchomp (ret_text);
+}
+
+static gboolean
+read_identity (CmkTpm *tpm, GError **error)
+{
+  cmk_tpm_auto_free TPMS_CAPABILITY_DATA *data = NULL;
+  TSS2_RC rc;
+  CMK_TPM_COMMAND (tpm, rc,
+                   Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_TPM_PROPERTIES,
+                                       TPM2_PT_MANUFACTURER, TPM2_PT_FIRMWARE_VERSION_2 - TPM2_PT_MANUFACTURER + 1,
+                                       NULL, &data));
+  if (!cmk_tpm_ok (tpm, rc, "ask the TPM what it is", error))
+    return FALSE;
+
+  guint32 version[2] = { 0 };
+  const TPML_TAGGED_TPM_PROPERTY *properties = &data->data.tpmProperties;
+  for (guint32 i = 0; i < properties->count; i++)
+    {
+      guint32 value = properties->tpmProperty[i].value;
+      switch (properties->tpmProperty[i].property)
+        {
+        case TPM2_PT_MANUFACTURER:
+          read_manufacturer (value, tpm->identity.manufacturer);
+          break;
+        case TPM2_PT_FIRMWARE_VERSION_1:
+          version[0] = value;
+          break;
+        case TPM2_PT_FIRMWARE_VERSION_2:
+          version[1] = value;
+          break;
+        default:
+          break;
+        }
+    }
+
+  g_autoptr (GString) firmware = g_string_new (NULL);
+  g_string_printf (firmware, "%u.%u", version[0] >> 16, version[0] & 0xffff);
+  if (version[1] != 0)
+    g_string_append_printf (firmware, ".%u.%u", version[1] >> 16, version[1] & 0xffff);
+  tpm->identity.firmware = g_string_free (g_steal_pointer (&firmware), FALSE);
+  return TRUE;
+}
+
+CmkTpm *
+cmk_tpm_open (const char *tcti, GError **error)
+{
+  g_autoptr (CmkTpm) tpm = g_new0 (CmkTpm, 1);
+  tpm->tcti = g_strdup (tcti);
+  tpm->stranded = g_array_new (FALSE, FALSE, sizeof (TPM2_HANDLE));
+  tpm->root = ESYS_TR_NONE;
+
+  if (!cmk_tpm_connect (tpm, error) || !read_identity (tpm, error) || !cmk_tpm_find_root (tpm, error))
+    return NULL;
+  return g_steal_pointer (&tpm);
+}
+
+void
+cmk_tpm_close (CmkTpm *tpm)
+{
+  if (tpm == NULL)
+    return;
+  cmk_tpm_settle (tpm);
+  cmk_tpm_disconnect (tpm);
+  g_clear_pointer (&tpm->root_context, Esys_Free);
+  g_clear_pointer (&tpm->root_name, g_bytes_unref);
+  g_array_unref (tpm->stranded);
+  g_free (tpm->identity.firmware);
+  g_free (tpm->tcti);
+  g_free (tpm);
+}
+
+void
+cmk_tpm_set_context_cache (CmkTpm *tpm, const CmkTpmContextCache *cache)
+{
+  tpm->cache = *cache;
+}
+
+GBytes *
+cmk_tpm_root_name (CmkTpm *tpm)
+{
+  return tpm->root_name;
+}
+
+const CmkTpmIdentity *
+cmk_tpm_identity (CmkTpm *tpm)
+{
+  return &tpm->identity;
+}
