@@ -49,8 +49,7 @@ cmk_crypto_init (GError **error)
   algorithms.aes_256_gcm = EVP_CIPHER_fetch (NULL, "AES-256-GCM", NULL);
   algorithms.sm4_ctr = EVP_CIPHER_fetch (NULL, "SM4-CTR", NULL);
   gboolean complete = algorithms.hmac != NULL && algorithms.hkdf != NULL && algorithms.sha1 != NULL &&
-                      algorithms.sha256 != NULL && algorithms.aes_256_gcm != NULL &&
-                      algorithms.sm4_ctr != NULL;
+                      algorithms.sha256 != NULL && algorithms.aes_256_gcm != NULL && algorithms.sm4_ctr != NULL;
   return cmk_openssl_ok (complete, "cannot load HMAC, HKDF, SHA-1, SHA-256, AES-256-GCM and SM4-CTR", error);
 }
 
@@ -92,8 +91,7 @@ cmk_derive_key (const CmkSecret *root, const char *label, GError **error)
   g_autoptr (EVP_KDF_CTX) kdf = EVP_KDF_CTX_new (algorithms.hkdf);
   const OSSL_PARAM params[] = {
     OSSL_PARAM_construct_utf8_string (OSSL_KDF_PARAM_DIGEST, (char *) "SHA256", 0),
-    OSSL_PARAM_construct_octet_string (OSSL_KDF_PARAM_KEY, (void *) cmk_secret_peek (root),
-                                       cmk_secret_length (root)),
+    OSSL_PARAM_construct_octet_string (OSSL_KDF_PARAM_KEY, (void *) cmk_secret_peek (root), cmk_secret_length (root)),
     OSSL_PARAM_construct_octet_string (OSSL_KDF_PARAM_INFO, (void *) label, strlen (label)),
     OSSL_PARAM_construct_end (),
   };
@@ -120,8 +118,7 @@ cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *
 }
 
 gboolean
-cmk_mac_compute (const CmkSecret *key, const void *data, gsize size, guint8 ret_mac[CMK_MAC_SIZE],
-                 GError **error)
+cmk_mac_compute (const CmkSecret *key, const void *data, gsize size, guint8 ret_mac[CMK_MAC_SIZE], GError **error)
 {
   const CmkPart part = { data, size };
   return cmk_hmac ("SHA256", cmk_secret_peek (key), cmk_secret_length (key), &part, 1, ret_mac, error);
@@ -131,8 +128,7 @@ gboolean
 cmk_mac_verify (const CmkSecret *key, const void *data, gsize size, const guint8 mac[CMK_MAC_SIZE])
 {
   guint8 expected[CMK_MAC_SIZE];
-  gboolean same =
-      cmk_mac_compute (key, data, size, expected, NULL) && CRYPTO_memcmp (expected, mac, CMK_MAC_SIZE) == 0;
+  gboolean same = cmk_mac_compute (key, data, size, expected, NULL) && CRYPTO_memcmp (expected, mac, CMK_MAC_SIZE) == 0;
   /* The right MAC of a forged record is what its forger is after. */
   OPENSSL_cleanse (expected, sizeof expected);
   return same;

@@ -18,8 +18,7 @@ cmk_envelope_seal (const CmkSecret *data_key, GBytes *identity, const CmkSecret 
   gsize size = OVERHEAD + cmk_secret_length (payload);
   g_autofree guint8 *envelope = g_malloc (size);
   if (!cmk_random_bytes (envelope, CMK_GCM_NONCE_SIZE, error) ||
-      !cmk_gcm_seal (cmk_secret_peek (data_key), envelope, &aad, 1, payload, envelope + CMK_GCM_NONCE_SIZE,
-                     error))
+      !cmk_gcm_seal (cmk_secret_peek (data_key), envelope, &aad, 1, payload, envelope + CMK_GCM_NONCE_SIZE, error))
     return NULL;
   return g_bytes_new_take (g_steal_pointer (&envelope), size);
 }
@@ -39,13 +38,11 @@ cmk_envelope_open (const CmkSecret *data_key, GBytes *identity, GBytes *envelope
       if (payload == NULL)
         return NULL;
     }
-  if (payload == NULL ||
-      !cmk_gcm_open (cmk_secret_peek (data_key), data, &aad, 1, data + CMK_GCM_NONCE_SIZE, payload))
+  if (payload == NULL || !cmk_gcm_open (cmk_secret_peek (data_key), data, &aad, 1, data + CMK_GCM_NONCE_SIZE, payload))
     {
-      g_set_error_literal (
-          error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-          "a sealed secret was altered, cut short or moved to another record; restore the state "
-          "directory from a backup, or import the key material again");
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                           "a sealed secret was altered, cut short or moved to another record; restore the state "
+                           "directory from a backup, or import the key material again");
       return NULL;
     }
   return g_steal_pointer (&payload);

@@ -20,12 +20,12 @@ cmk_gcm_seal (const guint8 key[CMK_GCM_KEY_SIZE], const guint8 nonce[CMK_GCM_NON
   gsize size = cmk_secret_length (plaintext);
   int length;
   g_autoptr (EVP_CIPHER_CTX) cipher = EVP_CIPHER_CTX_new ();
-  gboolean sealed =
-      cipher != NULL && EVP_EncryptInit_ex2 (cipher, cmk_algorithms ()->aes_256_gcm, key, nonce, NULL) == 1 &&
-      add_aad (cipher, aad, n_aad) &&
-      EVP_EncryptUpdate (cipher, ret_sealed, &length, cmk_secret_peek (plaintext), (int) size) == 1 &&
-      EVP_EncryptFinal_ex (cipher, ret_sealed + size, &length) == 1 &&
-      EVP_CIPHER_CTX_ctrl (cipher, EVP_CTRL_AEAD_GET_TAG, CMK_GCM_TAG_SIZE, ret_sealed + size) == 1;
+  gboolean sealed = cipher != NULL &&
+                    EVP_EncryptInit_ex2 (cipher, cmk_algorithms ()->aes_256_gcm, key, nonce, NULL) == 1 &&
+                    add_aad (cipher, aad, n_aad) &&
+                    EVP_EncryptUpdate (cipher, ret_sealed, &length, cmk_secret_peek (plaintext), (int) size) == 1 &&
+                    EVP_EncryptFinal_ex (cipher, ret_sealed + size, &length) == 1 &&
+                    EVP_CIPHER_CTX_ctrl (cipher, EVP_CTRL_AEAD_GET_TAG, CMK_GCM_TAG_SIZE, ret_sealed + size) == 1;
   return cmk_openssl_ok (sealed, "cannot encrypt with AES-256-GCM", error);
 }
 

@@ -56,16 +56,15 @@ static gboolean
 seal_aes (const Frame *frame, const CmkSecret *plaintext, guint8 *ret_sealed, GError **error)
 {
   const CmkPart aad[] = { { frame->header, sizeof (Header) }, frame->context };
-  return cmk_gcm_seal (frame->keys, frame->keys + CMK_GCM_KEY_SIZE, aad, G_N_ELEMENTS (aad), plaintext,
-                       ret_sealed, error);
+  return cmk_gcm_seal (frame->keys, frame->keys + CMK_GCM_KEY_SIZE, aad, G_N_ELEMENTS (aad), plaintext, ret_sealed,
+                       error);
 }
 
 static gboolean
 open_aes (const Frame *frame, const guint8 *sealed, CmkSecret *plaintext)
 {
   const CmkPart aad[] = { { frame->header, sizeof (Header) }, frame->context };
-  return cmk_gcm_open (frame->keys, frame->keys + CMK_GCM_KEY_SIZE, aad, G_N_ELEMENTS (aad), sealed,
-                       plaintext);
+  return cmk_gcm_open (frame->keys, frame->keys + CMK_GCM_KEY_SIZE, aad, G_N_ELEMENTS (aad), sealed, plaintext);
 }
 
 /* Counter mode is its own inverse. */
@@ -74,10 +73,10 @@ apply_sm4_ctr (const Frame *frame, const guint8 *input, gsize size, guint8 *ret_
 {
   int length;
   g_autoptr (EVP_CIPHER_CTX) cipher = EVP_CIPHER_CTX_new ();
-  gboolean ok = cipher != NULL &&
-                EVP_EncryptInit_ex2 (cipher, cmk_algorithms ()->sm4_ctr, frame->keys,
-                                     frame->keys + SM4_KEY_SIZE, NULL) == 1 &&
-                EVP_EncryptUpdate (cipher, ret_output, &length, input, (int) size) == 1;
+  gboolean ok =
+      cipher != NULL &&
+      EVP_EncryptInit_ex2 (cipher, cmk_algorithms ()->sm4_ctr, frame->keys, frame->keys + SM4_KEY_SIZE, NULL) == 1 &&
+      EVP_EncryptUpdate (cipher, ret_output, &length, input, (int) size) == 1;
   return cmk_openssl_ok (ok, "cannot apply SM4-CTR", error);
 }
 
@@ -93,8 +92,8 @@ compute_sm3_tag (const Frame *frame, const guint8 *ciphertext, gsize size, guint
     frame->context,
     { ciphertext, size },
   };
-  return cmk_hmac ("SM3", frame->keys + SM4_KEY_SIZE + SM4_IV_SIZE, CMK_HMAC_SIZE, parts,
-                   G_N_ELEMENTS (parts), ret_tag, error);
+  return cmk_hmac ("SM3", frame->keys + SM4_KEY_SIZE + SM4_IV_SIZE, CMK_HMAC_SIZE, parts, G_N_ELEMENTS (parts), ret_tag,
+                   error);
 }
 
 static gboolean
@@ -169,8 +168,7 @@ derive_keys (const Suite *suite, const CmkSecret *material, const Header *header
   g_autoptr (CmkSecret) message_key = derive (material, "cmkd/v1/message", context, CMK_HMAC_SIZE, error);
   if (message_key == NULL)
     return NULL;
-  return derive (message_key, "cmkd/v1/expand", no_context, suite->commitment_offset + COMMITMENT_SIZE,
-                 error);
+  return derive (message_key, "cmkd/v1/expand", no_context, suite->commitment_offset + COMMITMENT_SIZE, error);
 }
 
 GBytes *
@@ -179,8 +177,7 @@ cmk_message_seal (const CmkSecret *material, CmkKeySpec spec, const CmkUuid *key
 {
   const Suite *suite = suite_for_spec (spec);
   gsize size = cmk_secret_length (plaintext);
-  g_return_val_if_fail (suite != NULL && cmk_secret_length (material) == cmk_key_spec_material_bytes (spec),
-                        NULL);
+  g_return_val_if_fail (suite != NULL && cmk_secret_length (material) == cmk_key_spec_material_bytes (spec), NULL);
   g_return_val_if_fail (size <= CMKD_MAX_PLAINTEXT_BYTES, NULL);
 
   gsize blob_size = sizeof (Header) + size + suite->tag_size;
@@ -207,11 +204,10 @@ cmk_message_seal (const CmkSecret *material, CmkKeySpec spec, const CmkUuid *key
 void
 cmk_message_set_invalid (GError **error)
 {
-  g_set_error_literal (
-      error, CMK_ERROR, CMK_ERROR_INVALID_CIPHERTEXT,
-      "the ciphertext blob cannot be opened: it was altered or cut short, is of another key, or was "
-      "encrypted with another encryption context; give the blob as Encrypt answered it, with the "
-      "same encryption context");
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_CIPHERTEXT,
+                       "the ciphertext blob cannot be opened: it was altered or cut short, is of another key, or was "
+                       "encrypted with another encryption context; give the blob as Encrypt answered it, with the "
+                       "same encryption context");
 }
 
 /* The suite of @blob and the size of its plaintext. NULL if it is no blob of ours. */
@@ -220,8 +216,7 @@ parse (GBytes *blob, const Header **ret_header, gsize *ret_plaintext_size)
 {
   gsize size;
   const Header *header = g_bytes_get_data (blob, &size);
-  if (size < sizeof (Header) || memcmp (header->magic, magic, sizeof magic) != 0 ||
-      header->version != VERSION)
+  if (size < sizeof (Header) || memcmp (header->magic, magic, sizeof magic) != 0 || header->version != VERSION)
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS (suites); i++)
     {

@@ -34,8 +34,7 @@ unmask (guint8 *target, gsize target_size, const guint8 *seed, gsize seed_size, 
     {
       guint32 counter = GUINT32_TO_BE ((guint32) (done / mask_size));
       ok = EVP_DigestInit_ex2 (digest, hash, NULL) == 1 && EVP_DigestUpdate (digest, seed, seed_size) == 1 &&
-           EVP_DigestUpdate (digest, &counter, sizeof counter) == 1 &&
-           EVP_DigestFinal_ex (digest, mask, NULL) == 1;
+           EVP_DigestUpdate (digest, &counter, sizeof counter) == 1 && EVP_DigestFinal_ex (digest, mask, NULL) == 1;
       for (gsize i = 0; i < MIN (mask_size, target_size - done); i++)
         target[done + i] ^= mask[i];
     }

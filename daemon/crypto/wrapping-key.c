@@ -95,27 +95,29 @@ cmk_wrapping_key_free (CmkWrappingKey *key)
   g_free (key);
 }
 
+/* Called between the candidates for a prime; 0 ends the search. */
 static int
-go_on (EVP_PKEY_CTX *ctx)
+go_on (EVP_PKEY_CTX *context)
 {
-  return !g_atomic_int_get ((gint *) EVP_PKEY_CTX_get_app_data (ctx));
+  gint *cancelled = EVP_PKEY_CTX_get_app_data (context);
+  return g_atomic_int_get (cancelled) == 0;
 }
 
 CmkWrappingKey *
 cmk_wrapping_key_generate (CmkWrappingKeySpec spec, gint *cancelled, GError **error)
 {
   guint bits = cmk_wrapping_key_spec_bits (spec);
-  g_return_val_if_fail (bits > 0, NULL);
-  g_autoptr (EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new_from_name (NULL, "RSA", NULL);
-  gboolean ready = ctx != NULL && EVP_PKEY_keygen_init (ctx) == 1 &&
-                   EVP_PKEY_CTX_set_rsa_keygen_bits (ctx, (int) bits) == 1;
+  g_return_val_if_fail (bits > 0 && cancelled != NULL, NULL);
+  EVP_PKEY *pair = NULL;
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name (NULL, "RSA", NULL);
+  gboolean ready = context != NULL && EVP_PKEY_keygen_init (context) == 1 &&
+                   EVP_PKEY_CTX_set_rsa_keygen_bits (context, (int) bits) == 1;
   if (!cmk_openssl_ok (ready, "cannot prepare to make an RSA key pair", error))
     return NULL;
-  EVP_PKEY_CTX_set_app_data (ctx, cancelled);
-  EVP_PKEY_CTX_set_cb (ctx, go_on);
-  /* Its exponent is 65537 unless told otherwise, and it keeps the private numbers on the secure heap. */
-  EVP_PKEY *pair = NULL;
-  if (!cmk_openssl_ok (EVP_PKEY_generate (ctx, &pair) == 1, "cannot make an RSA key pair", error))
+  EVP_PKEY_CTX_set_app_data (context, cancelled);
+  EVP_PKEY_CTX_set_cb (context, go_on);
+  /* The exponent is 65537 unless told otherwise, and the private numbers are made on the secure heap. */
+  if (!cmk_openssl_ok (EVP_PKEY_generate (context, &pair) == 1, "cannot make an RSA key pair", error))
     return NULL;
   return new_from_pair (pair);
 }
@@ -189,10 +191,9 @@ cmk_wrapping_key_decode (const CmkSecret *encoded, GError **error)
   ERR_clear_error ();
   if (pair == NULL || (guint) EVP_PKEY_get_bits (pair) != bits)
     {
-      g_set_error_literal (
-          error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-          "a stored wrapping key is not of the form it was written in; call GetParametersForImport "
-          "again and use the new public key and import token");
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                           "a stored wrapping key is not of the form it was written in; call GetParametersForImport "
+                           "again and use the new public key and import token");
       return NULL;
     }
   return new_from_pair (g_steal_pointer (&pair));
@@ -237,16 +238,15 @@ unpad (CmkWrappingAlgorithm algorithm, CmkSecret *block, CmkSecret *material)
 static void
 set_incorrect_material (CmkWrappingAlgorithm algorithm, gsize material_size, GError **error)
 {
-  const char *padding =
-      algorithm == CMK_WRAPPING_RSAES_PKCS1_V1_5   ? "PKCS#1 v1.5 padding, no hash and no MGF1 hash"
-      : algorithm == CMK_WRAPPING_RSAES_OAEP_SHA_1 ? "OAEP hash SHA-1, MGF1 hash SHA-1, empty label"
-                                                   : "OAEP hash SHA-256, MGF1 hash SHA-256, empty label";
-  g_set_error (
-      error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL,
-      "the encrypted key material does not hold exactly %" G_GSIZE_FORMAT " bytes (%" G_GSIZE_FORMAT
-      " bits) encrypted by %s (%s) under the public key that came with this import token; encrypt the raw "
-      "key bytes, not their hex or Base64 form, and try again",
-      material_size, material_size * 8, cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm), padding);
+  const char *padding = algorithm == CMK_WRAPPING_RSAES_PKCS1_V1_5 ? "PKCS#1 v1.5 padding, no hash and no MGF1 hash"
+                        : algorithm == CMK_WRAPPING_RSAES_OAEP_SHA_1
+                            ? "OAEP hash SHA-1, MGF1 hash SHA-1, empty label"
+                            : "OAEP hash SHA-256, MGF1 hash SHA-256, empty label";
+  g_set_error (error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL,
+               "the encrypted key material does not hold exactly %" G_GSIZE_FORMAT " bytes (%" G_GSIZE_FORMAT
+               " bits) encrypted by %s (%s) under the public key that came with this import token; encrypt the raw "
+               "key bytes, not their hex or Base64 form, and try again",
+               material_size, material_size * 8, cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm), padding);
 }
 
 CmkSecret *
