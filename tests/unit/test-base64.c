@@ -81,8 +81,7 @@ test_refused (gconstpointer data)
   guint8 plain[32];
   gsize size = 4711;
 
-  g_assert_false (
-      cmk_base64_decode (bad->text, bad->chars != 0 ? bad->chars : strlen (bad->text), plain, &size));
+  g_assert_false (cmk_base64_decode (bad->text, bad->chars != 0 ? bad->chars : strlen (bad->text), plain, &size));
   g_assert_cmpuint (size, ==, 4711);
 }
 
