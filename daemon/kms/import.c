@@ -54,8 +54,8 @@ check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, g
 }
 
 static gboolean
-store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
-           const CmkWrappingPair *pair, gint64 expires_at, GError **error)
+store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request, const CmkWrappingPair *pair,
+           gint64 expires_at, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
   g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
@@ -119,7 +119,7 @@ cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImport
   gint64 expires_at = now + CMKD_TOKEN_LIFETIME_SECONDS;
   if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
     return FALSE;
-  cmk_kms_expiry_changed (kms);
+  cmk_kms_note_expiry (kms, expires_at);
   ret_parameters->token = g_steal_pointer (&token);
   ret_parameters->public_key = g_bytes_ref (pair->public_key);
   ret_parameters->expires_at = expires_at;
@@ -164,8 +164,7 @@ check_ciphertext_length (const CmkImportRequest *request, const CmkImportSetReco
   if (g_bytes_get_size (request->encrypted_key_material) == expected)
     return TRUE;
   g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
-               "encrypted_key_material: what is wrapped by %s with %s is %" G_GSIZE_FORMAT
-               " bytes long before Base64",
+               "encrypted_key_material: what is wrapped by %s with %s is %" G_GSIZE_FORMAT " bytes long before Base64",
                cmk_spec_name (cmk_wrapping_algorithms, (int) set->algorithm),
                cmk_spec_name (cmk_wrapping_key_specs, (int) set->wrapping_spec), expected);
   return FALSE;
@@ -203,9 +202,8 @@ static CmkWrappingKey *
 unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, GError **error)
 {
   CmkSecretIdentity identity = cmk_wrapping_pair_identity (&set->id, set->wrapping_spec);
-  g_autoptr (CmkSecret) private_key =
-      cmk_vault_unseal (cmk_kms_vault (kms), session, &identity, set->sealed_key, set->envelope, CMK_UNSEAL_ONCE,
-                        CMK_TPM_MORE, error);
+  g_autoptr (CmkSecret) private_key = cmk_vault_unseal (cmk_kms_vault (kms), session, &identity, set->sealed_key,
+                                                        set->envelope, CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
   return private_key != NULL ? cmk_wrapping_key_decode (private_key, error) : NULL;
 }
 
@@ -255,8 +253,7 @@ seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const 
   g_autoptr (GBytes) sealed_key = NULL;
   g_autoptr (GBytes) envelope = NULL;
   CmkSecretIdentity identity = cmk_kms_material_identity (record);
-  if (!cmk_vault_seal (cmk_kms_vault (kms), session, &identity, material, CMK_TPM_LAST, &sealed_key, &envelope,
-                       error))
+  if (!cmk_vault_seal (cmk_kms_vault (kms), session, &identity, material, CMK_TPM_LAST, &sealed_key, &envelope, error))
     return FALSE;
   g_clear_pointer (&record->sealed_key, g_bytes_unref);
   g_clear_pointer (&record->envelope, g_bytes_unref);
@@ -304,7 +301,7 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
   if (!seal_material (kms, session, record, material, error) ||
       !cmk_kms_commit_key (kms, record, "MaterialImported", error))
     return NULL;
-  cmk_kms_expiry_changed (kms);
+  cmk_kms_note_expiry (kms, record->expires_at);
   cmk_kms_keep_material (kms, record, material);
   return g_steal_pointer (&record);
 }

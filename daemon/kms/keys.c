@@ -155,8 +155,8 @@ cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferenc
 }
 
 CmkKeyRecord *
-cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
-                             const char *description, GError **error)
+cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, const char *description,
+                             GError **error)
 {
   g_autoptr (CmkKeyRecord) record = cmk_keys_describe (kms, caller, key, error);
   if (record == NULL)

@@ -34,8 +34,8 @@ GPtrArray *cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKey
                           char **ret_next_marker, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Enable or disable. No change is no error. */
-CmkKeyRecord *cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
-                                    gboolean enabled, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+CmkKeyRecord *cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, gboolean enabled,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 CmkKeyRecord *cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
                                            const char *description, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "kms/expiry.h"
 
-G_DEFINE_QUARK (cmk-cache-miss-quark, cmk_cache_miss)
+G_DEFINE_QUARK (cmk - cache - miss - quark, cmk_cache_miss)
 
 struct _CmkKms
 {
@@ -256,8 +256,7 @@ sweep_if_due (CmkKms *kms, gint64 now)
       g_warning ("expired key material could not be erased: %s", error->message);
       kms->next_expiry = -1;
     }
-  if (kms->expiry_timer != NULL)
-    cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
+  cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
 }
 
 static void
@@ -278,10 +277,12 @@ on_expiry_due (gpointer data)
 }
 
 void
-cmk_kms_expiry_changed (CmkKms *kms)
+cmk_kms_note_expiry (CmkKms *kms, gint64 when)
 {
-  kms->next_expiry = -1;
-  sweep_if_due (kms, cmk_clock_now ());
+  if (when == 0 || (kms->next_expiry != 0 && kms->next_expiry <= when))
+    return;
+  kms->next_expiry = when;
+  cmk_expiry_timer_set (kms->expiry_timer, when);
 }
 
 gboolean

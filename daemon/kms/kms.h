@@ -46,8 +46,8 @@ typedef void (*CmkKeyChangedFunc) (const CmkUuid *key_id, CmkKeyState state, con
 
 /* Open the store in @directory, erase what has expired while nobody served, start the threads. @config must outlive
  * it. Main thread, before the loop runs. */
-CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed,
-                      gpointer user_data, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed, gpointer user_data,
+                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
 void cmk_kms_begin_stop (CmkKms *kms);
@@ -92,5 +92,5 @@ void cmk_kms_strip_material (CmkKeyRecord *record);
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);
 
-/* The main loop's timer for the next expiry follows the store. Worker thread; to be called when an expiry was set. */
-void cmk_kms_expiry_changed (CmkKms *kms);
+/* Something expires at @when (0 = never): the timer of the main loop must not come later. Worker thread. */
+void cmk_kms_note_expiry (CmkKms *kms, gint64 when);

@@ -39,8 +39,7 @@ cmk_marker_decode (const char *marker, guint32 uid, const CmkSecret *key, gint64
 {
   guint8 bytes[CMK_BASE64_BYTES (MARKER_CHARS)];
   size_t size;
-  if (strlen (marker) == MARKER_CHARS && cmk_base64_decode (marker, MARKER_CHARS, bytes, &size) &&
-      size == MARKER_BYTES)
+  if (strlen (marker) == MARKER_CHARS && cmk_base64_decode (marker, MARKER_CHARS, bytes, &size) && size == MARKER_BYTES)
     {
       const guint8 *position = bytes;
       gint64 after_serial = cmk_bytes_get_i64 (&position);

@@ -19,8 +19,7 @@ CmkSecret *cmk_use_decrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effo
 /* The plaintext never leaves. The source is checked before the destination. */
 GBytes *cmk_use_re_encrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GBytes *blob,
                             GBytes *source_context, const CmkKeyReference *destination, GBytes *destination_context,
-                            CmkUuid *ret_source_key_id, CmkUuid *ret_key_id,
-                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                            CmkUuid *ret_source_key_id, CmkUuid *ret_key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* @size random bytes, and the blob that Decrypt opens to them. */
 CmkSecret *cmk_use_generate_data_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort,

@@ -23,7 +23,7 @@ struct _CmkVault
   guint material_seconds;
   CmkStore *store;
   CmkTpm *tpm;
-  CmkKeyring *keyring;
+  CmkKeyring *keyring; /* atomic: set when unlocked */
   CmkUuid store_id;
   GBytes *fingerprint_key;
   CmkSecret *row_key;
@@ -31,7 +31,7 @@ struct _CmkVault
   CmkSecret *marker_key;
   CmkSecret *context_key;
   gboolean unlocked;
-  const char *tpm_state;   /* atomic */
+  const char *tpm_state;    /* atomic */
   const char *manufacturer; /* atomic; interned */
   const char *firmware;     /* atomic; interned */
 };
@@ -106,8 +106,7 @@ context_name (GBytes *sealed_key)
 
 static gboolean
 seal_bound (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, GBytes *bound,
-            const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope,
-            GError **error)
+            const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
 {
   g_autoptr (CmkSecret) data_key = cmk_random_secret (CMK_DATA_KEY_SIZE, error);
   if (data_key == NULL)
@@ -231,12 +230,13 @@ cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *k
 
   /* The digest of the material is as good as the material to whoever can guess it: it stays a secret, too. */
   g_autoptr (CmkSecret) digest = cmk_secret_new (CMK_DIGEST_SIZE, error);
-  if (digest == NULL || !cmk_sha256 (cmk_secret_peek (message), cmk_secret_length (message), cmk_secret_data (digest), error))
+  if (digest == NULL ||
+      !cmk_sha256 (cmk_secret_peek (message), cmk_secret_length (message), cmk_secret_data (digest), error))
     return NULL;
   g_autofree char *name = context_name (vault->fingerprint_key);
   guint8 fingerprint[CMK_TPM_FINGERPRINT_SIZE];
-  gboolean made = cmk_tpm_fingerprint (session, vault->fingerprint_key, name, cmk_secret_peek (digest),
-                                       CMK_DIGEST_SIZE, place, fingerprint, error);
+  gboolean made = cmk_tpm_fingerprint (session, vault->fingerprint_key, name, cmk_secret_peek (digest), CMK_DIGEST_SIZE,
+                                       place, fingerprint, error);
   if (!note_tpm (vault, made, error))
     return NULL;
   return g_bytes_new (fingerprint, sizeof fingerprint);
@@ -422,7 +422,8 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
   vault->token_key = g_steal_pointer (&token_key);
   vault->marker_key = g_steal_pointer (&marker_key);
   vault->context_key = g_steal_pointer (&context_key);
-  vault->keyring = cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds);
+  g_atomic_pointer_set (&vault->keyring,
+                        cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
   CmkTpmContextCache cache = { .lookup = lookup_context, .keep = keep_context, .drop = drop_context, .data = vault };
   cmk_tpm_set_context_cache (vault->tpm, &cache);
   cmk_store_set_mac (vault->store, row_mac, vault);
@@ -470,6 +471,13 @@ cmk_vault_close (CmkVault *vault)
   g_clear_pointer (&vault->fingerprint_key, g_bytes_unref);
   g_free (vault->tcti);
   g_free (vault);
+}
+
+const char *
+cmk_vault_keyring_status (CmkVault *vault)
+{
+  CmkKeyring *keyring = g_atomic_pointer_get (&vault->keyring);
+  return keyring != NULL ? cmk_keyring_status (keyring) : "locked";
 }
 
 CmkStore *

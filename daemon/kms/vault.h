@@ -49,6 +49,9 @@ const char *cmk_vault_tpm_state (CmkVault *vault);
 const char *cmk_vault_tpm_manufacturer (CmkVault *vault);
 const char *cmk_vault_tpm_firmware (CmkVault *vault);
 
+/* "ok", "unavailable", or "locked" while the vault is. Static. Any thread. */
+const char *cmk_vault_keyring_status (CmkVault *vault);
+
 /* The parts, owned by the vault; of an unlocked vault only. */
 CmkStore *cmk_vault_store (CmkVault *vault);
 CmkKeyring *cmk_vault_keyring (CmkVault *vault);
@@ -60,8 +63,8 @@ const CmkSecret *cmk_vault_marker_key (CmkVault *vault);
 CmkTpmSession *cmk_vault_begin_session (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 gboolean cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity,
-                         const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key,
-                         GBytes **ret_envelope, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                         const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* How likely it is that the same secret is asked for again: whether its TPM context is worth a ContextSave. */
 typedef enum
@@ -80,5 +83,4 @@ void cmk_vault_keep_handle (CmkVault *vault, CmkTpmSession *session, GBytes *sea
 /* What tells material from other material without storing anything of it: HMAC by a key that never leaves the TPM,
  * over store, key id and material. Equal material in two keys has different fingerprints. */
 GBytes *cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *key_id,
-                               const CmkSecret *material, CmkTpmPlace place,
-                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                               const CmkSecret *material, CmkTpmPlace place, GError **error) G_GNUC_WARN_UNUSED_RESULT;

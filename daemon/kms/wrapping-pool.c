@@ -36,7 +36,7 @@ struct _CmkWrappingPool
   GCond changed;
   Shelf shelves[N_SPECS];
   gint64 filling_paused_until; /* monotonic: after a failure to seal */
-  gint stopping; /* atomic: read by the generator */
+  gint stopping;               /* atomic: read by the generator */
 };
 
 void
@@ -321,8 +321,7 @@ cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairR
   if (pair != NULL)
     post_answer (waiter, pair, NULL);
   else if (pool->stopping)
-    post_answer (waiter, NULL,
-                 g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "cmkd is stopping: call again"));
+    post_answer (waiter, NULL, g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "cmkd is stopping: call again"));
   else
     g_queue_push_tail (&shelf->waiters, waiter);
   g_cond_broadcast (&pool->changed);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/answer.h"
+
+#include "base64.h"
+
+GVariant *
+cmk_answer_metadata (const CmkKeyRecord *record)
+{
+  g_auto (GVariantDict) metadata;
+  g_variant_dict_init (&metadata, NULL);
+  cmk_answer_put_state (&metadata, record);
+  g_variant_dict_insert (&metadata, "KeySpec", "s", cmk_spec_name (cmk_key_specs, (int) record->spec));
+  g_variant_dict_insert (&metadata, "KeyUsage", "s", cmk_spec_name (cmk_key_usages, (int) record->usage));
+  g_variant_dict_insert (&metadata, "Origin", "s", cmk_spec_name (cmk_origins, (int) record->origin));
+  g_variant_dict_insert (&metadata, "ProtectionLevel", "s",
+                         cmk_spec_name (cmk_protection_levels, (int) record->protection_level));
+  g_variant_dict_insert (&metadata, "Description", "s", record->description);
+  g_variant_dict_insert (&metadata, "Creator", "u", record->owner_uid);
+  g_variant_dict_insert (&metadata, "CreationDate", "x", record->created_at);
+  g_variant_dict_insert (&metadata, "DeleteDate", "x", (gint64) 0);
+  g_variant_dict_insert (&metadata, "MaterialExpireTime", "x", record->expires_at);
+  g_variant_dict_insert_value (&metadata, "Aliases", g_variant_new_array (G_VARIANT_TYPE_STRING, NULL, 0));
+  g_variant_dict_insert_value (&metadata, "Tags", g_variant_new_array (G_VARIANT_TYPE ("{ss}"), NULL, 0));
+  return g_variant_dict_end (&metadata);
+}
+
+void
+cmk_answer_put_key_id (GVariantDict *answer, const char *field, const CmkUuid *id)
+{
+  char text[CMK_UUID_TEXT_SIZE];
+  cmk_uuid_format (id, text);
+  g_variant_dict_insert (answer, field, "s", text);
+}
+
+void
+cmk_answer_put_state (GVariantDict *answer, const CmkKeyRecord *record)
+{
+  cmk_answer_put_key_id (answer, "KeyId", &record->id);
+  g_variant_dict_insert (answer, "KeyState", "s", cmk_spec_name (cmk_key_states, (int) record->state));
+}
+
+void
+cmk_answer_put_bytes (GVariantDict *answer, const char *field, GBytes *bytes)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  char *text = g_malloc (CMK_BASE64_CHARS (size) + 1);
+  cmk_base64_encode (data, size, text);
+  g_variant_dict_insert_value (answer, field, g_variant_new_take_string (text));
+}
+
+gboolean
+cmk_answer_put_secret (GVariantDict *answer, const char *field, const CmkSecret *secret, GError **error)
+{
+  gsize size = cmk_secret_length (secret);
+  g_autoptr (CmkSecret) text = cmk_secret_new (CMK_BASE64_CHARS (size) + 1, error);
+  if (text == NULL)
+    return FALSE;
+  cmk_base64_encode (cmk_secret_peek (secret), size, (char *) cmk_secret_data (text));
+  g_variant_dict_insert (answer, field, "s", (const char *) cmk_secret_peek (text));
+  return TRUE;
+}

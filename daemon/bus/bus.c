@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/bus.h"
+
+#include "base/error.h"
+#include "bus/interfaces.h"
+#include "cmkd.h"
+
+#define REQUEST_NAME_DO_NOT_QUEUE 4
+#define REQUEST_NAME_IS_OWNER     1
+
+struct _CmkBus
+{
+  GDBusConnection *connection;
+  CmkBusEndedFunc ended;
+  gpointer user_data;
+  CmkKms *kms;
+  CmkCalls *calls;
+  CmkDBusKeys *keys;
+  CmkDBusImport *import;
+  CmkDBusCrypto *crypto;
+  CmkDBusService *service;
+  gboolean name_given_back;
+};
+
+static void
+on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean vanished, const GError *cause, CmkBus *bus)
+{
+  g_autoptr (GError) error = g_error_new (CMK_ERROR, CMK_ERROR_INTERNAL, "the bus closed the connection%s%s",
+                                          cause != NULL ? ": " : "", cause != NULL ? cause->message : "");
+  bus->ended (error, bus->user_data);
+}
+
+CmkBus *
+cmk_bus_new (GDBusConnection *connection, CmkBusEndedFunc ended, gpointer user_data)
+{
+  CmkBus *bus = g_new0 (CmkBus, 1);
+  bus->connection = g_object_ref (connection);
+  bus->ended = ended;
+  bus->user_data = user_data;
+  bus->keys = cmk_dbus_keys_skeleton_new ();
+  bus->import = cmk_dbus_import_skeleton_new ();
+  bus->crypto = cmk_dbus_crypto_skeleton_new ();
+  bus->service = cmk_dbus_service_skeleton_new ();
+  g_dbus_connection_set_exit_on_close (connection, FALSE);
+  g_signal_connect (connection, "closed", G_CALLBACK (on_closed), bus);
+  return bus;
+}
+
+void
+cmk_bus_free (CmkBus *bus)
+{
+  if (bus == NULL)
+    return;
+  g_signal_handlers_disconnect_by_data (bus->connection, bus);
+  GDBusInterfaceSkeleton *skeletons[] = {
+    G_DBUS_INTERFACE_SKELETON (bus->keys),
+    G_DBUS_INTERFACE_SKELETON (bus->import),
+    G_DBUS_INTERFACE_SKELETON (bus->crypto),
+    G_DBUS_INTERFACE_SKELETON (bus->service),
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (skeletons); i++)
+    {
+      if (g_dbus_interface_skeleton_get_connection (skeletons[i]) != NULL)
+        g_dbus_interface_skeleton_unexport (skeletons[i]);
+      g_object_unref (skeletons[i]);
+    }
+  cmk_calls_free (bus->calls);
+  g_object_unref (bus->connection);
+  g_free (bus);
+}
+
+static void
+on_idle (gpointer data)
+{
+  CmkBus *bus = data;
+  cmk_bus_refresh_service (bus->service, bus->kms);
+  if (bus->name_given_back)
+    bus->ended (NULL, bus->user_data);
+}
+
+static gboolean export(CmkBus *bus, gpointer skeleton, GError **error)
+{
+  return g_dbus_interface_skeleton_export (G_DBUS_INTERFACE_SKELETON (skeleton), bus->connection, CMKD_OBJECT_PATH,
+                                           error);
+}
+
+static gboolean
+own_name (CmkBus *bus, GError **error)
+{
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
+      g_variant_new ("(su)", CMKD_BUS_NAME, REQUEST_NAME_DO_NOT_QUEUE), G_VARIANT_TYPE ("(u)"), G_DBUS_CALL_FLAGS_NONE,
+      -1, NULL, error);
+  if (reply == NULL)
+    return FALSE;
+  guint32 result;
+  g_variant_get (reply, "(u)", &result);
+  if (result == REQUEST_NAME_IS_OWNER)
+    return TRUE;
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INTERNAL,
+                       "the name " CMKD_BUS_NAME " is taken: another cmkd serves this bus");
+  return FALSE;
+}
+
+gboolean
+cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
+{
+  bus->kms = kms;
+  bus->calls = cmk_calls_new (kms, bus->connection, on_idle, bus);
+  cmk_bus_serve_keys (bus->keys, bus->calls);
+  cmk_bus_serve_import (bus->import, bus->calls);
+  cmk_bus_serve_crypto (bus->crypto, bus->calls);
+  cmk_bus_serve_service (bus->service, bus->calls, kms);
+  return export(bus, bus->keys, error) && export(bus, bus->import, error) && export(bus, bus->crypto, error) &&
+         export(bus, bus->service, error) && own_name (bus, error);
+}
+
+static void
+on_name_released (GObject *source, GAsyncResult *result, gpointer data)
+{
+  CmkBus *bus = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  if (reply == NULL)
+    g_message ("giving back the bus name: %s", error->message);
+  /* The bus delivers in order: what was sent to the name before it was ours no longer has arrived by now. */
+  bus->name_given_back = TRUE;
+  if (cmk_calls_count (bus->calls) == 0)
+    bus->ended (NULL, bus->user_data);
+}
+
+void
+cmk_bus_leave (CmkBus *bus)
+{
+  cmk_kms_begin_stop (bus->kms);
+  g_dbus_connection_call (bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                          "ReleaseName", g_variant_new ("(s)", CMKD_BUS_NAME), G_VARIANT_TYPE ("(u)"),
+                          G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_name_released, bus);
+}
+
+void
+cmk_bus_key_changed (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data)
+{
+  CmkBus *bus = user_data;
+  char id[CMK_UUID_TEXT_SIZE];
+  cmk_uuid_format (key_id, id);
+  cmk_dbus_keys_emit_key_changed (bus->keys, id, cmk_spec_name (cmk_key_states, (int) state), reason);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The daemon on its bus: exports the interfaces, owns the name when it can serve, and leaves it in good order. */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "kms/kms.h"
+
+typedef struct _CmkBus CmkBus;
+
+/* Why the daemon should end: NULL after cmk_bus_leave(), else what went wrong. */
+typedef void (*CmkBusEndedFunc) (const GError *error, gpointer user_data);
+
+/* Register the names of errors. Before any bus. */
+CmkBus *cmk_bus_new (GDBusConnection *connection, CmkBusEndedFunc ended, gpointer user_data);
+void cmk_bus_free (CmkBus *bus);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkBus, cmk_bus_free)
+
+/* Serve @kms, then ask for the bus name: whoever sees the name can call at once. */
+gboolean cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Give the name back, answer every call that was sent to us until then, and end. */
+void cmk_bus_leave (CmkBus *bus);
+
+/* CmkKeyChangedFunc of the kms: broadcast it. @user_data is the CmkBus. */
+void cmk_bus_key_changed (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/call.h"
+
+#include "base/error.h"
+#include "cmkd.h"
+
+/* One user's calls under way at a time: more than any program that waits for its answers has, and a bound on what a
+ * program that does not can make us hold. */
+#define MAX_CALLS_PER_USER 256
+
+/* A call that the worker has not taken by then is not worth doing: most clients give up after 25 seconds. */
+#define QUEUE_DEADLINE (20 * G_USEC_PER_SEC)
+
+struct _CmkCalls
+{
+  CmkKms *kms;
+  CmkCallers *callers;
+  GHashTable *per_user; /* uid -> number of calls */
+  guint count;
+  void (*idle) (gpointer);
+  gpointer user_data;
+};
+
+struct _CmkCall
+{
+  CmkCalls *calls;
+  GDBusMethodInvocation *invocation;
+  const CmkMethod *method;
+  gpointer request;
+  CmkCaller caller;
+  gboolean is_counted; /* in per_user */
+  char request_id[CMK_UUID_TEXT_SIZE];
+  gint64 deadline;
+  GVariantDict answer;
+  GError *error;
+};
+
+CmkCalls *
+cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*idle) (gpointer), gpointer user_data)
+{
+  CmkCalls *calls = g_new0 (CmkCalls, 1);
+  calls->kms = kms;
+  calls->callers = cmk_callers_new (connection);
+  calls->per_user = g_hash_table_new (NULL, NULL);
+  calls->idle = idle;
+  calls->user_data = user_data;
+  return calls;
+}
+
+void
+cmk_calls_free (CmkCalls *calls)
+{
+  if (calls == NULL)
+    return;
+  cmk_callers_free (calls->callers);
+  g_hash_table_unref (calls->per_user);
+  g_free (calls);
+}
+
+guint
+cmk_calls_count (CmkCalls *calls)
+{
+  return calls->count;
+}
+
+static guint
+user_calls (CmkCalls *calls, guint32 uid)
+{
+  return GPOINTER_TO_UINT (g_hash_table_lookup (calls->per_user, GUINT_TO_POINTER (uid)));
+}
+
+static void
+set_user_calls (CmkCalls *calls, guint32 uid, guint number)
+{
+  if (number == 0)
+    g_hash_table_remove (calls->per_user, GUINT_TO_POINTER (uid));
+  else
+    g_hash_table_insert (calls->per_user, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (number));
+}
+
+/* --- the end of a call --- */
+
+static const char *
+error_name (const GError *error)
+{
+  return error->domain == CMK_ERROR ? cmk_error_name ((CmkError) error->code) : CMKD_ERROR_INTERNAL;
+}
+
+static void
+log_call (CmkCall *call)
+{
+  GLogLevelFlags level =
+      call->error == NULL ? call->method->log_level : MIN (call->method->log_level, G_LOG_LEVEL_INFO);
+  if (g_log_writer_default_would_drop (level, G_LOG_DOMAIN))
+    return;
+  const char *result = call->error == NULL ? "done" : error_name (call->error);
+  const char *reason = call->error == NULL ? "" : call->error->message;
+  g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", "%s", call->request_id, "CMKD_METHOD", "%s",
+                    call->method->name, "CMKD_CALLER_UID", "%u", call->caller.uid, "CMKD_RESULT", "%s", result,
+                    "MESSAGE", "%s by uid %u: %s%s%s [request %s]", call->method->name, call->caller.uid, result,
+                    *reason != '\0' ? ": " : "", reason, call->request_id);
+}
+
+static void
+end_call (CmkCall *call)
+{
+  CmkCalls *calls = call->calls;
+  if (call->error == NULL)
+    {
+      g_variant_dict_insert (&call->answer, "RequestId", "s", call->request_id);
+      g_dbus_method_invocation_return_value (call->invocation,
+                                             g_variant_new ("(@a{sv})", g_variant_dict_end (&call->answer)));
+    }
+  else
+    {
+      g_autofree char *name = g_strconcat (CMKD_ERROR_PREFIX, error_name (call->error), NULL);
+      g_dbus_method_invocation_return_dbus_error (call->invocation, name, call->error->message);
+    }
+  log_call (call);
+
+  if (call->is_counted)
+    set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
+  g_variant_dict_clear (&call->answer);
+  g_clear_error (&call->error);
+  if (call->request != NULL)
+    call->method->free_request (call->request);
+  g_free (call);
+  if (--calls->count == 0)
+    calls->idle (calls->user_data);
+}
+
+static void
+refuse (CmkCall *call, const GError *error)
+{
+  call->error = g_error_copy (error);
+  end_call (call);
+}
+
+/* --- its way through the worker --- */
+
+static gboolean
+run (CmkCall *call, CmkEffort effort)
+{
+  g_variant_dict_init (&call->answer, NULL);
+  if (call->method->run (call->calls->kms, &call->caller, call->request, effort, &call->answer, &call->error))
+    return TRUE;
+  g_variant_dict_clear (&call->answer);
+  return FALSE;
+}
+
+static gboolean
+on_worked (gpointer data)
+{
+  CmkCall *call = data;
+  if (call->error != NULL && call->error->domain == CMK_CACHE_MISS && call->method->wait != NULL)
+    {
+      g_clear_error (&call->error);
+      call->method->wait (call, call->calls->kms, call->request);
+    }
+  else
+    end_call (call);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+work (gpointer data)
+{
+  CmkCall *call = data;
+  if (g_get_monotonic_time () > call->deadline)
+    g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                         "cmkd was too busy to take this call in time; nothing was done: try again");
+  else
+    run (call, CMK_EFFORT_FULL);
+  g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
+}
+
+static void
+submit (CmkCall *call)
+{
+  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
+  cmk_worker_submit (cmk_kms_worker (call->calls->kms), call->caller.uid, work, call);
+}
+
+void
+cmk_call_resume (CmkCall *call, const GError *error)
+{
+  if (error != NULL)
+    refuse (call, error);
+  else
+    submit (call);
+}
+
+/* --- its beginning --- */
+
+static gboolean
+count_for_user (CmkCall *call, GError **error)
+{
+  guint number = user_calls (call->calls, call->caller.uid);
+  if (number >= MAX_CALLS_PER_USER)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                   "%d calls of yours are under way already: wait for answers before you call again",
+                   MAX_CALLS_PER_USER);
+      return FALSE;
+    }
+  set_user_calls (call->calls, call->caller.uid, number + 1);
+  call->is_counted = TRUE;
+  return TRUE;
+}
+
+static void
+on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
+{
+  CmkCall *call = data;
+  if (unknown != NULL)
+    {
+      refuse (call, unknown);
+      return;
+    }
+  call->caller = *caller;
+  g_autoptr (GError) throttled = NULL;
+  if (!count_for_user (call, &throttled))
+    refuse (call, throttled);
+  else if (call->error != NULL)
+    end_call (call);
+  else if (call->method->cacheable && (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
+    end_call (call);
+  else
+    {
+      g_clear_error (&call->error);
+      submit (call);
+    }
+}
+
+void
+cmk_calls_begin (CmkCalls *calls, GDBusMethodInvocation *invocation, const CmkMethod *method, gpointer request,
+                 const GError *error)
+{
+  CmkCall *call = g_new0 (CmkCall, 1);
+  call->calls = calls;
+  call->invocation = invocation;
+  call->method = method;
+  call->request = request;
+  call->error = error != NULL ? g_error_copy (error) : NULL;
+  CmkUuid id = cmk_uuid_new ();
+  cmk_uuid_format (&id, call->request_id);
+  calls->count++;
+  cmk_callers_identify (calls->callers, g_dbus_method_invocation_get_sender (invocation), on_identified, call);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One method call, from its checked request to its answer: who calls, a try from the caches on the main loop, else the
+ * worker, then the reply and its entry in the journal, both with the call's RequestId. */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "bus/callers.h"
+#include "kms/kms.h"
+
+typedef struct _CmkCall CmkCall;
+typedef struct _CmkCalls CmkCalls;
+
+typedef struct
+{
+  const char *name;
+
+  /* Do it and put the fields of the answer, but for RequestId, into @answer. On the worker with CMK_EFFORT_FULL;
+   * before that on the main loop with CMK_EFFORT_CACHED, if @cacheable. */
+  gboolean (*run) (CmkKms *kms, const CmkCaller *caller, gpointer request, CmkEffort effort, GVariantDict *answer,
+                   GError **error);
+  gboolean cacheable;
+
+  /* What CMK_CACHE_MISS from the worker means: wait on the main loop for what is missing, then
+   * cmk_call_resume(). NULL if that cannot be. */
+  void (*wait) (CmkCall *call, CmkKms *kms, gpointer request);
+
+  GDestroyNotify free_request;
+
+  GLogLevelFlags log_level; /* of a success; refusals are G_LOG_LEVEL_INFO at least */
+} CmkMethod;
+
+/* All calls under way. @idle is called on the main loop whenever the last one has been answered. */
+CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*idle) (gpointer), gpointer user_data);
+void cmk_calls_free (CmkCalls *calls);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCalls, cmk_calls_free)
+
+guint cmk_calls_count (CmkCalls *calls);
+
+/* Take a call: @request (owned) is what its arguments said, or NULL and @error why they were refused. Always answers
+ * @invocation, now or later. */
+void cmk_calls_begin (CmkCalls *calls, GDBusMethodInvocation *invocation, const CmkMethod *method, gpointer request,
+                      const GError *error);
+
+/* What @call waited for is in its request; or it never will be, with @error. Main loop. */
+void cmk_call_resume (CmkCall *call, const GError *error);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who is calling: the uid that the bus daemon vouches for, by unique name. Main loop. */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "kms/kms.h"
+
+typedef struct _CmkCallers CmkCallers;
+
+/* Called once with the caller, or with an @error: then nobody is to be served. */
+typedef void (*CmkCallerFunc) (const CmkCaller *caller, const GError *error, gpointer user_data);
+
+CmkCallers *cmk_callers_new (GDBusConnection *connection);
+void cmk_callers_free (CmkCallers *callers);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCallers, cmk_callers_free)
+
+/* Find out who @sender is; at once, from within, for one that was asked about before. Calls of one sender are answered
+ * in the order in which they were asked. */
+void cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc identified, gpointer user_data);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/interfaces.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "bus/answer.h"
+#include "bus/arguments.h"
+#include "cmkd.h"
+#include "kms/import.h"
+
+#include <string.h>
+
+static const CmkOption no_options[] = { { NULL, NULL } };
+
+/* --- GetParametersForImport --- */
+
+typedef struct
+{
+  CmkImportParametersRequest parameters;
+  CmkWrappingPair *pair; /* that was waited for */
+} ParametersRequest;
+
+static void
+free_get_parameters (gpointer data)
+{
+  ParametersRequest *request = data;
+  cmk_wrapping_pair_free (request->pair);
+  g_free (request);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
+
+static gboolean
+check_wrapping (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec spec, GError **error)
+{
+  if (!cmk_wrapping_algorithm_fits (algorithm, spec))
+    {
+      g_set_error (
+          error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "wrapping_key_spec: %s does not go with wrapping_algorithm %s",
+          cmk_spec_name (cmk_wrapping_key_specs, (int) spec), cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
+      return FALSE;
+    }
+  if (algorithm > CMK_WRAPPING_RSAES_OAEP_SHA_256)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                   "wrapping_algorithm %s is not supported by this version: use RSAES_OAEP_SHA_256, RSAES_OAEP_SHA_1 "
+                   "or RSAES_PKCS1_V1_5",
+                   cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static ParametersRequest *
+parse_get_parameters (const char *key_id, const char *wrapping_algorithm, const char *wrapping_key_spec,
+                      GVariant *options, GError **error)
+{
+  g_autoptr (ParametersRequest) request = g_new0 (ParametersRequest, 1);
+  CmkImportParametersRequest *parameters = &request->parameters;
+  int algorithm, spec;
+  if (!cmk_arguments_parse_key_id ("key_id", key_id, &parameters->key_id, error) ||
+      !cmk_arguments_parse_choice ("wrapping_algorithm", wrapping_algorithm, cmk_wrapping_algorithms, &algorithm,
+                                   error) ||
+      !cmk_arguments_parse_choice ("wrapping_key_spec", wrapping_key_spec, cmk_wrapping_key_specs, &spec, error) ||
+      !cmk_arguments_check_options (options, no_options, error) ||
+      !check_wrapping ((CmkWrappingAlgorithm) algorithm, (CmkWrappingKeySpec) spec, error))
+    return NULL;
+  parameters->algorithm = (CmkWrappingAlgorithm) algorithm;
+  parameters->wrapping_spec = (CmkWrappingKeySpec) spec;
+  return g_steal_pointer (&request);
+}
+
+static gboolean
+run_get_parameters (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
+                    GVariantDict *answer, GError **error)
+{
+  ParametersRequest *request = data;
+  const CmkImportParametersRequest *wanted = &request->parameters;
+  CmkImportParameters parameters = { 0 };
+  if (!cmk_import_get_parameters (kms, caller, wanted, g_steal_pointer (&request->pair), &parameters, error))
+    return FALSE;
+  cmk_answer_put_key_id (answer, "KeyId", &wanted->key_id);
+  cmk_answer_put_bytes (answer, "ImportToken", parameters.token);
+  cmk_answer_put_bytes (answer, "PublicKey", parameters.public_key);
+  g_variant_dict_insert (answer, "TokenExpireTime", "x", parameters.expires_at);
+  g_variant_dict_insert (answer, "WrappingAlgorithm", "s",
+                         cmk_spec_name (cmk_wrapping_algorithms, (int) wanted->algorithm));
+  g_variant_dict_insert (answer, "WrappingKeySpec", "s",
+                         cmk_spec_name (cmk_wrapping_key_specs, (int) wanted->wrapping_spec));
+  cmk_import_parameters_clear (&parameters);
+  return TRUE;
+}
+
+typedef struct
+{
+  CmkCall *call;
+  ParametersRequest *request;
+} PairWait;
+
+static void
+on_pair_ready (CmkWrappingPair *pair, const GError *error, gpointer data)
+{
+  g_autofree PairWait *wait = data;
+  wait->request->pair = pair;
+  cmk_call_resume (wait->call, error);
+}
+
+static void
+wait_for_pair (CmkCall *call, CmkKms *kms, gpointer data)
+{
+  ParametersRequest *request = data;
+  PairWait *wait = g_new (PairWait, 1);
+  *wait = (PairWait) { .call = call, .request = request };
+  cmk_wrapping_pool_wait (cmk_kms_pool (kms), request->parameters.wrapping_spec, on_pair_ready, wait);
+}
+
+static const CmkMethod get_parameters = {
+  .name = "GetParametersForImport",
+  .run = run_get_parameters,
+  .wait = wait_for_pair,
+  .free_request = free_get_parameters,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static gboolean
+on_get_parameters_for_import (G_GNUC_UNUSED CmkDBusImport *skeleton, GDBusMethodInvocation *invocation,
+                              const char *key_id, const char *wrapping_algorithm, const char *wrapping_key_spec,
+                              GVariant *options, CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  ParametersRequest *request = parse_get_parameters (key_id, wrapping_algorithm, wrapping_key_spec, options, &error);
+  cmk_calls_begin (calls, invocation, &get_parameters, request, error);
+  return TRUE;
+}
+
+/* --- ImportKeyMaterial --- */
+
+static const CmkOption import_options[] = {
+  { "KeyMaterialExpireUnix", "x" },
+  { "EncryptedPrivateKey", "s" },
+  { "Sequence", "s" },
+  { NULL, NULL },
+};
+
+typedef struct
+{
+  CmkImportRequest import;
+  char *sequence; /* NULL: none was sent */
+} ImportRequest;
+
+static void
+free_import (gpointer data)
+{
+  ImportRequest *request = data;
+  g_clear_pointer (&request->import.encrypted_key_material, g_bytes_unref);
+  g_clear_pointer (&request->import.import_token, g_bytes_unref);
+  g_free (request->sequence);
+  g_free (request);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImportRequest, free_import)
+
+static gboolean
+check_expiry (gint64 expires_at, GError **error)
+{
+  if (expires_at == 0 || (expires_at > cmk_clock_now () && expires_at <= CMKD_LAST_SECOND))
+    return TRUE;
+  g_set_error_literal (
+      error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+      "KeyMaterialExpireUnix: must be 0 (never) or later than now and not after the year 9999, in Unix "
+      "seconds (not milliseconds)");
+  return FALSE;
+}
+
+static gboolean
+check_sequence (const char *sequence, GError **error)
+{
+  gboolean fits = strlen (sequence) == CMKD_SEQUENCE_CHARS;
+  for (const char *c = sequence; fits && *c != '\0'; c++)
+    fits = g_ascii_isalnum (*c) || *c == '-';
+  if (!fits)
+    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+                         "Sequence: must be 36 characters of 0-9, A-Z, a-z and -");
+  return fits;
+}
+
+static gboolean
+parse_import_options (GVariant *options, ImportRequest *request, GError **error)
+{
+  if (!cmk_arguments_check_options (options, import_options, error))
+    return FALSE;
+  g_variant_lookup (options, "KeyMaterialExpireUnix", "x", &request->import.expires_at);
+  if (!check_expiry (request->import.expires_at, error))
+    return FALSE;
+  if (g_variant_lookup (options, "Sequence", "s", &request->sequence) && !check_sequence (request->sequence, error))
+    return FALSE;
+  const char *private_key;
+  if (g_variant_lookup (options, "EncryptedPrivateKey", "&s", &private_key))
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                           "EncryptedPrivateKey belongs to asymmetric keys, which this version does not support");
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static ImportRequest *
+parse_import (const char *key_id, const char *encrypted_key_material, const char *import_token, GVariant *options,
+              GError **error)
+{
+  g_autoptr (ImportRequest) request = g_new0 (ImportRequest, 1);
+  CmkImportRequest *import = &request->import;
+  if (!cmk_arguments_parse_key_id ("key_id", key_id, &import->key_id, error))
+    return NULL;
+  import->encrypted_key_material = cmk_arguments_decode ("encrypted_key_material", encrypted_key_material, 0, error);
+  if (import->encrypted_key_material == NULL)
+    return NULL;
+  import->import_token = cmk_arguments_decode ("import_token", import_token, CMKD_MAX_TOKEN_CHARS, error);
+  if (import->import_token == NULL || !parse_import_options (options, request, error))
+    return NULL;
+  return g_steal_pointer (&request);
+}
+
+static gboolean
+run_import (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort, GVariantDict *answer,
+            GError **error)
+{
+  const ImportRequest *request = data;
+  g_autoptr (CmkKeyRecord) record = cmk_import_key_material (kms, caller, &request->import, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_state (answer, record);
+  g_variant_dict_insert (answer, "MaterialExpireTime", "x", record->expires_at);
+  if (request->sequence != NULL)
+    {
+      g_message ("ImportKeyMaterial of sequence %s", request->sequence);
+      g_variant_dict_insert (answer, "Sequence", "s", request->sequence);
+    }
+  return TRUE;
+}
+
+static const CmkMethod import_key_material = {
+  .name = "ImportKeyMaterial",
+  .run = run_import,
+  .free_request = free_import,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static gboolean
+on_import_key_material (G_GNUC_UNUSED CmkDBusImport *skeleton, GDBusMethodInvocation *invocation, const char *key_id,
+                        const char *encrypted_key_material, const char *import_token, GVariant *options,
+                        CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  ImportRequest *request = parse_import (key_id, encrypted_key_material, import_token, options, &error);
+  cmk_calls_begin (calls, invocation, &import_key_material, request, error);
+  return TRUE;
+}
+
+/* --- DeleteKeyMaterial --- */
+
+static CmkUuid *
+parse_delete (const char *key_id, GError **error)
+{
+  CmkUuid id;
+  return cmk_arguments_parse_key_id ("key_id", key_id, &id, error) ? g_memdup2 (&id, sizeof id) : NULL;
+}
+
+static gboolean
+run_delete (CmkKms *kms, const CmkCaller *caller, gpointer key_id, G_GNUC_UNUSED CmkEffort effort, GVariantDict *answer,
+            GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = cmk_import_delete_key_material (kms, caller, key_id, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_state (answer, record);
+  return TRUE;
+}
+
+static const CmkMethod delete_key_material = {
+  .name = "DeleteKeyMaterial",
+  .run = run_delete,
+  .free_request = g_free,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static gboolean
+on_delete_key_material (G_GNUC_UNUSED CmkDBusImport *skeleton, GDBusMethodInvocation *invocation, const char *key_id,
+                        CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  cmk_calls_begin (calls, invocation, &delete_key_material, parse_delete (key_id, &error), error);
+  return TRUE;
+}
+
+void
+cmk_bus_serve_import (CmkDBusImport *skeleton, CmkCalls *calls)
+{
+  g_signal_connect (skeleton, "handle-get-parameters-for-import", G_CALLBACK (on_get_parameters_for_import), calls);
+  g_signal_connect (skeleton, "handle-import-key-material", G_CALLBACK (on_import_key_material), calls);
+  g_signal_connect (skeleton, "handle-delete-key-material", G_CALLBACK (on_delete_key_material), calls);
+}

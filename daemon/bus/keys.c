@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/interfaces.h"
+
+#include "base/error.h"
+#include "bus/answer.h"
+#include "bus/arguments.h"
+#include "cmkd.h"
+#include "kms/keys.h"
+
+static const char *const later_methods[] = {
+  "CancelKeyDeletion", "ScheduleKeyDeletion", "CreateAlias",   "UpdateAlias", "DeleteAlias",
+  "ListAliases",       "TagResource",         "UntagResource", NULL,
+};
+
+/* --- CreateKey --- */
+
+static const CmkOption create_key_options[] = {
+  { "Origin", "s" },          { "KeySpec", "s" },     { "KeyUsage", "s" },
+  { "ProtectionLevel", "s" }, { "Description", "s" }, { "Alias", "s" },
+  { "Tags", "a{ss}" },        { "KeyId", "s" },       { NULL, NULL },
+};
+
+static void
+free_create_key (gpointer data)
+{
+  CmkCreateKeyRequest *request = data;
+  g_free (request->description);
+  g_free (request);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCreateKeyRequest, free_create_key)
+
+static gboolean
+refuse_later_options (GVariant *options, GError **error)
+{
+  static const char *const later_options[] = { "Alias", "Tags", "KeyId" };
+  for (gsize i = 0; i < G_N_ELEMENTS (later_options); i++)
+    {
+      g_autoptr (GVariant) value = g_variant_lookup_value (options, later_options[i], NULL);
+      if (value != NULL)
+        {
+          g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                       "the option %s is not supported by this version of cmkd: leave it out", later_options[i]);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+static CmkCreateKeyRequest *
+parse_create_key (GVariant *options, GError **error)
+{
+  int origin = CMK_ORIGIN_CMKD_KMS;
+  int spec = CMK_KEY_SPEC_AES_256;
+  int protection_level = CMK_PROTECTION_LEVEL_SOFTWARE;
+  const char *description = "";
+  if (!cmk_arguments_check_options (options, create_key_options, error) ||
+      !cmk_arguments_get_choice (options, "Origin", cmk_origins, &origin, error) ||
+      !cmk_arguments_get_choice (options, "KeySpec", cmk_key_specs, &spec, error) ||
+      !cmk_arguments_get_choice (options, "ProtectionLevel", cmk_protection_levels, &protection_level, error))
+    return NULL;
+  int usage = (int) cmk_key_spec_default_usage ((CmkKeySpec) spec);
+  g_variant_lookup (options, "Description", "&s", &description);
+  if (!cmk_arguments_get_choice (options, "KeyUsage", cmk_key_usages, &usage, error) ||
+      !cmk_arguments_check_description ("Description", description, error) || !refuse_later_options (options, error))
+    return NULL;
+  CmkCreateKeyRequest *request = g_new (CmkCreateKeyRequest, 1);
+  *request = (CmkCreateKeyRequest) { .origin = (CmkOrigin) origin,
+                                     .spec = (CmkKeySpec) spec,
+                                     .usage = (CmkKeyUsage) usage,
+                                     .protection_level = (CmkProtectionLevel) protection_level,
+                                     .description = g_strdup (description) };
+  return request;
+}
+
+static gboolean
+run_create_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                GVariantDict *answer, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = cmk_keys_create (kms, caller, request, error);
+  if (record == NULL)
+    return FALSE;
+  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (record));
+  return TRUE;
+}
+
+static const CmkMethod create_key = {
+  .name = "CreateKey",
+  .run = run_create_key,
+  .free_request = free_create_key,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static gboolean
+on_create_key (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, GVariant *options,
+               CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  cmk_calls_begin (calls, invocation, &create_key, parse_create_key (options, &error), error);
+  return TRUE;
+}
+
+/* --- methods that name a key --- */
+
+typedef struct
+{
+  CmkKeyReference key;
+  char *description; /* UpdateKeyDescription */
+} KeyRequest;
+
+static void
+free_key_request (gpointer data)
+{
+  KeyRequest *request = data;
+  cmk_key_reference_clear (&request->key);
+  g_free (request->description);
+  g_free (request);
+}
+
+static KeyRequest *
+parse_key_request (const char *key, GError **error)
+{
+  KeyRequest *request = g_new0 (KeyRequest, 1);
+  if (cmk_arguments_parse_key ("key", key, &request->key, error))
+    return request;
+  free_key_request (request);
+  return NULL;
+}
+
+static gboolean
+run_describe_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                  GVariantDict *answer, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = cmk_keys_describe (kms, caller, &((KeyRequest *) request)->key, error);
+  if (record == NULL)
+    return FALSE;
+  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (record));
+  return TRUE;
+}
+
+static gboolean
+run_set_enabled (CmkKms *kms, const CmkCaller *caller, const KeyRequest *request, gboolean enabled,
+                 GVariantDict *answer, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = cmk_keys_set_enabled (kms, caller, &request->key, enabled, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_state (answer, record);
+  return TRUE;
+}
+
+static gboolean
+run_enable_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                GVariantDict *answer, GError **error)
+{
+  return run_set_enabled (kms, caller, request, TRUE, answer, error);
+}
+
+static gboolean
+run_disable_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                 GVariantDict *answer, GError **error)
+{
+  return run_set_enabled (kms, caller, request, FALSE, answer, error);
+}
+
+static gboolean
+run_update_key_description (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
+                            GVariantDict *answer, GError **error)
+{
+  const KeyRequest *request = data;
+  g_autoptr (CmkKeyRecord) record =
+      cmk_keys_update_description (kms, caller, &request->key, request->description, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_key_id (answer, "KeyId", &record->id);
+  return TRUE;
+}
+
+static const CmkMethod describe_key = {
+  .name = "DescribeKey",
+  .run = run_describe_key,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_DEBUG,
+};
+
+static const CmkMethod enable_key = {
+  .name = "EnableKey",
+  .run = run_enable_key,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static const CmkMethod disable_key = {
+  .name = "DisableKey",
+  .run = run_disable_key,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static const CmkMethod update_key_description = {
+  .name = "UpdateKeyDescription",
+  .run = run_update_key_description,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static gboolean
+begin_key_call (GDBusMethodInvocation *invocation, const char *key, const CmkMethod *method, CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  cmk_calls_begin (calls, invocation, method, parse_key_request (key, &error), error);
+  return TRUE;
+}
+
+static gboolean
+on_describe_key (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key,
+                 CmkCalls *calls)
+{
+  return begin_key_call (invocation, key, &describe_key, calls);
+}
+
+static gboolean
+on_enable_key (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key, CmkCalls *calls)
+{
+  return begin_key_call (invocation, key, &enable_key, calls);
+}
+
+static gboolean
+on_disable_key (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key,
+                CmkCalls *calls)
+{
+  return begin_key_call (invocation, key, &disable_key, calls);
+}
+
+static gboolean
+on_update_key_description (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key,
+                           const char *description, CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  KeyRequest *request = NULL;
+  if (cmk_arguments_check_description ("description", description, &error))
+    request = parse_key_request (key, &error);
+  if (request != NULL)
+    request->description = g_strdup (description);
+  cmk_calls_begin (calls, invocation, &update_key_description, request, error);
+  return TRUE;
+}
+
+/* --- ListKeys --- */
+
+static const CmkOption list_keys_options[] = {
+  { "Limit", "u" }, { "Marker", "s" }, { "KeyState", "s" }, { "KeySpec", "s" }, { "Origin", "s" }, { NULL, NULL },
+};
+
+static void
+free_list_keys (gpointer data)
+{
+  CmkListKeysRequest *request = data;
+  g_free (request->marker);
+  g_free (request);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkListKeysRequest, free_list_keys)
+
+static CmkListKeysRequest *
+parse_list_keys (GVariant *options, GError **error)
+{
+  g_autoptr (CmkListKeysRequest) request = g_new0 (CmkListKeysRequest, 1);
+  request->limit = CMKD_DEFAULT_LIST_LIMIT;
+  if (!cmk_arguments_check_options (options, list_keys_options, error) ||
+      !cmk_arguments_get_uint (options, "Limit", 1, CMKD_MAX_LIST_LIMIT, &request->limit, error) ||
+      !cmk_arguments_get_choice (options, "KeyState", cmk_key_states, &request->state, error) ||
+      !cmk_arguments_get_choice (options, "KeySpec", cmk_key_specs, &request->spec, error) ||
+      !cmk_arguments_get_choice (options, "Origin", cmk_origins, &request->origin, error))
+    return NULL;
+  if (!g_variant_lookup (options, "Marker", "s", &request->marker))
+    request->marker = g_strdup ("");
+  return g_steal_pointer (&request);
+}
+
+static gboolean
+run_list_keys (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+               GVariantDict *answer, GError **error)
+{
+  g_autofree char *next_marker = NULL;
+  g_autoptr (GPtrArray) records = cmk_keys_list (kms, caller, request, &next_marker, error);
+  if (records == NULL)
+    return FALSE;
+  g_auto (GVariantBuilder) keys = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < records->len; i++)
+    g_variant_builder_add_value (&keys, cmk_answer_metadata (g_ptr_array_index (records, i)));
+  g_variant_dict_insert_value (answer, "Keys", g_variant_builder_end (&keys));
+  g_variant_dict_insert (answer, "NextMarker", "s", next_marker);
+  return TRUE;
+}
+
+static const CmkMethod list_keys = {
+  .name = "ListKeys",
+  .run = run_list_keys,
+  .free_request = free_list_keys,
+  .log_level = G_LOG_LEVEL_DEBUG,
+};
+
+static gboolean
+on_list_keys (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, GVariant *options,
+              CmkCalls *calls)
+{
+  g_autoptr (GError) error = NULL;
+  cmk_calls_begin (calls, invocation, &list_keys, parse_list_keys (options, &error), error);
+  return TRUE;
+}
+
+void
+cmk_bus_serve_keys (CmkDBusKeys *skeleton, CmkCalls *calls)
+{
+  g_signal_connect (skeleton, "handle-create-key", G_CALLBACK (on_create_key), calls);
+  g_signal_connect (skeleton, "handle-describe-key", G_CALLBACK (on_describe_key), calls);
+  g_signal_connect (skeleton, "handle-list-keys", G_CALLBACK (on_list_keys), calls);
+  g_signal_connect (skeleton, "handle-enable-key", G_CALLBACK (on_enable_key), calls);
+  g_signal_connect (skeleton, "handle-disable-key", G_CALLBACK (on_disable_key), calls);
+  g_signal_connect (skeleton, "handle-update-key-description", G_CALLBACK (on_update_key_description), calls);
+  cmk_bus_refuse_methods (G_DBUS_INTERFACE_SKELETON (skeleton), calls, later_methods);
+}

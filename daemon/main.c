@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmkd: reads its options, opens the store under the TPM, serves it on a bus, ends on SIGTERM. */
+#include "base/config.h"
+#include "base/error.h"
+#include "base/hygiene.h"
+#include "base/secret.h"
+#include "bus/bus.h"
+#include "crypto/crypto.h"
+#include "keyring/keyring.h"
+#include "kms/kms.h"
+#include "version.h"
+
+#include <gio/gio.h>
+#include <glib-unix.h>
+#include <locale.h>
+#include <sys/stat.h>
+
+#define DEFAULT_CONFIG "/etc/cmkd/cmkd.conf"
+#define EXIT_USAGE     2
+
+typedef struct
+{
+  gboolean system;
+  gboolean session;
+  char *bus_address;
+  char *tcti;
+  char *state_dir;
+  char *config;
+  gboolean version;
+} Options;
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->bus_address);
+  g_free (options->tcti);
+  g_free (options->state_dir);
+  g_free (options->config);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+static gboolean
+parse_options (int argc, char **argv, Options *options, GError **error)
+{
+  const GOptionEntry entries[] = {
+    { "system", 0, 0, G_OPTION_ARG_NONE, &options->system, "Serve the system bus (default)", NULL },
+    { "session", 0, 0, G_OPTION_ARG_NONE, &options->session, "Serve the session bus, for this user", NULL },
+    { "bus-address", 0, 0, G_OPTION_ARG_STRING, &options->bus_address, "Serve the bus at ADDR", "ADDR" },
+    { "tcti", 0, 0, G_OPTION_ARG_STRING, &options->tcti, "How to reach the TPM (device:/dev/tpmrm0)", "CONF" },
+    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir, "Keep the state in DIR", "DIR" },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &options->config, "Read FILE (" DEFAULT_CONFIG ")", "FILE" },
+    { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and end", NULL },
+    { NULL, 0, 0, 0, NULL, NULL, NULL },
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("- keep this machine's keys under its TPM");
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, error))
+    return FALSE;
+  if (argc > 1)
+    {
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "cmkd takes options only; see cmkd --help");
+      return FALSE;
+    }
+  if (options->system + options->session + (options->bus_address != NULL) > 1)
+    {
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                           "--system, --session and --bus-address exclude each other");
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static char *
+state_directory (const Options *options)
+{
+  if (options->state_dir != NULL)
+    return g_strdup (options->state_dir);
+  const char *of_unit = g_getenv ("STATE_DIRECTORY");
+  if (of_unit != NULL)
+    return g_strdup (of_unit);
+  if (!options->session)
+    return g_strdup ("/var/lib/cmkd");
+  return g_build_filename (g_get_user_state_dir (), "cmkd", NULL);
+}
+
+static CmkConfig *
+load_config (const Options *options, GError **error)
+{
+  CmkConfig *config =
+      cmk_config_load (options->config != NULL ? options->config : DEFAULT_CONFIG, options->config != NULL, error);
+  if (config != NULL && options->tcti != NULL)
+    {
+      g_free (config->tcti);
+      config->tcti = g_strdup (options->tcti);
+    }
+  return config;
+}
+
+static GDBusConnection *
+connect_bus (const Options *options, GError **error)
+{
+  if (options->bus_address != NULL)
+    return g_dbus_connection_new_for_address_sync (options->bus_address,
+                                                   G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                       G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                                   NULL, NULL, error);
+  return g_bus_get_sync (options->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+}
+
+/* --- running --- */
+
+typedef struct
+{
+  GMainLoop *loop;
+  GError *error; /* why it ended, if not because it was asked to */
+} Ending;
+
+static void
+on_ended (const GError *error, gpointer data)
+{
+  Ending *ending = data;
+  if (error != NULL && ending->error == NULL)
+    ending->error = g_error_copy (error);
+  g_main_loop_quit (ending->loop);
+}
+
+static gboolean
+on_terminate (gpointer bus)
+{
+  cmk_bus_leave (bus);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+serve (CmkBus *bus, const CmkConfig *config, const char *directory, Ending *ending, GError **error)
+{
+  g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, cmk_bus_key_changed, bus, error);
+  if (kms == NULL || !cmk_bus_serve (bus, kms, error))
+    return FALSE;
+  guint terminate = g_unix_signal_add (SIGTERM, on_terminate, bus);
+  guint interrupt = g_unix_signal_add (SIGINT, on_terminate, bus);
+  g_message ("serving the store in %s", directory);
+  g_main_loop_run (ending->loop);
+  if (ending->error == NULL)
+    return TRUE;
+  g_source_remove (terminate);
+  g_source_remove (interrupt);
+  g_propagate_error (error, g_steal_pointer (&ending->error));
+  return FALSE;
+}
+
+static gboolean
+run (const Options *options, GError **error)
+{
+  umask (0077);
+  g_autoptr (CmkConfig) config = load_config (options, error);
+  if (config == NULL || !cmk_hygiene_seal_process (error) || !cmk_secret_init (error) || !cmk_crypto_init (error))
+    return FALSE;
+  /* Before GDBus starts its thread: threads inherit the process keyring, they do not share a later one. */
+  cmk_keyring_prepare_process ();
+  g_autoptr (GDBusConnection) connection = connect_bus (options, error);
+  if (connection == NULL)
+    return FALSE;
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Ending ending = { .loop = loop };
+  g_autofree char *directory = state_directory (options);
+  g_autoptr (CmkBus) bus = cmk_bus_new (connection, on_ended, &ending);
+  gboolean served = serve (bus, config, directory, &ending, error);
+  g_dbus_connection_flush_sync (connection, NULL, NULL);
+  return served;
+}
+
+int
+main (int argc, char **argv)
+{
+  cmk_hygiene_restart_with_wiping_heap (argv);
+  setlocale (LC_ALL, "");
+  /* tpm2-tss writes every expected TPM error to standard error; ours are told once, at its door. */
+  g_setenv ("TSS2_LOG", "all+none", FALSE);
+  g_auto (Options) options = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (!parse_options (argc, argv, &options, &error))
+    {
+      g_printerr ("cmkd: %s\n", error->message);
+      return EXIT_USAGE;
+    }
+  if (options.version)
+    {
+      g_print ("cmkd %s\n", CMKD_VERSION);
+      return EXIT_SUCCESS;
+    }
+  if (!run (&options, &error))
+    {
+      g_printerr ("cmkd: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
+  return EXIT_SUCCESS;
+}
