@@ -34,8 +34,7 @@ decode_sextet (char character, uint32_t *bad)
   uint32_t slash = mask_between (c, '/', '/');
 
   *bad |= ~(upper | lower | digit | plus | slash) & 0xff;
-  return ((upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (plus & 62) |
-          (slash & 63)) &
+  return ((upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (plus & 62) | (slash & 63)) &
          0x3f;
 }
 
