@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus-errors.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cmkd.h"
+#include "exit-code.h"
+
+#define BUS_PREFIX "org.freedesktop.DBus.Error."
+
+typedef struct
+{
+  const char *name;
+  int code;
+  const char *message; /* instead of the sender's own, NULL = that */
+} KnownError;
+
+static const char not_running[] =
+    "cmkd is not on this bus and cannot be started: see `systemctl status cmkd`, or choose "
+    "another bus with --system, --session or --address";
+static const char no_reply[] =
+    "cmkd went away or gave no answer in five minutes: see its journal, and look whether the "
+    "call took effect before you repeat it";
+
+/* What is not in this table is CMK_EXIT_REFUSED. The messages of cmkd say themselves what to do next. */
+static const KnownError known_errors[] = {
+  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ACCESS_DENIED, CMK_EXIT_DENIED, NULL },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_TPM_UNAVAILABLE, CMK_EXIT_NOT_THERE, NULL },
+  { BUS_PREFIX "AccessDenied", CMK_EXIT_DENIED, "the policy of this bus does not let you talk to cmkd: ask root" },
+  { BUS_PREFIX "InteractiveAuthorizationRequired", CMK_EXIT_DENIED,
+    "this needs a password: run cmkctl where an authentication agent runs (see pkttyagent), or as root" },
+  { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_running },
+  { BUS_PREFIX "NameHasNoOwner", CMK_EXIT_NOT_THERE, not_running },
+  { BUS_PREFIX "NoReply", CMK_EXIT_NOT_THERE, no_reply },
+  { BUS_PREFIX "Timeout", CMK_EXIT_NOT_THERE, no_reply },
+  { BUS_PREFIX "TimedOut", CMK_EXIT_NOT_THERE, NULL },
+  { BUS_PREFIX "Disconnected", CMK_EXIT_NOT_THERE, "the bus closed the connection: is it still running?" },
+};
+
+/* Errors that only the attempt to start cmkd can bring. */
+static bool
+is_activation_error (const char *name)
+{
+  static const char spawn[] = BUS_PREFIX "Spawn.";
+  static const char systemd[] = "org.freedesktop.systemd1.";
+
+  return strncmp (name, spawn, sizeof spawn - 1) == 0 || strncmp (name, systemd, sizeof systemd - 1) == 0;
+}
+
+int
+cmk_bus_fail (const char *name, const char *message)
+{
+  int code = is_activation_error (name) ? CMK_EXIT_NOT_THERE : CMK_EXIT_REFUSED;
+
+  for (size_t i = 0; i < sizeof known_errors / sizeof *known_errors; i++)
+    if (strcmp (known_errors[i].name, name) == 0)
+      {
+        code = known_errors[i].code;
+        message = known_errors[i].message != NULL ? known_errors[i].message : message;
+      }
+
+  return cmk_fail (code, "%s: %s", strrchr (name, '.') + 1, message);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The only door to libdbus: calls to cmkd with arguments and options, their answers as CmkValue, and its signals. */
+#pragma once
+
+#include "value.h"
+
+typedef struct CmkBus CmkBus;
+typedef struct CmkCall CmkCall;
+
+typedef enum
+{
+  CMK_BUS_SYSTEM,
+  CMK_BUS_SESSION,
+  CMK_BUS_ADDRESS,
+} CmkBusKind;
+
+/* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, else NULL. An exit code, see exit-code.h. */
+int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
+
+/* Cleanup for an owned CmkBus *; it may be NULL. */
+void cmk_bus_closep (CmkBus **bus);
+
+/* A call of @method of cmkd. Positional arguments are added first, in order, then - for a method that has a trailing
+ * a{sv} - the options after cmk_call_begin_options(). A text that cannot travel (no UTF-8) is kept in mind and
+ * refused by cmk_call_send(). */
+CmkCall *cmk_call_new (const char *interface, const char *method);
+
+/* Cleanup for an owned CmkCall *. */
+void cmk_call_freep (CmkCall **call);
+
+/* The call carries a secret, there or back: wipe what copies of it can be reached, lock those of the answer. */
+void cmk_call_set_secret (CmkCall *call);
+
+void cmk_call_add_string (CmkCall *call, const char *text);
+void cmk_call_begin_options (CmkCall *call);
+
+/* An option that was not asked for, @text NULL or @n_pairs 0, is not sent. */
+void cmk_call_add_text_option (CmkCall *call, const char *name, const char *text);
+void cmk_call_add_number_option (CmkCall *call, const char *name, uint32_t number);
+void cmk_call_add_time_option (CmkCall *call, const char *name, int64_t time);
+
+/* An a{ss} of @n_pairs texts NAME=VALUE. */
+void cmk_call_add_pairs_option (CmkCall *call, const char *name, const char *const *pairs, size_t n_pairs);
+
+/* Send @call, once, and wait for the answer, a map. Interactive authorisation is allowed, so this may take
+ * as long as somebody needs to type a password; after a second a terminal on stderr is told that we wait. */
+int cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer);
+
+/* Start cmkd if need be and call @on_signal with each of its Keys signals, until that returns something else than
+ * CMK_EXIT_DONE or the bus goes away. A signal is a map of "Signal", its name, and its arguments under the names that
+ * answers have for them. @on_ready is called once nothing can be missed. */
+int cmk_bus_monitor (CmkBus *bus, void (*on_ready) (void), int (*on_signal) (const CmkValue *signal));
