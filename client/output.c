@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base64.h"
+#include "exit-code.h"
+
+int
+cmk_fail (int code, const char *format, ...)
+{
+  _cleanup_ (cmk_freep) char *message = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  cmk_require_memory (vasprintf (&message, format, arguments) >= 0);
+  va_end (arguments);
+
+  for (char *c = message; *c != '\0'; c++)
+    if ((unsigned char) *c < ' ' || *c == 0x7f)
+      *c = ' ';
+  fprintf (stderr, "cmkctl: %s\n", message);
+  return code;
+}
+
+static int
+fail_to_write (const char *path)
+{
+  return cmk_fail (CMK_EXIT_REFUSED, "cannot write %s: %s", strcmp (path, "-") == 0 ? "to standard output" : path,
+                   strerror (errno));
+}
+
+static bool
+write_all (int fd, const char *data, size_t size)
+{
+  while (size > 0)
+    {
+      ssize_t written = write (fd, data, size);
+
+      if (written < 0 && errno == EINTR)
+        continue;
+      if (written < 0)
+        return false;
+      data += written;
+      size -= (size_t) written;
+    }
+  return true;
+}
+
+/* A file that others could read so far must not receive a secret before they no longer can. */
+static bool
+make_private (int fd)
+{
+  struct stat status;
+
+  if (fstat (fd, &status) < 0)
+    return false;
+  return !S_ISREG (status.st_mode) || fchmod (fd, S_IRUSR | S_IWUSR) == 0;
+}
+
+int
+cmk_output_write (const char *path, bool is_secret, const void *data, size_t size)
+{
+  mode_t mode = is_secret ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+  bool is_written;
+  int fd;
+
+  if (strcmp (path, "-") == 0)
+    return write_all (STDOUT_FILENO, data, size) ? CMK_EXIT_DONE : fail_to_write (path);
+
+  fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+  if (fd < 0)
+    return fail_to_write (path);
+  is_written = (!is_secret || make_private (fd)) && write_all (fd, data, size);
+
+  /* Some file systems report only here that there was no room. */
+  if (close (fd) < 0)
+    is_written = false;
+  return is_written ? CMK_EXIT_DONE : fail_to_write (path);
+}
+
+int
+cmk_output_write_line (const char *path, const char *text)
+{
+  size_t length = strlen (text);
+  _cleanup_ (cmk_buffer_clear) CmkBuffer line = cmk_buffer_new (length + 1);
+
+  memcpy (line.data, text, length);
+  line.data[length] = '\n';
+  return cmk_output_write (path, false, line.data, length + 1);
+}
+
+int
+cmk_output_write_decoded (const char *path, bool is_secret, const char *text)
+{
+  _cleanup_ (cmk_buffer_clear) CmkBuffer data = cmk_buffer_new (CMK_BASE64_BYTES (strlen (text)));
+
+  if (!cmk_base64_decode (text, strlen (text), data.data, &data.size))
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "the daemon's answer is not Base64: cmkctl and cmkd must be of the same version");
+  return cmk_output_write (path, is_secret, data.data, data.size);
+}
+
+char *
+cmk_output_format_time (int64_t time)
+{
+  time_t seconds = (time_t) time;
+  struct tm parts;
+  char text[64];
+
+  if (time == 0)
+    return cmk_duplicate ("never");
+  if (gmtime_r (&seconds, &parts) == NULL)
+    return cmk_duplicate ("unknown");
+  strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return cmk_duplicate (text);
+}
+
+int
+cmk_output_flush (void)
+{
+  return fflush (stdout) == 0 && !ferror (stdout) ? CMK_EXIT_DONE : fail_to_write ("-");
+}
+
+void
+cmk_output_print_answer (const CmkValue *answer, bool is_json)
+{
+  if (is_json)
+    cmk_output_print_json (answer);
+  else
+    cmk_output_print_fields (answer);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What cmkctl gives out: data to files, answers as JSON or as tables for people. */
+#pragma once
+
+#include "buffer.h"
+#include "value.h"
+
+/* Write @data to @path, "-" for standard output. A file that is_secret gets mode 0600, also if it was there before. */
+int cmk_output_write (const char *path, bool is_secret, const void *data, size_t size);
+
+/* Write the text @text, a line break behind it. */
+int cmk_output_write_line (const char *path, const char *text);
+
+/* Write what the Base64 text @text stands for. */
+int cmk_output_write_decoded (const char *path, bool is_secret, const char *text);
+
+/* @time as RFC 3339 in UTC, "never" for 0; an owned text. */
+char *cmk_output_format_time (int64_t time);
+
+/* Print @value as JSON and a line break. */
+void cmk_output_print_json (const CmkValue *value);
+
+/* Print the fields of the map @map, the request id left out, one on a line. */
+void cmk_output_print_fields (const CmkValue *map);
+
+/* Print the fields @names of each map in the list @maps as a table under their names. On a terminal the last column is cut
+ * to what fits. */
+void cmk_output_print_table (const CmkValue *maps, const char *const *names, size_t n_names);
+
+/* Print the values of the map @map in one line. */
+void cmk_output_print_line (const CmkValue *map);
+
+/* Print @answer as JSON if @is_json, else its fields. */
+void cmk_output_print_answer (const CmkValue *answer, bool is_json);
+
+/* Write out what printing has left in memory; a full disk shows here at the latest. */
+int cmk_output_flush (void);
