@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arguments.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "exit-code.h"
+#include "output.h"
+
+static const CmkOption common_options[] = {
+  { "system", NULL, "talk to cmkd on the system bus (default)", false },
+  { "session", NULL, "talk to cmkd on the session bus", false },
+  { "address", "ADDRESS", "talk to cmkd on the bus at this D-Bus address", false },
+  { "json", NULL, "print the answer as one JSON object", false },
+  { "help", NULL, "show this help", false },
+  { "version", NULL, "show the version", false },
+  { NULL, NULL, NULL, false },
+};
+
+int
+cmk_arguments_fail (const CmkArguments *arguments, const char *format, ...)
+{
+  _cleanup_ (cmk_freep) char *problem = NULL;
+  va_list list;
+
+  va_start (list, format);
+  cmk_require_memory (vasprintf (&problem, format, list) >= 0);
+  va_end (list);
+  return cmk_fail (CMK_EXIT_USAGE, "%s: see `cmkctl%s%s --help`", problem, arguments->verb != NULL ? " " : "",
+                   arguments->verb != NULL ? arguments->verb->name : "");
+}
+
+static const CmkOption *
+find_option (const CmkOption *options, const char *name, size_t length)
+{
+  for (; options->name != NULL; options++)
+    if (strncmp (options->name, name, length) == 0 && options->name[length] == '\0')
+      return options;
+  return NULL;
+}
+
+static const CmkVerb *
+find_verb (const CmkVerb *const *groups, const char *name)
+{
+  for (; *groups != NULL; groups++)
+    for (const CmkVerb *verb = *groups; verb->name != NULL; verb++)
+      if (strcmp (verb->name, name) == 0)
+        return verb;
+  return NULL;
+}
+
+/* Take the option at @word, and its argument from @next if it is not in the same word; *@ret_used says whether. */
+static int
+take_option (CmkArguments *arguments, const char *word, const char *next, bool *ret_used)
+{
+  const char *name = word + 2;
+  size_t length = strcspn (name, "=");
+  const char *value = name[length] == '=' ? name + length + 1 : NULL;
+  const CmkOption *option = find_option (common_options, name, length);
+
+  *ret_used = false;
+  if (option == NULL && arguments->verb != NULL)
+    option = find_option (arguments->verb->options, name, length);
+  if (option == NULL)
+    return cmk_arguments_fail (arguments, "unknown option '--%.*s'", (int) length, name);
+  if (option->argument == NULL && value != NULL)
+    return cmk_arguments_fail (arguments, "option '--%s' takes no argument", option->name);
+  if (!option->is_repeatable && cmk_arguments_has (arguments, option->name))
+    return cmk_arguments_fail (arguments, "option '--%s' was given twice", option->name);
+  if (option->argument != NULL && value == NULL)
+    {
+      if (next == NULL)
+        return cmk_arguments_fail (arguments, "option '--%s' needs an argument %s", option->name, option->argument);
+      value = next;
+      *ret_used = true;
+    }
+
+  arguments->given[arguments->n_given++] = (CmkGiven) { option, value };
+  return CMK_EXIT_DONE;
+}
+
+static int
+take_operand (CmkArguments *arguments, const CmkVerb *const *groups, const char *word)
+{
+  if (arguments->verb != NULL)
+    {
+      arguments->operands[arguments->n_operands++] = word;
+      return CMK_EXIT_DONE;
+    }
+  arguments->verb = find_verb (groups, word);
+  return arguments->verb != NULL ? CMK_EXIT_DONE : cmk_arguments_fail (arguments, "unknown verb '%s'", word);
+}
+
+static int
+check (const CmkArguments *arguments)
+{
+  if (cmk_arguments_has (arguments, "help") || cmk_arguments_has (arguments, "version"))
+    return CMK_EXIT_DONE;
+  if (arguments->verb == NULL)
+    return cmk_arguments_fail (arguments, "a verb is missing");
+  if (arguments->n_operands != arguments->verb->n_operands)
+    return cmk_arguments_fail (arguments, "%s takes %s", arguments->verb->name,
+                               arguments->verb->n_operands == 0 ? "no operands" : arguments->verb->operands);
+  if (cmk_arguments_has (arguments, "system") + cmk_arguments_has (arguments, "session") +
+          cmk_arguments_has (arguments, "address") >
+      1)
+    return cmk_arguments_fail (arguments, "only one of --system, --session and --address can be meant");
+  return CMK_EXIT_DONE;
+}
+
+int
+cmk_arguments_parse (int argc, char *argv[], const CmkVerb *const *groups, CmkArguments *ret_arguments)
+{
+  bool options_ended = false;
+
+  *ret_arguments = (CmkArguments) { .operands = cmk_allocate ((size_t) argc * sizeof (char *)),
+                                    .given = cmk_allocate ((size_t) argc * sizeof (CmkGiven)) };
+
+  for (int i = 1; i < argc; i++)
+    {
+      int code;
+      bool used = false;
+
+      if (!options_ended && strcmp (argv[i], "--") == 0)
+        {
+          options_ended = true;
+          continue;
+        }
+      if (options_ended || argv[i][0] != '-' || argv[i][1] == '\0')
+        code = take_operand (ret_arguments, groups, argv[i]);
+      else if (argv[i][1] != '-')
+        code = cmk_arguments_fail (ret_arguments, "unknown option '%s'", argv[i]);
+      else
+        code = take_option (ret_arguments, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
+      if (code != CMK_EXIT_DONE)
+        return code;
+      i += used;
+    }
+  return check (ret_arguments);
+}
+
+void
+cmk_arguments_clear (CmkArguments *arguments)
+{
+  free (arguments->operands);
+  free (arguments->given);
+}
+
+/* A name that is in no table would be a slip in a verb, not on the command line. */
+static void
+require_known (const CmkArguments *arguments, const char *name)
+{
+  assert (find_option (common_options, name, strlen (name)) != NULL ||
+          find_option (arguments->verb->options, name, strlen (name)) != NULL);
+}
+
+bool
+cmk_arguments_has (const CmkArguments *arguments, const char *name)
+{
+  return cmk_arguments_get (arguments, name, NULL) != NULL;
+}
+
+const char *
+cmk_arguments_get (const CmkArguments *arguments, const char *name, const char *fallback)
+{
+  require_known (arguments, name);
+  for (size_t i = 0; i < arguments->n_given; i++)
+    if (strcmp (arguments->given[i].option->name, name) == 0)
+      return arguments->given[i].option->argument != NULL ? arguments->given[i].value : "";
+  return fallback;
+}
+
+int
+cmk_arguments_get_number (const CmkArguments *arguments, const char *name, uint32_t highest, uint32_t *ret_number)
+{
+  const char *text = cmk_arguments_get (arguments, name, NULL);
+  uint64_t number = 0;
+
+  if (text == NULL)
+    return CMK_EXIT_DONE;
+  for (const char *digit = text; *digit != '\0' && number <= highest; digit++)
+    number = *digit >= '0' && *digit <= '9' ? number * 10 + (uint64_t) (*digit - '0') : UINT64_MAX;
+  if (number == 0 || number > highest)
+    return cmk_arguments_fail (arguments, "--%s takes a number from 1 to %u", name, highest);
+  *ret_number = (uint32_t) number;
+  return CMK_EXIT_DONE;
+}
+
+static bool
+is_stream (const CmkArguments *arguments, const char *name)
+{
+  return name != NULL && strcmp (cmk_arguments_get (arguments, name, ""), "-") == 0;
+}
+
+int
+cmk_arguments_check_inputs (const CmkArguments *arguments, const char *first, const char *second)
+{
+  if (is_stream (arguments, first) && is_stream (arguments, second))
+    return cmk_arguments_fail (arguments, "only one of --%s and --%s can come from standard input", first, second);
+  return CMK_EXIT_DONE;
+}
+
+int
+cmk_arguments_check_outputs (const CmkArguments *arguments, const char *first, const char *second)
+{
+  if (is_stream (arguments, first) + is_stream (arguments, second) + cmk_arguments_has (arguments, "json") > 1)
+    return cmk_arguments_fail (arguments, "more than one thing would go to standard output");
+  return CMK_EXIT_DONE;
+}
+
+int
+cmk_arguments_add_pairs (const CmkArguments *arguments, const char *name, CmkCall *call, const char *wire_name)
+{
+  const char **pairs = cmk_allocate ((arguments->n_given + 1) * sizeof *pairs);
+  size_t n_pairs = 0;
+  int code = CMK_EXIT_DONE;
+
+  require_known (arguments, name);
+  for (size_t i = 0; i < arguments->n_given && code == CMK_EXIT_DONE; i++)
+    {
+      const char *value = arguments->given[i].value;
+
+      if (strcmp (arguments->given[i].option->name, name) != 0)
+        continue;
+      if (strchr (value, '=') == NULL)
+        code = cmk_arguments_fail (arguments, "--%s takes NAME=VALUE", name);
+      pairs[n_pairs++] = value;
+    }
+  if (code == CMK_EXIT_DONE)
+    cmk_call_add_pairs_option (call, wire_name, pairs, n_pairs);
+  free (pairs);
+  return code;
+}
+
+int
+cmk_arguments_open_bus (const CmkArguments *arguments, CmkBus **ret_bus)
+{
+  if (cmk_arguments_has (arguments, "address"))
+    return cmk_bus_open (CMK_BUS_ADDRESS, cmk_arguments_get (arguments, "address", NULL), ret_bus);
+  return cmk_bus_open (cmk_arguments_has (arguments, "session") ? CMK_BUS_SESSION : CMK_BUS_SYSTEM, NULL, ret_bus);
+}
+
+int
+cmk_arguments_send (const CmkArguments *arguments, CmkCall *call, CmkValue *ret_answer)
+{
+  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  int code = cmk_arguments_open_bus (arguments, &bus);
+
+  return code == CMK_EXIT_DONE ? cmk_call_send (call, bus, ret_answer) : code;
+}
+
+int
+cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
+{
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  int code = cmk_arguments_send (arguments, call, &answer);
+
+  if (code == CMK_EXIT_DONE)
+    cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));
+  return code;
+}
+
+static void
+print_options (const char *title, const CmkOption *options)
+{
+  if (options->name == NULL)
+    return;
+  printf ("\n%s:\n", title);
+  for (; options->name != NULL; options++)
+    {
+      int width = printf ("  --%s%s%s", options->name, options->argument != NULL ? " " : "",
+                          options->argument != NULL ? options->argument : "");
+      printf ("%*s%s%s\n", width < 28 ? 28 - width : 1, "", options->help,
+              options->is_repeatable ? " (may be repeated)" : "");
+    }
+}
+
+void
+cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *groups)
+{
+  const CmkVerb *verb = arguments->verb;
+
+  if (verb != NULL)
+    {
+      printf ("Usage: cmkctl %s [OPTION...]%s%s\n\n%s\n", verb->name, verb->n_operands > 0 ? " " : "", verb->operands,
+              verb->description);
+      print_options ("Options", verb->options);
+      print_options ("Options of every verb", common_options);
+      return;
+    }
+
+  printf ("Usage: cmkctl [OPTION...] VERB ...\n\nManage and use the keys of cmkd.\n\nVerbs:\n");
+  for (; *groups != NULL; groups++)
+    for (verb = *groups; verb->name != NULL; verb++)
+      {
+        int width = printf ("  %s%s%s", verb->name, verb->n_operands > 0 ? " " : "", verb->operands);
+        printf ("%*s%s\n", 28 - width, "", verb->summary);
+      }
+  print_options ("Options of every verb", common_options);
+  printf ("\nExit status: 0 done, 1 refused, 2 usage, 3 no such key, 4 access denied, 5 daemon or TPM not there.\n"
+          "See cmkctl(1) and `cmkctl VERB --help`.\n");
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command line, taken apart by the tables of verb.h, and the help made of them. */
+#pragma once
+
+#include <stdint.h>
+
+#include "bus.h"
+#include "verb.h"
+
+typedef struct
+{
+  const CmkOption *option;
+  const char *value; /* NULL of a flag */
+} CmkGiven;
+
+struct CmkArguments
+{
+  const CmkVerb *verb; /* NULL if none was named, which only --help and --version allow */
+  const char **operands;
+  size_t n_operands;
+  CmkGiven *given;
+  size_t n_given;
+};
+
+/* Take @argv apart; @groups are the tables of verbs and end with NULL. Options may stand before and after the verb and
+ * its operands, as --name VALUE or --name=VALUE; "--" ends them. With --help or --version nothing may be missing. */
+int cmk_arguments_parse (int argc, char *argv[], const CmkVerb *const *groups, CmkArguments *ret_arguments);
+void cmk_arguments_clear (CmkArguments *arguments);
+
+/* Was the option or flag @name given? */
+bool cmk_arguments_has (const CmkArguments *arguments, const char *name);
+
+/* The argument of the option @name, @fallback if it was not given. */
+const char *cmk_arguments_get (const CmkArguments *arguments, const char *name, const char *fallback);
+
+/* The argument of the option @name as a number of 1 to @highest; @ret_number stays as it is if it was not given. */
+int cmk_arguments_get_number (const CmkArguments *arguments, const char *name, uint32_t highest, uint32_t *ret_number);
+
+/* Refuse that both options @first and @second, files to read, mean standard input. */
+int cmk_arguments_check_inputs (const CmkArguments *arguments, const char *first, const char *second);
+
+/* Refuse that more than one of the options @first and @second (or NULL), files to write, and --json mean standard
+ * output. */
+int cmk_arguments_check_outputs (const CmkArguments *arguments, const char *first, const char *second);
+
+/* Add the arguments NAME=VALUE of the repeatable option @name to @call as its option @wire_name. */
+int cmk_arguments_add_pairs (const CmkArguments *arguments, const char *name, CmkCall *call, const char *wire_name);
+
+/* Connect to the bus that --system, --session or --address chose. */
+int cmk_arguments_open_bus (const CmkArguments *arguments, CmkBus **ret_bus);
+
+/* The same, for a verb of one @call: connect, send it and wait for the answer. */
+int cmk_arguments_send (const CmkArguments *arguments, CmkCall *call, CmkValue *ret_answer);
+
+/* The same, and print the answer as --json says. */
+int cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call);
+
+/* CMK_EXIT_USAGE with @problem and the way to the help of the verb. */
+int cmk_arguments_fail (const CmkArguments *arguments, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
+/* Print the help of the verb, or of cmkctl if there is none. */
+void cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *groups);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a verb of cmkctl is: its place in the help, the options it takes, and what it does. Each group of verbs is one
+ * file and exports one table that ends with a verb without a name. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct CmkArguments CmkArguments;
+
+typedef struct
+{
+  const char *name;     /* without the dashes */
+  const char *argument; /* placeholder of its argument in the help; NULL for a flag */
+  const char *help;
+  bool is_repeatable;
+} CmkOption;
+
+typedef struct
+{
+  const char *name;
+  const char *operands; /* placeholders of what follows the verb, "" if nothing does */
+  size_t n_operands;
+  const char *summary;      /* one line of `cmkctl --help` */
+  const char *description;  /* paragraph of `cmkctl VERB --help` */
+  const CmkOption *options; /* ends with one without a name; those of every verb are not in it */
+  int (*run) (const CmkArguments *arguments);
+} CmkVerb;
+
+extern const CmkVerb cmk_key_verbs[];
+extern const CmkVerb cmk_import_verbs[];
+extern const CmkVerb cmk_crypto_verbs[];
+extern const CmkVerb cmk_service_verbs[];
