@@ -95,10 +95,11 @@ log_call (CmkCall *call)
     return;
   const char *result = call->error == NULL ? "done" : error_name (call->error);
   const char *reason = call->error == NULL ? "" : call->error->message;
-  g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", "%s", call->request_id, "CMKD_METHOD", "%s",
-                    call->method->name, "CMKD_CALLER_UID", "%u", call->caller.uid, "CMKD_RESULT", "%s", result,
-                    "MESSAGE", "%s by uid %u: %s%s%s [request %s]", call->method->name, call->caller.uid, result,
-                    *reason != '\0' ? ": " : "", reason, call->request_id);
+  char uid[16];
+  g_snprintf (uid, sizeof uid, "%u", call->caller.uid);
+  g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", call->request_id, "CMKD_METHOD", call->method->name,
+                    "CMKD_CALLER_UID", uid, "CMKD_RESULT", result, "MESSAGE", "%s by uid %s: %s%s%s [request %s]",
+                    call->method->name, uid, result, *reason != '\0' ? ": " : "", reason, call->request_id);
 }
 
 static void

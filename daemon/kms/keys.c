@@ -74,6 +74,7 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
   record->usage = request->usage;
   record->origin = request->origin;
   record->protection_level = request->protection_level;
+  g_free (record->description);
   record->description = g_strdup (request->description);
   record->state = CMK_KEY_STATE_PENDING_IMPORT;
   if (request->origin == CMK_ORIGIN_CMKD_KMS)

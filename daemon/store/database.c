@@ -165,10 +165,11 @@ connect_database (CmkStore *store, const char *name, GError **error)
   return cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL), error) &&
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), error) &&
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL), error) &&
+         /* The locking mode first: some of the others read the file, and the first reading decides how it is locked. */
          execute (store,
-                  "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;"
-                  "PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
-                  "PRAGMA locking_mode = EXCLUSIVE;",
+                  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+                  "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA synchronous = FULL;"
+                  "PRAGMA temp_store = MEMORY;",
                   error);
 }
 

@@ -2,7 +2,7 @@
  *
  * The connection, and the promise that no handle is left in the TPM. A resource manager keeps it for us when the
  * connection goes; a TPM without one (swtpm, /dev/tpm0) keeps what is loaded, so that after a broken connection the
- * handles are flushed over the next. */
+ * handles are flushed over the next. What a TPM would not flush is tried a second time in the same way. */
 #include "tpm/internal.h"
 
 #include <tss2/tss2_tctildr.h>
@@ -44,17 +44,14 @@ cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle)
   if (handle->tr == ESYS_TR_NONE)
     return;
 
+  TSS2_RC rc = TSS2_ESYS_RC_BAD_SEQUENCE;
   if (!tpm->broken)
+    CMK_TPM_COMMAND (tpm, rc, Esys_FlushContext (tpm->esys, handle->tr));
+  if (!cmk_tpm_ok (tpm, rc, "flush", NULL))
     {
-      TSS2_RC rc;
-      CMK_TPM_COMMAND (tpm, rc, Esys_FlushContext (tpm->esys, handle->tr));
-      (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
-      /* An answer other than success: the TPM does not know it (any more), neither need ESYS. */
-      if (rc != TSS2_RC_SUCCESS && cmk_tss_is_answer (rc))
-        (void) Esys_TR_Close (tpm->esys, &handle->tr);
+      (void) Esys_TR_Close (tpm->esys, &handle->tr);
+      g_array_append_val (tpm->stranded, handle->handle);
     }
-  if (tpm->broken)
-    g_array_append_val (tpm->stranded, handle->handle);
   *handle = CMK_TPM_HANDLE_NONE;
 }
 

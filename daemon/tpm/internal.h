@@ -33,7 +33,7 @@ struct _CmkTpm
   TSS2_TCTI_CONTEXT *connection;
   ESYS_CONTEXT *esys; /* NULL: not connected */
   gboolean broken;    /* ESYS is of no use any more, a new connection is needed */
-  GArray *stranded;   /* TPM2_HANDLE: loaded over a connection that broke */
+  GArray *stranded;   /* TPM2_HANDLE: loaded, and not flushed when it should have been */
   CmkTpmPatience patience;
 
   ESYS_TR root;               /* the persistent root key, or ESYS_TR_NONE */
@@ -96,7 +96,7 @@ void cmk_tpm_hold (CmkTpm *tpm, ESYS_TR tr, CmkTpmHandle *handle);
 /* Remove what @handle names from the TPM. NONE is fine. Never fails: what cannot be flushed now is stranded. */
 void cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle);
 
-/* Remove from the TPM what a broken connection has left there. */
+/* Try once more to remove what is stranded. */
 void cmk_tpm_settle (CmkTpm *tpm);
 
 /* --- root-key.c -------------------------------------------------------------------------------------------------- */
