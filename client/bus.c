@@ -532,7 +532,9 @@ cmk_bus_monitor (CmkBus *bus, void (*on_ready) (void), int (*on_signal) (const C
   dbus_bus_add_match (bus->connection, keys_rule, &error);
   if (!dbus_error_is_set (&error))
     dbus_bus_add_match (bus->connection, owner_rule, &error);
-  if (!dbus_error_is_set (&error))
+  /* The bus would not find a service file for a cmkd that was started by hand. */
+  if (!dbus_error_is_set (&error) && !dbus_bus_name_has_owner (bus->connection, CMKD_BUS_NAME, &error) &&
+      !dbus_error_is_set (&error))
     dbus_bus_start_service_by_name (bus->connection, CMKD_BUS_NAME, 0, NULL, &error);
   if (dbus_error_is_set (&error))
     return fail_from_error (&error);
