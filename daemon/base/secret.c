@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One arena, locked once, cut into power-of-two slots: the hot path takes and gives back several secrets per call,
- * and a mapping of its own for each would cost more than the cryptography. */
+ * One arena, locked once: the hot path takes and gives back several secrets per call, and a mapping of its own for each
+ * would cost more than the cryptography. Blocks are halved and merged by the buddy rule, so that no burst of one size
+ * can keep the arena from another. */
 #include "base/secret.h"
 
 #include "base/error.h"
@@ -10,31 +11,66 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_BYTES    (4 * 1024 * 1024)
-#define SMALLEST_SHIFT 6  /* 64-byte slots */
-#define LARGEST_SHIFT  14 /* 16 KiB slots: the Base64 of the longest plaintext */
-#define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+#define UNIT_BYTES  64
+#define MAX_ORDER   16 /* 64 bytes << 16 = 4 MiB */
+#define N_UNITS     (1u << MAX_ORDER)
+#define ARENA_BYTES ((gsize) N_UNITS * UNIT_BYTES)
+#define FREE        0x80
 
 struct _CmkSecret
 {
   gsize length;
-  guint size_class;
+  guint order; /* the block is UNIT_BYTES << order long */
   guint8 data[];
 };
 
-typedef struct _FreeSlot FreeSlot;
-struct _FreeSlot
+/* The head of a free block. */
+typedef struct _FreeBlock FreeBlock;
+struct _FreeBlock
 {
-  FreeSlot *next;
+  FreeBlock *next;
+  FreeBlock *previous;
 };
 
 static struct
 {
   GMutex mutex;
   guint8 *start;
-  gsize used;
-  FreeSlot *free_slots[N_CLASSES];
+  FreeBlock *free_blocks[MAX_ORDER + 1];
+  guint8 state[N_UNITS]; /* by first unit of a block: FREE | order when free, else 0 */
 } arena;
+
+static FreeBlock *
+block_at (guint unit)
+{
+  return (FreeBlock *) (arena.start + (gsize) unit * UNIT_BYTES);
+}
+
+static void
+put_free (guint unit, guint order)
+{
+  FreeBlock *block = block_at (unit);
+  block->previous = NULL;
+  block->next = arena.free_blocks[order];
+  if (block->next != NULL)
+    block->next->previous = block;
+  arena.free_blocks[order] = block;
+  arena.state[unit] = (guint8) (FREE | order);
+}
+
+static void
+take_free (guint unit, guint order)
+{
+  FreeBlock *block = block_at (unit);
+  if (block->previous != NULL)
+    block->previous->next = block->next;
+  else
+    arena.free_blocks[order] = block->next;
+  if (block->next != NULL)
+    block->next->previous = block->previous;
+  memset (block, 0, sizeof *block);
+  arena.state[unit] = 0;
+}
 
 gboolean
 cmk_secret_init (GError **error)
@@ -45,45 +81,62 @@ cmk_secret_init (GError **error)
       madvise (mapping, ARENA_BYTES, MADV_DONTDUMP) != 0 || madvise (mapping, ARENA_BYTES, MADV_WIPEONFORK) != 0)
     {
       g_set_error (error, CMK_ERROR, CMK_ERROR_INTERNAL,
-                   "cannot lock %d KiB of memory for secrets: %s; raise LimitMEMLOCK= (ulimit -l)", ARENA_BYTES / 1024,
-                   g_strerror (errno));
+                   "cannot lock %" G_GSIZE_FORMAT " KiB of memory for secrets: %s; raise LimitMEMLOCK= (ulimit -l)",
+                   ARENA_BYTES / 1024, g_strerror (errno));
       if (mapping != MAP_FAILED)
         munmap (mapping, ARENA_BYTES);
       return FALSE;
     }
   arena.start = mapping;
+  put_free (0, MAX_ORDER);
   return TRUE;
 }
 
-static gsize
-slot_bytes (guint size_class)
+/* A zeroed block, or NULL. */
+static CmkSecret *
+allocate (guint wanted)
 {
-  return (gsize) 1 << (SMALLEST_SHIFT + size_class);
+  guint order = wanted;
+  while (order <= MAX_ORDER && arena.free_blocks[order] == NULL)
+    order++;
+  if (order > MAX_ORDER)
+    return NULL;
+  guint unit = (guint) (((guint8 *) arena.free_blocks[order] - arena.start) / UNIT_BYTES);
+  take_free (unit, order);
+  while (order > wanted)
+    {
+      order--;
+      put_free (unit + (1u << order), order);
+    }
+  return (CmkSecret *) block_at (unit);
+}
+
+static void
+release (guint unit, guint order)
+{
+  while (order < MAX_ORDER && arena.state[unit ^ (1u << order)] == (FREE | order))
+    {
+      take_free (unit ^ (1u << order), order);
+      unit &= ~(1u << order);
+      order++;
+    }
+  put_free (unit, order);
 }
 
 CmkSecret *
 cmk_secret_new (gsize length, GError **error)
 {
   g_return_val_if_fail (arena.start != NULL && length > 0, NULL);
-  guint size_class = 0;
-  while (size_class < N_CLASSES && slot_bytes (size_class) < sizeof (CmkSecret) + length)
-    size_class++;
+  guint order = 0;
+  while (order <= MAX_ORDER && ((gsize) UNIT_BYTES << order) - sizeof (CmkSecret) < length)
+    order++;
 
   CmkSecret *secret = NULL;
-  if (size_class < N_CLASSES)
+  if (order <= MAX_ORDER)
     {
-      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&arena.mutex);
-      if (arena.free_slots[size_class] != NULL)
-        {
-          secret = (CmkSecret *) arena.free_slots[size_class];
-          arena.free_slots[size_class] = arena.free_slots[size_class]->next;
-          memset (secret, 0, sizeof (FreeSlot));
-        }
-      else if (ARENA_BYTES - arena.used >= slot_bytes (size_class))
-        {
-          secret = (CmkSecret *) (arena.start + arena.used);
-          arena.used += slot_bytes (size_class);
-        }
+      g_mutex_lock (&arena.mutex);
+      secret = allocate (order);
+      g_mutex_unlock (&arena.mutex);
     }
   if (secret == NULL)
     {
@@ -92,7 +145,7 @@ cmk_secret_new (gsize length, GError **error)
       return NULL;
     }
   secret->length = length;
-  secret->size_class = size_class;
+  secret->order = order;
   return secret;
 }
 
@@ -110,12 +163,11 @@ cmk_secret_free (CmkSecret *secret)
 {
   if (secret == NULL)
     return;
-  guint size_class = secret->size_class;
+  guint order = secret->order;
   explicit_bzero (secret, sizeof (CmkSecret) + secret->length);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&arena.mutex);
-  FreeSlot *slot = (FreeSlot *) secret;
-  slot->next = arena.free_slots[size_class];
-  arena.free_slots[size_class] = slot;
+  g_mutex_lock (&arena.mutex);
+  release ((guint) (((guint8 *) secret - arena.start) / UNIT_BYTES), order);
+  g_mutex_unlock (&arena.mutex);
 }
 
 guint8 *

@@ -139,6 +139,18 @@ test_exhausted (void)
   g_assert_nonnull (again);
 }
 
+static void
+test_other_sizes (void)
+{
+  g_autoptr (GPtrArray) secrets = g_ptr_array_new_with_free_func (free_secret);
+  CmkSecret *secret;
+  while ((secret = cmk_secret_new (1, NULL)) != NULL)
+    g_ptr_array_add (secrets, secret);
+  g_ptr_array_set_size (secrets, 0);
+  g_autoptr (CmkSecret) large = cmk_secret_new (LARGEST, NULL);
+  g_assert_nonnull (large);
+}
+
 /* What the kernel has noted about the memory at @address: VmFlags of proc(5). */
 static char *
 memory_flags (gconstpointer address)
@@ -251,6 +263,7 @@ main (int argc, char **argv)
   g_test_add_func ("/secret/new/copies", test_copy);
   g_test_add_func ("/secret/new/too-long-is-throttled", test_too_long);
   g_test_add_func ("/secret/new/exhausted-is-throttled-and-recovers", test_exhausted);
+  g_test_add_func ("/secret/new/burst-of-one-size-leaves-room-for-others", test_other_sizes);
   g_test_add_func ("/secret/free/wipes", test_wiped);
   g_test_add_func ("/secret/shorten/wipes-the-rest", test_shorten);
   g_test_add_func ("/secret/equal/sees-every-byte-and-the-length", test_equal);
