@@ -4,7 +4,7 @@
 #include "base64.h"
 #include "base/error.h"
 #include "cmkd.h"
-#include "kms/context.h"
+#include "kms/encryption-context.h"
 
 #include <string.h>
 
@@ -105,10 +105,10 @@ cmk_arguments_get_context (GVariant *options, const char *name, GError **error)
 {
   g_autoptr (GVariant) context = g_variant_lookup_value (options, name, G_VARIANT_TYPE ("a{ss}"));
   gsize n_pairs = context != NULL ? g_variant_n_children (context) : 0;
-  g_autofree CmkContextPair *pairs = g_new (CmkContextPair, n_pairs);
+  g_autofree CmkEncryptionContextPair *pairs = g_new (CmkEncryptionContextPair, n_pairs);
   for (gsize i = 0; i < n_pairs; i++)
     g_variant_get_child (context, i, "{&s&s}", &pairs[i].name, &pairs[i].value);
-  return cmk_context_encode (pairs, n_pairs, name, error);
+  return cmk_encryption_context_encode (pairs, n_pairs, name, error);
 }
 
 /* --- positional arguments --- */

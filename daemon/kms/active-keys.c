@@ -31,7 +31,7 @@ cmk_active_keys_free (CmkActiveKeys *keys)
 gboolean
 cmk_active_keys_lookup (CmkActiveKeys *keys, const CmkUuid *id, CmkActiveKey *ret_key)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
   const CmkActiveKey *key = g_hash_table_lookup (keys->by_id, id);
   if (key == NULL)
     return FALSE;
@@ -43,7 +43,7 @@ void
 cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key)
 {
   CmkActiveKey *copy = g_memdup2 (key, sizeof *key);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
   if (g_hash_table_size (keys->by_id) >= MAX_KEYS)
     g_hash_table_remove_all (keys->by_id);
   g_hash_table_replace (keys->by_id, &copy->id, copy);
@@ -52,6 +52,6 @@ cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key)
 void
 cmk_active_keys_forget (CmkActiveKeys *keys, const CmkUuid *id)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
   g_hash_table_remove (keys->by_id, id);
 }

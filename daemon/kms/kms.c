@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "kms/expiry.h"
+#include "kms/expiry-timer.h"
 
 G_DEFINE_QUARK (cmk - cache - miss - quark, cmk_cache_miss)
 

@@ -6,7 +6,7 @@
 
 #include "kms/kms.h"
 
-/* @context and the like are canonical, see kms/context.h. *ret_key_id is the key that was used. */
+/* @context and the like are canonical, see kms/encryption-context.h. *ret_key_id is the key that was used. */
 GBytes *cmk_use_encrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *key,
                          GBytes *context, const CmkSecret *plaintext, CmkUuid *ret_key_id,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -5,6 +5,7 @@
 #include "crypto/crypto.h"
 #include "crypto/envelope.h"
 #include "kms/bytes.h"
+#include "kms/object-contexts.h"
 
 #include <string.h>
 
@@ -29,7 +30,7 @@ struct _CmkVault
   CmkSecret *row_key;
   CmkSecret *token_key;
   CmkSecret *marker_key;
-  CmkSecret *context_key;
+  CmkObjectContexts *contexts;
   gboolean unlocked;
   const char *tpm_state;    /* atomic */
   const char *manufacturer; /* atomic; interned */
@@ -96,14 +97,6 @@ encode_identity (CmkVault *vault, const CmkSecretIdentity *identity, GBytes *bou
   return g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
 }
 
-/* A context is named by the blob that it was loaded from: material that changes gets another name by itself. */
-static char *
-context_name (GBytes *sealed_key)
-{
-  g_autofree char *digest = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, sealed_key);
-  return g_strndup (digest, 32);
-}
-
 static gboolean
 seal_bound (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, GBytes *bound,
             const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
@@ -130,69 +123,12 @@ cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity
   return seal_bound (vault, session, identity, NULL, payload, place, ret_sealed_key, ret_envelope, error);
 }
 
-/* --- TPM object contexts in the kernel keyring: MAC || context, since anybody of our uid may overwrite an entry and
- * tpm2-tss parses contexts without defence --- */
-
-static GByteArray *
-named_context (const char *name, const guint8 *context, gsize size)
-{
-  GByteArray *bytes = g_byte_array_new ();
-  g_byte_array_append (bytes, (const guint8 *) name, (guint) strlen (name) + 1);
-  return g_byte_array_append (bytes, context, (guint) size);
-}
-
-static GBytes *
-lookup_context (gpointer data, const char *name)
-{
-  CmkVault *vault = data;
-  g_autoptr (GBytes) entry = cmk_keyring_lookup_context (vault->keyring, name);
-  if (entry == NULL)
-    return NULL;
-  gsize size;
-  const guint8 *mac = g_bytes_get_data (entry, &size);
-  g_autoptr (GByteArray) signed_bytes =
-      size > CMK_MAC_SIZE ? named_context (name, mac + CMK_MAC_SIZE, size - CMK_MAC_SIZE) : NULL;
-  if (signed_bytes == NULL || !cmk_mac_verify (vault->context_key, signed_bytes->data, signed_bytes->len, mac))
-    {
-      g_warning ("a TPM context in the kernel keyring was altered by another process of this user; dropped it");
-      cmk_keyring_drop_context (vault->keyring, name);
-      return NULL;
-    }
-  return g_bytes_new_from_bytes (entry, CMK_MAC_SIZE, size - CMK_MAC_SIZE);
-}
-
-static void
-keep_context (gpointer data, const char *name, GBytes *context)
-{
-  CmkVault *vault = data;
-  g_autoptr (GByteArray) signed_bytes =
-      named_context (name, g_bytes_get_data (context, NULL), g_bytes_get_size (context));
-  guint8 mac[CMK_MAC_SIZE];
-  g_autoptr (GError) error = NULL;
-  if (!cmk_mac_compute (vault->context_key, signed_bytes->data, signed_bytes->len, mac, &error))
-    {
-      g_warning ("a TPM context was not cached: %s", error->message);
-      return;
-    }
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  g_byte_array_append (bytes, mac, sizeof mac);
-  g_byte_array_append (bytes, g_bytes_get_data (context, NULL), (guint) g_bytes_get_size (context));
-  g_autoptr (GBytes) entry = g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
-  cmk_keyring_keep_context (vault->keyring, name, entry);
-}
-
-static void
-drop_context (gpointer data, const char *name)
-{
-  cmk_keyring_drop_context (((CmkVault *) data)->keyring, name);
-}
-
 CmkSecret *
 cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, GBytes *sealed_key,
                   GBytes *envelope, CmkUnsealUse use, CmkTpmPlace place, GError **error)
 {
-  g_autofree char *name = context_name (sealed_key);
-  g_autoptr (GBytes) kept = use == CMK_UNSEAL_ONCE ? lookup_context (vault, name) : NULL;
+  g_autofree char *name = cmk_object_contexts_name (sealed_key);
+  g_autoptr (GBytes) kept = use == CMK_UNSEAL_ONCE ? cmk_object_contexts_lookup (vault->contexts, name) : NULL;
   gboolean may_cache = use == CMK_UNSEAL_AGAIN || kept != NULL;
   g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, sealed_key, may_cache ? name : NULL, place, error);
   if (!note_tpm (vault, data_key != NULL, error))
@@ -204,8 +140,8 @@ cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdenti
 void
 cmk_vault_keep_handle (CmkVault *vault, CmkTpmSession *session, GBytes *sealed_key)
 {
-  g_autofree char *name = context_name (sealed_key);
-  g_autoptr (GBytes) kept = lookup_context (vault, name);
+  g_autofree char *name = cmk_object_contexts_name (sealed_key);
+  g_autoptr (GBytes) kept = cmk_object_contexts_lookup (vault->contexts, name);
   if (kept == NULL)
     cmk_tpm_keep_context (session, sealed_key, name);
 }
@@ -233,7 +169,7 @@ cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *k
   if (digest == NULL ||
       !cmk_sha256 (cmk_secret_peek (message), cmk_secret_length (message), cmk_secret_data (digest), error))
     return NULL;
-  g_autofree char *name = context_name (vault->fingerprint_key);
+  g_autofree char *name = cmk_object_contexts_name (vault->fingerprint_key);
   guint8 fingerprint[CMK_TPM_FINGERPRINT_SIZE];
   gboolean made = cmk_tpm_fingerprint (session, vault->fingerprint_key, name, cmk_secret_peek (digest), CMK_DIGEST_SIZE,
                                        place, fingerprint, error);
@@ -421,10 +357,10 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
   vault->row_key = g_steal_pointer (&row_key);
   vault->token_key = g_steal_pointer (&token_key);
   vault->marker_key = g_steal_pointer (&marker_key);
-  vault->context_key = g_steal_pointer (&context_key);
   g_atomic_pointer_set (&vault->keyring,
                         cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
-  CmkTpmContextCache cache = { .lookup = lookup_context, .keep = keep_context, .drop = drop_context, .data = vault };
+  vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&context_key));
+  CmkTpmContextCache cache = cmk_object_contexts_cache (vault->contexts);
   cmk_tpm_set_context_cache (vault->tpm, &cache);
   cmk_store_set_mac (vault->store, row_mac, vault);
   vault->unlocked = TRUE;
@@ -462,12 +398,12 @@ cmk_vault_close (CmkVault *vault)
   if (vault == NULL)
     return;
   cmk_tpm_close (vault->tpm);
+  cmk_object_contexts_free (vault->contexts);
   cmk_keyring_close (vault->keyring);
   cmk_store_close (vault->store);
   cmk_secret_free (vault->row_key);
   cmk_secret_free (vault->token_key);
   cmk_secret_free (vault->marker_key);
-  cmk_secret_free (vault->context_key);
   g_clear_pointer (&vault->fingerprint_key, g_bytes_unref);
   g_free (vault->tcti);
   g_free (vault);

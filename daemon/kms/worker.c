@@ -82,7 +82,7 @@ cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer data
   Job *job = g_new (Job, 1);
   *job = (Job) { .run = run, .data = data };
 
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
   GList *link = g_queue_find_custom (&worker->turns, GUINT_TO_POINTER (uid), compare_uid);
   UserQueue *queue = link != NULL ? link->data : NULL;
   if (queue == NULL)

@@ -102,22 +102,21 @@ typedef struct
 } Sealing;
 
 static gboolean
-seal (Sealing *sealing, GError **error)
+seal (CmkVault *vault, CmkWrappingPair *pair, const CmkSecret *private_key, GError **error)
 {
-  CmkWrappingPair *pair = sealing->pair;
   CmkSecretIdentity identity = cmk_wrapping_pair_identity (&pair->id, pair->spec);
-  if (!cmk_vault_unlock (sealing->pool->vault, error))
+  if (!cmk_vault_unlock (vault, error))
     return FALSE;
-  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (sealing->pool->vault, error);
-  return session != NULL && cmk_vault_seal (sealing->pool->vault, session, &identity, sealing->private_key,
-                                            CMK_TPM_LAST, &pair->sealed_key, &pair->envelope, error);
+  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
+  return session != NULL && cmk_vault_seal (vault, session, &identity, private_key, CMK_TPM_LAST, &pair->sealed_key,
+                                            &pair->envelope, error);
 }
 
 /* Put a made @pair (taken) on its shelf, or into the hands of who waits for it; or say why there is none. */
 static void
 deliver (CmkWrappingPool *pool, CmkWrappingPair *pair, CmkWrappingKeySpec spec, const GError *error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   Shelf *shelf = &pool->shelves[spec];
   shelf->in_making--;
   if (pair == NULL && !pool->stopping)
@@ -142,7 +141,7 @@ run_seal (gpointer data)
   g_autoptr (CmkSecret) private_key = sealing->private_key;
   g_autoptr (GError) error = NULL;
   CmkWrappingKeySpec spec = pair->spec;
-  gboolean sealed = seal (sealing, &error);
+  gboolean sealed = seal (sealing->pool->vault, pair, private_key, &error);
   deliver (sealing->pool, sealed ? g_steal_pointer (&pair) : NULL, spec, error);
 }
 
@@ -302,7 +301,7 @@ cmk_wrapping_pool_free (CmkWrappingPool *pool)
 CmkWrappingPair *
 cmk_wrapping_pool_take (CmkWrappingPool *pool, CmkWrappingKeySpec spec)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   CmkWrappingPair *pair = g_queue_pop_head (&pool->shelves[spec].ready);
   g_cond_broadcast (&pool->changed);
   return pair;
@@ -315,7 +314,7 @@ cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairR
   waiter->ready = ready;
   waiter->user_data = user_data;
 
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   Shelf *shelf = &pool->shelves[spec];
   CmkWrappingPair *pair = g_queue_pop_head (&shelf->ready);
   if (pair != NULL)
@@ -330,6 +329,6 @@ cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairR
 guint
 cmk_wrapping_pool_ready (CmkWrappingPool *pool, CmkWrappingKeySpec spec)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   return pool->shelves[spec].ready.length;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kms/context.h"
+#include "kms/encryption-context.h"
 
 #include "base/error.h"
 #include "cmkd.h"
@@ -11,7 +11,7 @@
 static int
 compare_names (const void *a, const void *b)
 {
-  return strcmp (((const CmkContextPair *) a)->name, ((const CmkContextPair *) b)->name);
+  return strcmp (((const CmkEncryptionContextPair *) a)->name, ((const CmkEncryptionContextPair *) b)->name);
 }
 
 static gboolean
@@ -22,7 +22,7 @@ refuse (const char *option, const char *rule, GError **error)
 }
 
 static gboolean
-check (const CmkContextPair *pairs, gsize n_pairs, const char *option, GError **error)
+check (const CmkEncryptionContextPair *pairs, gsize n_pairs, const char *option, GError **error)
 {
   gsize bytes = 0;
   for (gsize i = 0; i < n_pairs; i++)
@@ -46,7 +46,7 @@ put_text (GByteArray *bytes, const char *text)
 }
 
 GBytes *
-cmk_context_encode (CmkContextPair *pairs, gsize n_pairs, const char *option, GError **error)
+cmk_encryption_context_encode (CmkEncryptionContextPair *pairs, gsize n_pairs, const char *option, GError **error)
 {
   if (n_pairs > 1)
     qsort (pairs, n_pairs, sizeof *pairs, compare_names);

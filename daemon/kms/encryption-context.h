@@ -10,9 +10,9 @@ typedef struct
 {
   const char *name;
   const char *value;
-} CmkContextPair;
+} CmkEncryptionContextPair;
 
 /* @pairs (sorted in place) are valid UTF-8. CMK_ERROR_INVALID_PARAMETER for an empty name, a name twice, or more than
  * CMKD_MAX_CONTEXT_BYTES; @option is the name of the option in the message. */
-GBytes *cmk_context_encode (CmkContextPair *pairs, gsize n_pairs, const char *option,
-                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GBytes *cmk_encryption_context_encode (CmkEncryptionContextPair *pairs, gsize n_pairs, const char *option,
+                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kms/expiry.h"
+#include "kms/expiry-timer.h"
 
 #include "base/clock.h"
 #include "base/error.h"
