@@ -39,13 +39,25 @@ def option_keys(text, pattern):
 
 def configuration_is_documented():
     """cmkd.conf(5), the example and the daemon name the same keys."""
-    daemon = set(re.findall(r'{ "(\w+)", "(\w+)",', read('daemon/base/config.c')))
-    daemon |= set(re.findall(r'g_str_equal \(group, "(\w+)"\) && g_str_equal \(name, "(\w+)"\)', read('daemon/base/config.c')))
+    source = read('daemon/base/config.c')
+    daemon = set(re.findall(r'{ "(\w+)", "(\w+)",', source))
+    daemon |= set(re.findall(r'g_str_equal \(group, "(\w+)"\) && g_str_equal \(name, "(\w+)"\)', source))
     example = set(option_keys(read('config/cmkd.conf'), r'#?(\w+)='))
-    manual = set(option_keys(re.sub(r'^\.SS ', '', read('docs/man/cmkd.conf.5'), flags=re.MULTILINE), r'\.BR? (\w+) ?='))
+    page = re.sub(r'^\.SS ', '', read('docs/man/cmkd.conf.5'), flags=re.MULTILINE)
+    manual = set(option_keys(page, r'\.BR? (\w+) ?='))
     return [f'{name}: {sorted(keys ^ daemon)} differ from daemon/base/config.c'
             for name, keys in (('config/cmkd.conf', example), ('docs/man/cmkd.conf.5', manual)) if keys != daemon] or (
         [] if daemon else ['no keys found in daemon/base/config.c'])
+
+
+def options_are_documented():
+    """cmkd(8) and the daemon name the same options."""
+    daemon = set(re.findall(r'{ "([a-z-]+)", 0, 0, G_OPTION_ARG', read('daemon/main.c')))
+    options = re.search(r'^\.SH OPTIONS$(.*?)^\.SH ', read('docs/man/cmkd.8'), re.MULTILINE | re.DOTALL).group(1)
+    manual = set(re.findall(r'^\.BI? --([a-z-]+)', options.replace('\\-', '-'), re.MULTILINE))
+    if not daemon:
+        return ['no options found in daemon/main.c']
+    return [f'only one of cmkd(8) and daemon/main.c has --{name}' for name in sorted(daemon ^ manual)]
 
 
 def manual_pages_render():
@@ -67,4 +79,4 @@ def links_lead_somewhere():
 
 
 tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
-            configuration_is_documented, manual_pages_render, links_lead_somewhere])
+            configuration_is_documented, options_are_documented, manual_pages_render, links_lead_somewhere])

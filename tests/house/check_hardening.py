@@ -59,7 +59,7 @@ def no_library_path():
 
 
 def control_flow_protection():
-    """Read from our objects: the C runtime's own start files lack the mark on some distributions, and so whole programs."""
+    """Read from our objects: the C runtime's own start files lack the mark on some systems, and so do whole programs."""
     if CPU != 'x86_64':
         return []
     objects = [path for room in ('client', 'common', 'daemon') for path in (tap.BUILD / room).glob('**/*.o')]

@@ -40,12 +40,16 @@ def user_unit():
 def unit_and_activation_belong_together():
     def value(name, key):
         return re.search(rf'^{key}=(.*)$', (tap.BUILD / name).read_text(), re.MULTILINE).group(1)
-    return [f'{activation}: {key}' for activation, unit in (('system', 'cmkd.service'), ('session', 'cmkd-user.service'))
-            for key, left, right in [
-                ('SystemdService', value(f'dbus/{activation}-activation.service', 'SystemdService'), unit),
-                ('Name', value(f'dbus/{activation}-activation.service', 'Name'), value(f'systemd/{unit}', 'BusName')),
-                ('Exec', value(f'dbus/{activation}-activation.service', 'Exec'), value(f'systemd/{unit}', 'ExecStart'))]
-            if left != right]
+
+    wrong = []
+    for activation, unit in (('system-activation.service', 'cmkd.service'),
+                             ('session-activation.service', 'cmkd-user.service')):
+        if value(f'dbus/{activation}', 'SystemdService') != unit:
+            wrong.append(f'{activation}: SystemdService')
+        for ours, theirs in (('Name', 'BusName'), ('Exec', 'ExecStart')):
+            if value(f'dbus/{activation}', ours) != value(f'systemd/{unit}', theirs):
+                wrong.append(f'{activation}: {ours}')
+    return wrong
 
 
 def policy_is_well_formed():
@@ -131,9 +135,12 @@ def the_four_interfaces_are_open_and_nothing_else():
     with Bus('root') as bus:
         owner, caller = bus.connect(), bus.connect()
         own(owner)
-        return [f'{interface}.{member}: expected {"to pass" if expected else "a refusal"}'
-                for members, expected in ((allowed, True), (denied, False)) for interface, member in members
-                if expected == (call(caller, NAME, PATH, interface, member) == 'org.freedesktop.DBus.Error.AccessDenied')]
+        wrong = []
+        for interface, member in allowed + denied:
+            refused = call(caller, NAME, PATH, interface, member) == 'org.freedesktop.DBus.Error.AccessDenied'
+            if refused != ((interface, member) in denied):
+                wrong.append(f'{interface}.{member} is {"refused" if refused else "let through"}')
+        return wrong
 
 
 tap.report([system_unit, user_unit, unit_and_activation_belong_together, policy_is_well_formed,
