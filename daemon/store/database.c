@@ -32,23 +32,17 @@ static const char *const schema[] = {
   "CREATE INDEX import_sets_by_expiry ON import_sets (expires_at)",
 };
 
+/* @system_code is errno: sqlite3_system_errno(), made for this, is not set by a commit that fails. */
 static CmkError
-code_from_result (CmkStore *store, int result)
+code_from_result (int result, int system_code)
 {
   switch (result & 0xff)
     {
     case SQLITE_FULL:
       return CMK_ERROR_STORAGE_FULL;
     case SQLITE_IOERR:
-      switch (sqlite3_system_errno (store->database))
-        {
-        case ENOSPC:
-        case EDQUOT:
-        case EFBIG:
-          return CMK_ERROR_STORAGE_FULL;
-        default:
-          return CMK_ERROR_STORAGE_FAILURE;
-        }
+      return system_code == ENOSPC || system_code == EDQUOT || system_code == EFBIG ? CMK_ERROR_STORAGE_FULL
+                                                                                    : CMK_ERROR_STORAGE_FAILURE;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_TOOBIG:
@@ -84,7 +78,7 @@ fail_result (CmkStore *store, int result, GError **error)
   /* The kernel marks pages whose write-back failed as clean, so a second fsync would succeed without them. */
   if (result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC)
     store->sync_failed = TRUE;
-  CmkError code = code_from_result (store, result);
+  CmkError code = code_from_result (result, errno);
   g_set_error (error, CMK_ERROR, code, "the state in %s: %s (%d): %s", store->directory, sqlite3_errstr (result),
                result, advice (code));
 }
@@ -100,6 +94,7 @@ cmk_store_check (CmkStore *store, int result, GError **error)
 static gboolean
 execute (CmkStore *store, const char *sql, GError **error)
 {
+  errno = 0;
   return cmk_store_check (store, sqlite3_exec (store->database, sql, NULL, NULL, NULL), error);
 }
 
@@ -140,6 +135,7 @@ cmk_store_prepare (CmkStore *store, const char *sql, GError **error)
 int
 cmk_store_step (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
+  errno = 0;
   int result = sqlite3_step (statement);
   if (result != SQLITE_ROW && result != SQLITE_DONE)
     fail_result (store, result, error);
