@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the tests of the store share: a state directory of one's own, rows to put into it, and a second pair of hands
+ * that edits the file behind the store's back. */
+#pragma once
+
+#include <glib/gstdio.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/store.h"
+
+typedef struct
+{
+  char *base;
+  char *directory; /* not there yet */
+  char *database;
+} Fixture;
+
+static inline void
+remove_tree (const char *path)
+{
+  g_autoptr (GDir) directory = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+  const char *name;
+  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
+    {
+      g_autofree char *child = g_build_filename (path, name, NULL);
+      remove_tree (child);
+    }
+  g_assert_cmpint (g_remove (path), ==, 0);
+}
+
+static inline void
+fixture_set_up (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  fixture->base = g_dir_make_tmp ("cmkd-store-XXXXXX", NULL);
+  g_assert_nonnull (fixture->base);
+  fixture->directory = g_build_filename (fixture->base, "state", NULL);
+  fixture->database = g_build_filename (fixture->directory, "state.db", NULL);
+}
+
+static inline void
+fixture_tear_down (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  remove_tree (fixture->base);
+  g_free (fixture->base);
+  g_free (fixture->directory);
+  g_free (fixture->database);
+}
+
+static inline gboolean
+test_mac (gpointer user_data, const guint8 *data, gsize size, guint8 ret_mac[CMK_ROW_MAC_SIZE],
+          GError **error G_GNUC_UNUSED)
+{
+  const char *key = user_data;
+  gsize mac_size = CMK_ROW_MAC_SIZE;
+  g_autoptr (GHmac) hmac = g_hmac_new (G_CHECKSUM_SHA256, (const guchar *) key, strlen (key));
+  g_hmac_update (hmac, data, (gssize) size);
+  g_hmac_get_digest (hmac, ret_mac, &mac_size);
+  return TRUE;
+}
+
+/* Anew: G_FILE_SET_CONTENTS_NONE over an old file would leave the end of a longer one. */
+static inline void
+replace_file (const char *path, const char *contents, gsize size)
+{
+  g_remove (path);
+  g_assert_true (g_file_set_contents_full (path, contents, (gssize) size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+}
+
+static inline CmkStore *
+open_store (const Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+  CmkStore *store = cmk_store_open (fixture->directory, &error);
+  g_assert_no_error (error);
+  cmk_store_set_mac (store, test_mac, (gpointer) "row key");
+  return store;
+}
+
+static inline void
+assert_refused (const Fixture *fixture, CmkError code, const char *says)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkStore) store = cmk_store_open (fixture->directory, &error);
+  g_assert_null (store);
+  g_assert_error (error, CMK_ERROR, (int) code);
+  if (strstr (error->message, says) == NULL)
+    g_error ("'%s' does not say '%s'", error->message, says);
+}
+
+/* With a connection of its own, so the store must be closed. */
+static inline void
+edit_database (const Fixture *fixture, const char *sql)
+{
+  sqlite3 *database = NULL;
+  char *message = NULL;
+  g_assert_cmpint (sqlite3_open_v2 (fixture->database, &database, SQLITE_OPEN_READWRITE, NULL), ==, SQLITE_OK);
+  sqlite3_exec (database, sql, NULL, NULL, &message);
+  g_assert_cmpstr (message, ==, NULL);
+  g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);
+}
+
+/* Key number @n: every column differs from its neighbours', and even ones have material. */
+static inline CmkKeyRecord *
+make_key (guint n, guint32 owner_uid)
+{
+  CmkKeyRecord *record = cmk_key_record_new ();
+  memset (record->id.bytes, (int) (n & 0xff), sizeof record->id.bytes);
+  record->id.bytes[0] = (guint8) (n >> 16);
+  record->id.bytes[1] = (guint8) (n >> 8);
+  record->owner_uid = owner_uid;
+  record->created_at = 1700000000 + n;
+  record->spec = n % 3 == 0 ? CMK_KEY_SPEC_SM4 : CMK_KEY_SPEC_AES_256;
+  record->usage = CMK_KEY_USAGE_ENCRYPT_DECRYPT;
+  record->origin = CMK_ORIGIN_EXTERNAL;
+  record->protection_level = CMK_PROTECTION_LEVEL_SOFTWARE;
+  record->state = CMK_KEY_STATE_PENDING_IMPORT;
+  g_free (record->description);
+  record->description = g_strdup_printf ("key number %u, 密钥", n);
+  if (n % 2 != 0)
+    return record;
+  g_autofree char *text = g_strdup_printf ("%u of what is sealed, and of what is not", n);
+  record->state = CMK_KEY_STATE_ENABLED;
+  record->expires_at = 2000000000 + n;
+  record->sealed_key = g_bytes_new (text, strlen (text) - 1);
+  record->envelope = g_bytes_new (text, strlen (text));
+  record->fingerprint = g_bytes_new (text, 5);
+  return record;
+}
+
+static inline void
+insert_key (CmkStore *store, CmkKeyRecord *record)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean inserted = cmk_store_insert_key (store, record, &error);
+  g_assert_no_error (error);
+  g_assert_true (inserted);
+}
+
+static inline gboolean
+bytes_equal (GBytes *a, GBytes *b)
+{
+  return a == NULL || b == NULL ? a == b : g_bytes_equal (a, b);
+}
+
+static inline void
+assert_same_key (const CmkKeyRecord *a, const CmkKeyRecord *b)
+{
+  g_assert_true (cmk_uuid_equal (&a->id, &b->id));
+  g_assert_cmpint (a->serial, ==, b->serial);
+  g_assert_cmpuint (a->owner_uid, ==, b->owner_uid);
+  g_assert_cmpint (a->created_at, ==, b->created_at);
+  g_assert_cmpint (a->spec, ==, b->spec);
+  g_assert_cmpint (a->usage, ==, b->usage);
+  g_assert_cmpint (a->origin, ==, b->origin);
+  g_assert_cmpint (a->protection_level, ==, b->protection_level);
+  g_assert_cmpint (a->state, ==, b->state);
+  g_assert_cmpstr (a->description, ==, b->description);
+  g_assert_cmpint (a->expires_at, ==, b->expires_at);
+  g_assert_true (bytes_equal (a->sealed_key, b->sealed_key));
+  g_assert_true (bytes_equal (a->envelope, b->envelope));
+  g_assert_true (bytes_equal (a->fingerprint, b->fingerprint));
+}
+
+static inline void
+assert_key_stored (CmkStore *store, const CmkKeyRecord *record)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkKeyRecord) stored = cmk_store_get_key (store, &record->id, &error);
+  g_assert_no_error (error);
+  assert_same_key (stored, record);
+}
+
+/* Everybody's keys, all of them. */
+static inline GPtrArray *
+list_all (CmkStore *store)
+{
+  CmkKeyFilter filter = { .owner_uid = -1, .limit = 1000 };
+  gboolean more = FALSE;
+  g_autoptr (GError) error = NULL;
+  GPtrArray *records = cmk_store_list_keys (store, &filter, &more, &error);
+  g_assert_no_error (error);
+  g_assert_false (more);
+  return records;
+}
+
+static inline CmkImportSetRecord *
+make_import_set (guint n, const CmkKeyRecord *key, guint32 uid, gint64 expires_at)
+{
+  CmkImportSetRecord *record = cmk_import_set_record_new ();
+  memset (record->id.bytes, 0x80 + (int) n, sizeof record->id.bytes);
+  record->key_id = key->id;
+  record->uid = uid;
+  record->algorithm = CMK_WRAPPING_RSAES_OAEP_SHA_256;
+  record->wrapping_spec = CMK_WRAPPING_KEY_RSA_3072;
+  record->expires_at = expires_at;
+  record->failures = n;
+  record->sealed_key = g_bytes_new_static ("sealed data key", 15);
+  record->envelope = g_bytes_new_static ("envelope of a private key", 25);
+  return record;
+}
+
+static inline void
+insert_import_set (CmkStore *store, const CmkImportSetRecord *record)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean inserted = cmk_store_insert_import_set (store, record, &error);
+  g_assert_no_error (error);
+  g_assert_true (inserted);
+}
+
+/* Warnings of the store, which would otherwise end the test. */
+static guint n_warnings;
+
+static inline GLogWriterOutput
+count_warnings (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
+{
+  if ((level & G_LOG_LEVEL_MASK) != G_LOG_LEVEL_WARNING)
+    return g_log_writer_default (level, fields, n_fields, user_data);
+  n_warnings++;
+  return G_LOG_WRITER_HANDLED;
+}
