@@ -58,13 +58,11 @@ gboolean
 cmk_arguments_check_options (GVariant *options, const CmkOption *table, GError **error)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-  GVariantIter iter;
-  const char *name;
-  GVariant *value;
-  g_variant_iter_init (&iter, options);
-  while (g_variant_iter_next (&iter, "{&sv}", &name, &value))
+  for (gsize i = 0; i < g_variant_n_children (options); i++)
     {
-      g_autoptr (GVariant) owned = value;
+      const char *name;
+      g_autoptr (GVariant) value = NULL;
+      g_variant_get_child (options, i, "{&sv}", &name, &value);
       const CmkOption *option = find_option (table, name);
       if (option == NULL)
         {
