@@ -114,7 +114,7 @@ static void
 test_too_long (void)
 {
   g_autoptr (GError) error = NULL;
-  g_assert_null (cmk_secret_new (1024 * 1024, &error));
+  g_assert_null (cmk_secret_new (4 * 1024 * 1024, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_THROTTLED);
 }
 
