@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the linker and the compiler were told to do for safety, seen in what they made.
+"""What the linker and the compiler were told to do for safety, seen in what is installed.
 
-usage: check_hardening.py CPU_FAMILY PROGRAM..."""
+usage: check_hardening.py MESON CPU_FAMILY"""
 import json
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import tap
 
-CPU, PROGRAMS = sys.argv[1], sys.argv[2:]
+MESON, CPU = sys.argv[1:]
+INSTALLED = tempfile.TemporaryDirectory()
+PROGRAMS, MODULES = [], []
 
 # These leave no trace in the program, so they are looked for in the commands.
 FLAGS = ['-D_FORTIFY_SOURCE=3', '-fstack-clash-protection', '-fstack-protector-strong', '-ftrivial-auto-var-init=zero',
@@ -23,39 +26,51 @@ def readelf(option, path):
     return text
 
 
-def without(option, pattern):
-    """Programs in whose readelf output the pattern is missing."""
-    return [f'{program}: no {pattern}' for program in PROGRAMS if not re.search(pattern, readelf(option, program))]
+def without(files, option, pattern):
+    """Files in whose readelf output the pattern is missing."""
+    return [f'{path.name}: no {pattern}' for path in files if not re.search(pattern, readelf(option, path))]
 
 
-def having(option, pattern):
-    return [f'{program}: {match.group()}' for program in PROGRAMS
-            if (match := re.search(pattern, readelf(option, program)))]
+def having(files, option, pattern):
+    return [f'{path.name}: {match.group()}' for path in files if (match := re.search(pattern, readelf(option, path)))]
+
+
+def everything_can_be_installed():
+    status, text = tap.run(MESON, 'install', '-C', tap.BUILD, '--no-rebuild', '--quiet', '--destdir', INSTALLED.name)
+    for path in Path(INSTALLED.name).rglob('*'):
+        if path.is_file() and path.read_bytes()[:4] == b'\x7fELF':
+            (PROGRAMS if 'INTERP' in readelf('--program-headers', path) else MODULES).append(path)
+    names = {path.name for path in PROGRAMS}
+    return ([text] if status != 0 else []) + [f'no {name}' for name in ('cmkd', 'cmkctl') if name not in names]
 
 
 def position_independent():
-    return without('--file-header', r'Type:\s+DYN') + without('--dynamic', r'\(FLAGS_1\).*\bPIE\b')
+    return (without(PROGRAMS + MODULES, '--file-header', r'Type:\s+DYN')
+            + without(PROGRAMS, '--dynamic', r'\(FLAGS_1\).*\bPIE\b'))
 
 
 def relocations_are_read_only_and_bound_at_start():
-    return without('--program-headers', r'GNU_RELRO') + without('--dynamic', r'BIND_NOW')
+    return (without(PROGRAMS + MODULES, '--program-headers', r'GNU_RELRO')
+            + without(PROGRAMS + MODULES, '--dynamic', r'BIND_NOW'))
 
 
 def no_executable_stack_or_writable_code():
-    return (without('--program-headers', r'GNU_STACK.* RW ') + having('--program-headers', r'LOAD.* RWE .*')
-            + having('--dynamic', r'TEXTREL'))
+    return (without(PROGRAMS + MODULES, '--program-headers', r'GNU_STACK.* RW ')
+            + having(PROGRAMS + MODULES, '--program-headers', r'LOAD.* RWE .*')
+            + having(PROGRAMS + MODULES, '--dynamic', r'TEXTREL'))
 
 
 def stack_protector():
-    return without('--dyn-syms', r'__stack_chk_fail')
+    return without(PROGRAMS + MODULES, '--dyn-syms', r'__stack_chk_fail')
 
 
 def fortified_functions():
-    return without('--dyn-syms', r'__(?!stack_)\w+_chk\b')
+    return without(PROGRAMS, '--dyn-syms', r'__(?!stack_)\w+_chk\b')
 
 
-def no_library_path():
-    return having('--dynamic', r'\((RPATH|RUNPATH)\).*')
+def no_library_path_but_our_own():
+    """cmkctl finds its module in a directory of cmkd's, and nothing else is looked for in odd places."""
+    return having(PROGRAMS + MODULES, '--dynamic', r'\((RPATH|RUNPATH)\).*\[(?!/[^:\]]*/cmkd\]).*')
 
 
 def control_flow_protection():
@@ -75,5 +90,6 @@ def commands_carry_the_flags():
     return wrong or ([] if ours else ['no commands found'])
 
 
-tap.report([position_independent, relocations_are_read_only_and_bound_at_start, no_executable_stack_or_writable_code,
-            stack_protector, fortified_functions, no_library_path, control_flow_protection, commands_carry_the_flags])
+tap.report([everything_can_be_installed, position_independent, relocations_are_read_only_and_bound_at_start, no_executable_stack_or_writable_code,
+            stack_protector, fortified_functions, no_library_path_but_our_own, control_flow_protection,
+            commands_carry_the_flags])
