@@ -80,7 +80,8 @@ on_encrypt (G_GNUC_UNUSED CmkDBusCrypto *skeleton, GDBusMethodInvocation *invoca
             const char *plaintext, GVariant *options, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &encrypt, parse_encrypt (key, plaintext, options, &error), error);
+  gpointer request = parse_encrypt (key, plaintext, options, &error);
+  cmk_calls_begin (calls, invocation, &encrypt, request, error);
   return TRUE;
 }
 
@@ -130,7 +131,8 @@ on_decrypt (G_GNUC_UNUSED CmkDBusCrypto *skeleton, GDBusMethodInvocation *invoca
             GVariant *options, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &decrypt, parse_decrypt (blob, options, &error), error);
+  gpointer request = parse_decrypt (blob, options, &error);
+  cmk_calls_begin (calls, invocation, &decrypt, request, error);
   return TRUE;
 }
 
@@ -186,7 +188,8 @@ on_re_encrypt (G_GNUC_UNUSED CmkDBusCrypto *skeleton, GDBusMethodInvocation *inv
                const char *destination_key, GVariant *options, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &re_encrypt, parse_re_encrypt (blob, destination_key, options, &error), error);
+  gpointer request = parse_re_encrypt (blob, destination_key, options, &error);
+  cmk_calls_begin (calls, invocation, &re_encrypt, request, error);
   return TRUE;
 }
 
@@ -270,7 +273,8 @@ on_generate_data_key (G_GNUC_UNUSED CmkDBusCrypto *skeleton, GDBusMethodInvocati
                       GVariant *options, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &generate_data_key, parse_data_key (key, options, &error), error);
+  gpointer request = parse_data_key (key, options, &error);
+  cmk_calls_begin (calls, invocation, &generate_data_key, request, error);
   return TRUE;
 }
 
@@ -279,8 +283,8 @@ on_generate_data_key_without_plaintext (G_GNUC_UNUSED CmkDBusCrypto *skeleton, G
                                         const char *key, GVariant *options, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &generate_data_key_without_plaintext, parse_data_key (key, options, &error),
-                   error);
+  gpointer request = parse_data_key (key, options, &error);
+  cmk_calls_begin (calls, invocation, &generate_data_key_without_plaintext, request, error);
   return TRUE;
 }
 

@@ -287,7 +287,8 @@ on_delete_key_material (G_GNUC_UNUSED CmkDBusImport *skeleton, GDBusMethodInvoca
                         CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &delete_key_material, parse_delete (key_id, &error), error);
+  gpointer request = parse_delete (key_id, &error);
+  cmk_calls_begin (calls, invocation, &delete_key_material, request, error);
   return TRUE;
 }
 

@@ -95,7 +95,8 @@ on_create_key (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invoc
                CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &create_key, parse_create_key (options, &error), error);
+  gpointer request = parse_create_key (options, &error);
+  cmk_calls_begin (calls, invocation, &create_key, request, error);
   return TRUE;
 }
 
@@ -207,7 +208,8 @@ static gboolean
 begin_key_call (GDBusMethodInvocation *invocation, const char *key, const CmkMethod *method, CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, method, parse_key_request (key, &error), error);
+  gpointer request = parse_key_request (key, &error);
+  cmk_calls_begin (calls, invocation, method, request, error);
   return TRUE;
 }
 
@@ -304,7 +306,8 @@ on_list_keys (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invoca
               CmkCalls *calls)
 {
   g_autoptr (GError) error = NULL;
-  cmk_calls_begin (calls, invocation, &list_keys, parse_list_keys (options, &error), error);
+  gpointer request = parse_list_keys (options, &error);
+  cmk_calls_begin (calls, invocation, &list_keys, request, error);
   return TRUE;
 }
 
