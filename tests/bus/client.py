@@ -64,7 +64,8 @@ def openssl(*arguments, stdin=b''):
 def wrap(algorithm, public_key, material):
     """Encrypt @material to the Base64 DER @public_key. @algorithm: a name of the contract, 'none' for a whole block
     put in as it is, or a list of -pkeyopt values. Base64."""
-    options = [word for option in PADDINGS.get(algorithm, algorithm) for word in ('-pkeyopt', option)]
+    values = algorithm if isinstance(algorithm, list) else PADDINGS[algorithm]
+    options = [word for value in values for word in ('-pkeyopt', value)]
     with tempfile.NamedTemporaryFile(dir='/tmp') as der:
         der.write(unb64(public_key))
         der.flush()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for the tests through the bus, and their results as TAP."""
+import sys
+
 import pytest
 
 import harness
@@ -31,11 +33,13 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_addoption(parser):
-    parser.addoption('--tap', action='store_true', help='print the results as TAP (give -p no:terminal too)')
+    parser.addoption('--tap', action='store_true', help='print the results as TAP')
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     if config.getoption('--tap'):
+        config.pluginmanager.unregister(name='terminalreporter')
         config.pluginmanager.register(Tap())
 
 
@@ -69,5 +73,7 @@ class Tap:
 
     @staticmethod
     def diagnose(report):
-        text = '\n'.join([report.longreprtext, *(f'--- {name}\n{content}' for name, content in report.sections)])
-        print(*(f'# {line}' for line in text.splitlines()), sep='\n', flush=True)
+        """To standard error, which `meson test --print-errorlogs` shows."""
+        print(report.nodeid, report.longreprtext, sep='\n', file=sys.stderr)
+        for name, content in report.sections:
+            print(f'--- {name}', content, sep='\n', file=sys.stderr)

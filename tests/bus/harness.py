@@ -71,11 +71,11 @@ class Machine:
     """swtpm, dbus-daemon and cmkd.
 
     @config: {section: {key: value}} on top of DEFAULT_CONFIG; @uid: who runs swtpm and cmkd; @start: start cmkd;
-    @environment: more variables for cmkd."""
+    @environment: more variables for cmkd; @wrapper: a command that executes cmkd."""
 
     running = []  # for the diagnostics of conftest.py
 
-    def __init__(self, config=None, uid=0, start=True, environment=None):
+    def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=()):
         self.uid = uid
         self.directory = Path(tempfile.mkdtemp(prefix='cmkd-', dir='/tmp'))  # short: a socket's path has 107 bytes
         self.directory.chmod(0o755)
@@ -87,6 +87,7 @@ class Machine:
         self.tpm_log.touch()
         os.chown(self.tpm_log, uid, uid)
         self.environment = environment or {}
+        self.wrapper = wrapper
         self.configure(config or {})
         self.make_clock()
         self.clients = {}
@@ -201,11 +202,16 @@ class Machine:
         return struct.unpack_from(f'>{count}I', answer, 19)
 
     @property
+    def stock_tcti(self):
+        """For others that talk to the TPM."""
+        return f'swtpm:path={self.tpm_directory}/sock'
+
+    @property
     def tcti(self):
-        return f"{os.environ['CMKD_TCTI_COUNT']}:swtpm:path={self.tpm_directory}/sock"
+        return f"{os.environ['CMKD_TCTI_COUNT']}:{self.stock_tcti}"
 
     def tpm_fault(self, rule):
-        """Let the counting TCTI fail a command: "NAME NTH ACTION", see tests/tpm/tcti-count.c."""
+        """Let the counting TCTI fail a command: "NAME FIRST-LAST ACTION", see tests/tpm/tcti-count.c."""
         path = Path(f'{self.tpm_log}.fault')
         path.write_text(rule)
         os.chown(path, self.uid, self.uid)
@@ -246,7 +252,7 @@ class Machine:
     def start(self):
         """Start cmkd; it serves when this returns."""
         with open(self.log, 'a') as log:
-            self.daemon = spawn(self.uid, self.command(), env=self.daemon_environment(), stdout=log, stderr=log)
+            self.daemon = spawn(self.uid, [*self.wrapper, *self.command()], env=self.daemon_environment(), stdout=log, stderr=log)
         owners = []
         subscription = self.watch.connection.signal_subscribe(
             'org.freedesktop.DBus', 'org.freedesktop.DBus', 'NameOwnerChanged', '/org/freedesktop/DBus', BUS_NAME,

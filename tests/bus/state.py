@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cmkd keeps, read by somebody who has the disk, and opened by somebody who has the TPM as well.
+
+It is done by docs/record-format.md with sqlite, tpm2-tools and openssl: a test that finds a secret here and nowhere else
+knows that it looked for the right thing."""
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+from client import openssl
+
+ROOT_KEY = '0x81000001'
+NONCE, TAG = 12, 16  # bytes around the ciphertext of an envelope
+
+
+@contextlib.contextmanager
+def database(machine):
+    """A copy of the database with its log: cmkd, which holds the lock of its own, may go on meanwhile."""
+    with tempfile.TemporaryDirectory(dir='/tmp') as directory:
+        for path in machine.state.glob('state.db*'):
+            shutil.copy(path, directory)
+        with contextlib.closing(sqlite3.connect(f'{directory}/state.db')) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+
+def rows(machine, query, *arguments):
+    with database(machine) as connection:
+        return connection.execute(query, arguments).fetchall()
+
+
+def meta(machine, name):
+    return rows(machine, 'SELECT value FROM meta WHERE name = ?', name)[0][0]
+
+
+def store_id(machine):
+    return uuid.UUID(bytes=meta(machine, 'store-id'))
+
+
+def tpm_tool(machine, name, *arguments):
+    return subprocess.run([f'tpm2_{name}', *map(str, arguments)], check=True, capture_output=True,
+                          env={**os.environ, 'TPM2TOOLS_TCTI': machine.stock_tcti}).stdout
+
+
+def flush_objects(machine):
+    """There is no resource manager between these tools and the TPM: what they load stays."""
+    tpm_tool(machine, 'flushcontext', '--transient-object')
+
+
+def unseal(machine, sealed_key):
+    """The data key in a sealed object: TPM2B_PUBLIC || TPM2B_PRIVATE."""
+    public_size = 2 + int.from_bytes(sealed_key[:2], 'big')
+    with tempfile.TemporaryDirectory(dir='/tmp') as directory:
+        public, private, context = (Path(directory) / name for name in ('public', 'private', 'context'))
+        public.write_bytes(sealed_key[:public_size])
+        private.write_bytes(sealed_key[public_size:])
+        tpm_tool(machine, 'load', '-C', ROOT_KEY, '-u', public, '-r', private, '-c', context)
+        flush_objects(machine)
+        data_key = tpm_tool(machine, 'unseal', '-c', context)
+        flush_objects(machine)
+        return data_key
+
+
+def open_envelope(data_key, envelope):
+    """The payload of nonce || AES-256-GCM ciphertext || tag. GCM counts from 2; the tag is not looked at."""
+    return openssl('enc', '-d', '-aes-256-ctr', '-K', data_key.hex(), '-iv', envelope[:NONCE].hex() + '00000002',
+                   stdin=envelope[NONCE:-TAG])

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cmkctl when something is wrong: usage, no bus, no daemon, no TPM, refusals, and answers that no cmkd gives."""
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+import threading
+
+import pytest
+from gi.repository import Gio, GLib
+
+from cmkctl import CMKCTL, Cmkctl, refused, run
+from harness import ALICE, new_machine
+from client import BUS_NAME, DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
+
+VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-parameters', 'wrap', 'import',
+         'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'status', 'monitor']
+
+
+# Usage
+
+@pytest.mark.parametrize('arguments', [
+    [],
+    ['bogus'],
+    ['--bogus'],
+    ['list', '--bogus'],
+    ['list', '-j'],
+    ['list', 'operand'],
+    ['show'],
+    ['show', 'one', 'two'],
+    ['--state', 'Enabled', 'list'],
+    ['list', '--json=yes'],
+    ['list', '--json', '--json'],
+    ['list', '--state'],
+    ['list', '--state=Enabled', '--state=Enabled'],
+    ['list', '--limit', '0'],
+    ['list', '--limit', '-1'],
+    ['list', '--limit', '1x'],
+    ['list', '--limit='],
+    ['list', '--limit', '4294967296'],
+    ['list', '--limit', '18446744073709551617'],
+    ['list', '--system', '--session'],
+    ['list', '--session', '--address=unix:path=/nowhere'],
+    ['list', '--address=nonsense'],
+    ['import', UNKNOWN_KEY],
+    ['import', UNKNOWN_KEY, '--encrypted', 'file'],
+    ['import', UNKNOWN_KEY, '--token', 'file'],
+    ['import', UNKNOWN_KEY, '--encrypted', '-', '--token', '-'],
+    ['import', UNKNOWN_KEY, '--material', 'file', '--token', 'file'],
+    ['import', UNKNOWN_KEY, '--encrypted', 'file', '--token', 'file', '--algorithm', 'RSAES_OAEP_SHA_1'],
+    ['get-parameters', UNKNOWN_KEY],
+    ['get-parameters', UNKNOWN_KEY, '--token', 'file'],
+    ['get-parameters', UNKNOWN_KEY, '--token', '-', '--public-key', '-'],
+    ['get-parameters', UNKNOWN_KEY, '--token', '-', '--json'],
+    ['wrap'],
+    ['wrap', '--public-key', '-', '--in', '-'],
+    ['wrap', '--public-key', 'file', '--json'],
+    ['encrypt', UNKNOWN_KEY, '--context', 'noequals'],
+    ['encrypt', UNKNOWN_KEY, '--out', '-', '--json'],
+    ['re-encrypt', UNKNOWN_KEY, '--context', 'a=b', '--source-context', 'a=b'],
+    ['data-key', UNKNOWN_KEY],
+    ['data-key', UNKNOWN_KEY, '--plaintext', '-'],
+    ['data-key', UNKNOWN_KEY, '--plaintext', 'file', '--without-plaintext'],
+    ['data-key', UNKNOWN_KEY, '--json', '--spec', 'AES_128', '--bytes', '16'],
+    ['data-key', UNKNOWN_KEY, '--json', '--bytes', '1025'],
+], ids=' '.join)
+def test_usage(arguments):
+    """2, in one line that names the way to the help, before any bus is looked for."""
+    message = refused(2, *arguments, env={'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
+    assert '--help`' in message or '--address=nonsense' in arguments
+
+
+def test_an_argument_must_be_text():
+    with new_machine(start=False) as machine:
+        assert 'UTF-8' in refused(2, f'--address={machine.address}', 'show', b'\xff'.decode(errors='surrogateescape'))
+
+
+def test_help_names_every_verb_and_every_verb_has_help():
+    overview = run('--help')
+    assert (overview.returncode, overview.stderr) == (0, b'')
+    verbs = re.search(r'\nVerbs:\n(.*?)\n\n', overview.stdout.decode(), re.DOTALL).group(1)
+    assert [line.split()[0] for line in verbs.splitlines()] == VERBS
+    manual = (SOURCE_ROOT / 'docs' / 'man' / 'cmkctl.1').read_text().replace('\\-', '-')
+    for verb in VERBS:
+        text = run(verb, '--help')
+        assert (text.returncode, text.stderr) == (0, b'')
+        assert text.stdout.decode().startswith(f'Usage: cmkctl {verb} ')
+        assert max(map(len, text.stdout.decode().splitlines())) <= 120
+        assert re.search(rf'^(\\fB|\.B ){verb}\b', manual, re.MULTILINE), f'{verb} is not in cmkctl(1)'
+        for option in re.findall(r'^  (--[a-z-]+)', text.stdout.decode(), re.MULTILINE):
+            assert option in manual, f'{option} is not in cmkctl(1)'
+
+
+def test_version():
+    assert re.fullmatch(rb'cmkctl \d+\.\d+\.\d+\n', run('--version').stdout)
+
+
+def complete(*words):
+    """What bash offers for the last of @words."""
+    script = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _cmkctl; '
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(['bash', '-c', script, 'bash', SOURCE_ROOT / 'client' / 'completions' / 'cmkctl.bash', *words],
+                          capture_output=True, text=True, check=True,
+                          env={**os.environ, 'PATH': f"{os.path.dirname(CMKCTL)}:{os.environ['PATH']}"})
+    return done.stdout.split()
+
+
+def test_completion():
+    assert complete('cmkctl', '') == VERBS
+    assert complete('cmkctl', 'en') == ['enable', 'encrypt']
+    assert complete('cmkctl', '--session', 'import', 'KEY', '--w') == ['--wrapping-spec']
+    assert complete('cmkctl', 'import', '--algorithm', 'RSAES_P') == ['RSAES_PKCS1_V1_5']
+    assert '--limit' in complete('cmkctl', 'list', '--')
+
+
+# What it loads
+
+def libraries(*arguments):
+    """The shared objects that a call loads."""
+    done = run(*arguments, env={**os.environ, 'LD_DEBUG': 'files'})
+    return set(re.findall(r'([^/\s]+\.so[.\d]*) \[0\];  generating link map', done.stderr.decode()))
+
+
+def test_only_wrapping_loads_libcrypto():
+    with new_machine() as machine:
+        cmkctl = Cmkctl(machine)
+        assert any(name.startswith('libdbus') for name in libraries(cmkctl.bus, 'list'))
+        for arguments in (['list'], ['status'], ['create'], ['encrypt', UNKNOWN_KEY]):
+            loaded = libraries(cmkctl.bus, *arguments)
+            assert not [name for name in loaded if re.match('libcrypto|libglib|libgio|cmkctl-wrap', name)]
+        loaded = libraries('wrap', '--public-key', '/dev/null', '--in', '/etc/hostname')
+        assert [name for name in loaded if name.startswith('libcrypto')]
+
+
+# What is not there
+
+def test_no_bus():
+    assert 'no connection to the bus' in refused(5, '--address=unix:path=/nowhere', 'list')
+    for option, variable in (('--system', 'DBUS_SYSTEM_BUS_ADDRESS'), ('--session', 'DBUS_SESSION_BUS_ADDRESS')):
+        assert f'no connection to the {option[2:]} bus' in refused(
+            5, option, 'list', env={**os.environ, variable: 'unix:path=/nowhere'})
+
+
+def test_the_bus_is_the_one_that_was_meant():
+    with new_machine() as machine:
+        for options, variable in ((['--system'], 'DBUS_SYSTEM_BUS_ADDRESS'), ([], 'DBUS_SYSTEM_BUS_ADDRESS'),
+                                  (['--session'], 'DBUS_SESSION_BUS_ADDRESS')):
+            done = run(*options, 'list', '--json', env={**os.environ, variable: machine.address})
+            assert (done.returncode, json.loads(done.stdout)['Keys']) == (0, [])
+
+
+def test_no_daemon():
+    with new_machine(start=False) as machine:
+        for arguments in (['list'], ['status'], ['monitor'], ['show', UNKNOWN_KEY]):
+            message = Cmkctl(machine).refused(5, *arguments)
+            assert 'ServiceUnknown' in message and 'systemctl status cmkd' in message
+
+
+def test_no_tpm():
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
+        key = Cmkctl(machine)('create', '--origin', 'EXTERNAL').decode().strip()
+        machine.stop_tpm()
+        message = Cmkctl(machine).refused(5, 'import', key, '--material', '-', stdin=bytes(32))
+        assert 'TpmUnavailable' in message
+
+
+# What cmkd refuses
+
+def test_no_such_key_and_the_next_step():
+    with new_machine() as machine:
+        cmkctl = Cmkctl(machine)
+        for arguments in (['show', UNKNOWN_KEY], ['encrypt', UNKNOWN_KEY], ['enable', UNKNOWN_KEY],
+                          ['import', UNKNOWN_KEY, '--material', '-'], ['delete-material', UNKNOWN_KEY]):
+            assert 'KeyNotFound' in cmkctl.refused(3, *arguments, stdin=b'x' * 32)
+        assert 'AliasNotFound' in cmkctl.refused(3, 'show', 'alias/none')
+        assert 'InvalidParameter' in cmkctl.refused(1, 'show', 'none')
+        assert 'InvalidParameter' in cmkctl.refused(1, 'create', '--origin', 'external')
+        key = cmkctl('create').decode().strip()
+        assert 'NotExternalKey' in cmkctl.refused(1, 'get-parameters', key, '--json')
+
+
+# A cmkd that misbehaves
+
+class Impostor:
+    """Owns cmkd's name and gives every call the same answer, a GLib.Variant or the name of an error."""
+
+    def __init__(self, machine):
+        self.connection = machine.new_client(0).connection
+        self.answer = None
+        self.calls = []
+        # A filter, as an object of GDBus would refuse to send what the XML does not have. It has a thread of its own.
+        self.connection.add_filter(self.on_message)
+        self.connection.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName',
+                                  GLib.Variant('(su)', (BUS_NAME, 0)), None, Gio.DBusCallFlags.NONE, -1, None)
+
+    def on_message(self, connection, message, incoming):
+        if not incoming or message.get_message_type() != Gio.DBusMessageType.METHOD_CALL:
+            return message
+        self.calls.append((message.get_member(), message.get_flags(), message.get_body().unpack()))
+        answer = self.answer(message) if callable(self.answer) else self.answer
+        reply = message.new_method_error_literal(*answer) if isinstance(answer, tuple) else message.new_method_reply()
+        if not isinstance(answer, tuple):
+            reply.set_body(answer)
+        connection.send_message(reply, Gio.DBusSendMessageFlags.NONE)
+        return None
+
+
+@pytest.fixture(scope='module')
+def bare():
+    with new_machine(start=False) as machine:
+        yield machine
+
+
+@pytest.fixture(scope='module')
+def impostor(bare):
+    return Impostor(bare)
+
+
+@pytest.mark.parametrize('name, code', [
+    (ERROR_PREFIX + 'KeyNotFound', 3),
+    (ERROR_PREFIX + 'AliasNotFound', 3),
+    (ERROR_PREFIX + 'AccessDenied', 4),
+    ('org.freedesktop.DBus.Error.AccessDenied', 4),
+    ('org.freedesktop.DBus.Error.InteractiveAuthorizationRequired', 4),
+    (ERROR_PREFIX + 'TpmUnavailable', 5),
+    ('org.freedesktop.DBus.Error.NoReply', 5),
+    ('org.freedesktop.DBus.Error.Spawn.ChildExited', 5),
+    ('org.freedesktop.systemd1.NoSuchUnit', 5),
+    (ERROR_PREFIX + 'TpmChanged', 1),
+    (ERROR_PREFIX + 'Internal', 1),
+    ('org.freedesktop.DBus.Error.UnknownMethod', 1),
+])
+def test_exit_codes(bare, impostor, name, code):
+    impostor.answer = (name, 'two\nlines \x1b[31m')
+    message = Cmkctl(bare).refused(code, 'list')
+    assert message.startswith(f"cmkctl: {name.rpartition('.')[2]}: ")
+    assert '\x1b' not in message
+
+
+@pytest.mark.parametrize('answer', [
+    GLib.Variant('()', ()),
+    GLib.Variant('(s)', ('text',)),
+    GLib.Variant('(a{ss})', ({},)),
+    GLib.Variant('(a{sv}s)', ({}, '')),
+    GLib.Variant('(a{sv})', ({},)),
+    GLib.Variant('(a{sv})', ({name: GLib.Variant('u', 7) for name in (
+        'KeyMetadata', 'Keys', 'NextMarker', 'PublicKey', 'ImportToken', 'CiphertextBlob', 'Plaintext')},)),
+    GLib.Variant('(a{sv})', ({name: GLib.Variant('s', '!!') for name in (
+        'KeyMetadata', 'Keys', 'PublicKey', 'ImportToken', 'Plaintext')},)),
+], ids=str)
+@pytest.mark.parametrize('arguments', [
+    ['create'], ['show', UNKNOWN_KEY], ['list'], ['import', UNKNOWN_KEY, '--material', '-'],
+    ['get-parameters', UNKNOWN_KEY, '--public-key', '/dev/null', '--token', '/dev/null'],
+    ['encrypt', UNKNOWN_KEY], ['decrypt'], ['data-key', UNKNOWN_KEY, '--plaintext', '/dev/null'],
+], ids=lambda arguments: arguments[0])
+def test_an_answer_that_is_none(bare, impostor, arguments, answer):
+    """A message and 1: no crash, no half of a result."""
+    impostor.answer = answer
+    assert 'same version' in Cmkctl(bare).refused(1, *arguments, stdin=b'AAAA')
+
+
+def test_every_type_of_value(bare, impostor):
+    values = {'Byte': ('y', 255), 'Boolean': ('b', True), 'Int16': ('n', -1), 'Uint16': ('q', 65535),
+              'Int32': ('i', -2147483648), 'Uint32': ('u', 4294967295), 'Int64': ('x', -2**63), 'Uint64': ('t', 2**64 - 1),
+              'Double': ('d', 0.1), 'String': ('s', '\x7f"\\\n€'), 'Path': ('o', '/a'), 'Signature': ('g', 'a{sv}'),
+              'Bytes': ('ay', [1, 2]), 'Struct': ('(sb)', ('x', False)), 'Strings': ('as', []),
+              'Map': ('a{ss}', {'k': 'v'}), 'Maps': ('aa{sv}', [{'Id': GLib.Variant('s', 'i')}])}
+    impostor.answer = GLib.Variant('(a{sv})', ({
+        **{name: GLib.Variant(*value) for name, value in values.items()},
+        'Variant': GLib.Variant('v', GLib.Variant('v', GLib.Variant('u', 5))),
+        'Infinite': GLib.Variant('d', float('inf')), 'Odd': GLib.Variant('a{us}', {1: 'x'})},))
+    seen = json.loads(Cmkctl(bare)('status', '--json'))
+    for name, (_, value) in values.items():
+        assert seen[name] == {'Struct': ['x', False], 'Maps': [{'Id': 'i'}]}.get(name, value)
+    assert (seen['Variant'], seen['Infinite'], seen['Odd']) == (5, None, {})
+    assert Cmkctl(bare)('status')
+
+
+def test_list_pages(bare, impostor):
+    pages = {None: ('a', 'm1'), 'm1': ('', 'm2'), 'm2': ('bc', '')}
+
+    def answer(message):
+        options = message.get_body().unpack()[0]
+        keys, marker = pages[options.get('Marker')]
+        return GLib.Variant('(a{sv})', ({
+            'Keys': GLib.Variant('aa{sv}', [{'KeyId': GLib.Variant('s', key)} for key in keys]),
+            'NextMarker': GLib.Variant('s', marker), 'RequestId': GLib.Variant('s', f'of {marker}')},))
+
+    impostor.answer, impostor.calls = answer, []
+    seen = json.loads(Cmkctl(bare)('list', '--json', '--state', 'Enabled'))
+    assert seen == {'Keys': [{'KeyId': key} for key in 'abc'], 'NextMarker': '', 'RequestId': 'of '}
+    assert [call[2][0]['KeyState'] for call in impostor.calls] == ['Enabled'] * 3
+
+
+def test_calls_allow_interaction(bare, impostor):
+    impostor.answer, impostor.calls = (ERROR_PREFIX + 'AccessDenied', ''), []
+    Cmkctl(bare).refused(4, 'list')
+    assert impostor.calls[0][1] & Gio.DBusMessageFlags.ALLOW_INTERACTIVE_AUTHORIZATION
+
+
+# AU-12 and the surroundings
+
+def test_au_12_no_setuid():
+    with new_machine(start=False) as machine:
+        copy = machine.directory / 'cmkctl'
+        shutil.copy(CMKCTL, copy)
+        os.chown(copy, ALICE, ALICE)
+        copy.chmod(0o4755)
+        done = subprocess.run([copy, '--version'], capture_output=True, timeout=DEADLINE,
+                              env={'ASAN_OPTIONS': 'detect_leaks=0'})
+        assert (done.returncode, done.stdout) == (1, b'')
+        assert b'setuid' in done.stderr
+
+
+@pytest.mark.parametrize('closed', ['>&-', '> /dev/full', '<&- >&-', '<&- >&- 2>&-', '>&- 2>&-'])
+def test_au_12_output_that_cannot_be_written(bare, impostor, closed):
+    impostor.answer = GLib.Variant('(a{sv})', ({'CiphertextBlob': GLib.Variant('s', 'AAAA')},))
+    for arguments in ('status', 'status --json', f'encrypt {UNKNOWN_KEY} --in /etc/hostname', '--help'):
+        done = subprocess.run(['sh', '-c', f'"$0" "$1" {arguments} {closed}', CMKCTL, Cmkctl(bare).bus],
+                              capture_output=True, timeout=DEADLINE)
+        assert done.returncode == 1
+
+
+def test_au_12_closed_input_is_no_empty_input(bare, impostor):
+    done = subprocess.run(['sh', '-c', f'"$0" "$1" encrypt {UNKNOWN_KEY} <&-', CMKCTL, Cmkctl(bare).bus],
+                          capture_output=True, timeout=DEADLINE)
+    assert done.returncode == 1
+    assert b'cannot read' in done.stderr
+
+
+# On a terminal
+
+def on_terminal(*arguments, columns=80, **environment):
+    """What cmkctl prints to a terminal of so many columns."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack('HHHH', 25, columns, 0, 0))
+    process = subprocess.Popen([CMKCTL, *arguments], stdin=follower, stdout=follower, stderr=follower,
+                               env={**os.environ, 'TERM': 'xterm', 'NO_COLOR': '', **environment})
+    os.close(follower)
+    output = b''
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        while chunk := os.read(leader, 4096):
+            output += chunk
+    os.close(leader)
+    assert process.wait(DEADLINE) == 0
+    return output.decode().replace('\r\n', '\n')
+
+
+def test_colours_and_width(bare, impostor):
+    key = {'KeyId': GLib.Variant('s', UNKNOWN_KEY), 'KeyState': GLib.Variant('s', 'Enabled'),
+           'Description': GLib.Variant('s', '日本' * 50)}
+    impostor.answer = GLib.Variant('(a{sv})', ({'Keys': GLib.Variant('aa{sv}', [key]),
+                                                'NextMarker': GLib.Variant('s', '')},))
+    bus = Cmkctl(bare).bus
+    plain = on_terminal(bus, 'list', columns=120, NO_COLOR='1')
+    assert '\x1b' not in plain
+    header, row = plain.splitlines()
+    assert row.endswith('…')
+    used = header.index('Description') + 2 * row.count('日') + 2 * row.count('本') + 1
+    assert 119 <= used <= 120
+    assert '\x1b[32mEnabled\x1b[0m' in on_terminal(bus, 'list')
+    assert '\x1b' not in on_terminal(bus, 'list', TERM='dumb')
+    assert '日本' * 50 in Cmkctl(bare)('list').decode()
+
+
+def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
+    said = threading.Event()
+
+    def answer(_message):
+        assert said.wait(DEADLINE)
+        return GLib.Variant('(a{sv})', ({},))
+
+    impostor.answer = answer
+    leader, follower = pty.openpty()
+    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'status', '--json'], stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
+    said.set()
+    assert process.communicate(timeout=DEADLINE)[0] == b'{}\n'
+    assert process.returncode == 0
+    os.close(leader)
