@@ -241,7 +241,13 @@ sweep (CmkKms *kms, gint64 now, GError **error)
       if (!erase_slice (kms, ids, error))
         return FALSE;
     }
-  return cmk_store_next_expiry (store, &kms->next_expiry, error);
+  gint64 next_set;
+  if (!cmk_store_next_expiry (store, &kms->next_expiry, error) ||
+      !cmk_store_next_import_set_expiry (store, &next_set, error))
+    return FALSE;
+  if (next_set != 0 && (kms->next_expiry == 0 || next_set < kms->next_expiry))
+    kms->next_expiry = next_set;
+  return TRUE;
 }
 
 static void

@@ -98,6 +98,16 @@ cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **erro
          cmk_store_run (store, statement, error);
 }
 
+gboolean
+cmk_store_next_import_set_expiry (CmkStore *store, gint64 *ret_when, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT min (expires_at) FROM import_sets", error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  *ret_when = sqlite3_column_int64 (statement, 0); /* NULL reads as 0 */
+  return TRUE;
+}
+
 static CmkImportSetRecord *
 read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {

@@ -125,6 +125,9 @@ gboolean cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord 
 gboolean cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* When the next set expires, or 0 if there is none. By index. */
+gboolean cmk_store_next_import_set_expiry (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* NULL without an error if there is none. */
 CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error);
 
