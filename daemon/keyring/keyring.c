@@ -195,6 +195,7 @@ mend (CmkKeyring *keyring, Cache *cache, int code)
     {
     case EDQUOT:
       return evict_oldest (cache);
+    case EACCES: /* unlinked from the user keyring: no longer possessed */
     case ENOKEY:
     case EKEYEXPIRED:
     case EKEYREVOKED:
