@@ -136,10 +136,13 @@ static gboolean
 serve (CmkBus *bus, const CmkConfig *config, const char *directory, Ending *ending, GError **error)
 {
   g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, cmk_bus_key_changed, bus, error);
-  if (kms == NULL || !cmk_bus_serve (bus, kms, error))
+  if (kms == NULL)
     return FALSE;
+  /* Before the name is ours: whoever waits for that may want us to end at once. */
   guint terminate = g_unix_signal_add (SIGTERM, on_terminate, bus);
   guint interrupt = g_unix_signal_add (SIGINT, on_terminate, bus);
+  if (!cmk_bus_serve (bus, kms, error))
+    return FALSE;
   g_message ("serving the store in %s", directory);
   g_main_loop_run (ending->loop);
   if (ending->error == NULL)
