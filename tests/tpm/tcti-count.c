@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A TCTI for tests that passes everything on to another one, tells which commands went by, and fails when told to:
+ *
+ *     CMKD_TPM_LOG=FILE cmkd --tcti=/path/to/libtss2-tcti-count.so:swtpm:path=SOCK
+ *
+ * FILE        gets a line for each command: its name; with the TPM's answer behind it if that is an error
+ *             ("ContextLoad:0x1df"), or "io" if there is none.
+ * FILE.raw    if it exists when the connection is made, gets every byte of every command and answer.
+ * FILE.fault  "NAME FIRST-LAST ACTION", read before each command and emptied when it has struck for the last time.
+ *             NAME may be * for any; FIRST and LAST count from the moment the file is written, from 1. ACTION is
+ *               0xRC    the TPM does not see the command and seems to answer with that code
+ *               io      the TPM does not see the command, the connection fails
+ *               drop    the TPM does what it is told, but its answer is lost with the connection
+ *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
+ *
+ * After drop and garble the one that sent the command can never know the handle in the answer. A resource manager
+ * flushes it when the connection goes; this TCTI stands in for it. */
+#include <endian.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tss2/tss2_tcti.h>
+#include <tss2/tss2_tctildr.h>
+#include <tss2/tss2_tpm2_types.h>
+
+#define MAGIC       0x434d4b44434f554eULL
+#define HEADER_SIZE 10
+
+typedef enum
+{
+  PASS,
+  ANSWER,
+  IO_ERROR,
+  DROP,
+  GARBLE,
+} Action;
+
+typedef struct
+{
+  TSS2_TCTI_CONTEXT_COMMON_V1 common;
+  TSS2_TCTI_CONTEXT *child;
+  int log;
+  int raw;
+  char fault_path[4096];
+  char rule[128];
+  unsigned matches;
+  TPM2_CC command;
+  Action action; /* of the command under way */
+  TSS2_RC answer;
+} Count;
+
+static const struct
+{
+  TPM2_CC code;
+  const char *name;
+} commands[] = {
+  { TPM2_CC_EvictControl, "EvictControl" },
+  { TPM2_CC_Clear, "Clear" },
+  { TPM2_CC_CreatePrimary, "CreatePrimary" },
+  { TPM2_CC_SelfTest, "SelfTest" },
+  { TPM2_CC_Startup, "Startup" },
+  { TPM2_CC_Shutdown, "Shutdown" },
+  { TPM2_CC_Create, "Create" },
+  { TPM2_CC_HMAC, "HMAC" },
+  { TPM2_CC_Load, "Load" },
+  { TPM2_CC_Unseal, "Unseal" },
+  { TPM2_CC_ContextLoad, "ContextLoad" },
+  { TPM2_CC_ContextSave, "ContextSave" },
+  { TPM2_CC_FlushContext, "FlushContext" },
+  { TPM2_CC_ReadPublic, "ReadPublic" },
+  { TPM2_CC_StartAuthSession, "StartAuthSession" },
+  { TPM2_CC_GetCapability, "GetCapability" },
+  { TPM2_CC_GetRandom, "GetRandom" },
+  { TPM2_CC_GetTestResult, "GetTestResult" },
+  { TPM2_CC_ReadClock, "ReadClock" },
+};
+
+static Count *
+count_of (TSS2_TCTI_CONTEXT *context)
+{
+  return (Count *) context;
+}
+
+static uint32_t
+read_u32 (const uint8_t *bytes)
+{
+  uint32_t value;
+  memcpy (&value, bytes, sizeof value);
+  return be32toh (value);
+}
+
+static void
+write_u32 (uint8_t *bytes, uint32_t value)
+{
+  value = htobe32 (value);
+  memcpy (bytes, &value, sizeof value);
+}
+
+static void
+name_command (TPM2_CC code, char ret_name[32])
+{
+  snprintf (ret_name, 32, "0x%x", code);
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    if (commands[i].code == code)
+      snprintf (ret_name, 32, "%s", commands[i].name);
+}
+
+/* One write, so that the lines of several processes do not mix. A full disk shows in the test that reads the file. */
+static void
+append (int file, const void *data, size_t size)
+{
+  if (file >= 0 && write (file, data, size) < 0)
+    abort ();
+}
+
+static void
+log_command (Count *count, TSS2_RC rc)
+{
+  char name[32], line[64];
+  name_command (count->command, name);
+  int length = snprintf (line, sizeof line, "%s\n", name);
+  if (rc != TSS2_RC_SUCCESS && (rc & TSS2_RC_LAYER_MASK) == 0)
+    length = snprintf (line, sizeof line, "%s:0x%x\n", name, rc);
+  else if (rc != TSS2_RC_SUCCESS)
+    length = snprintf (line, sizeof line, "%s:io\n", name);
+  append (count->log, line, (size_t) length);
+}
+
+/* What FILE.fault has for the command under way. */
+static void
+choose_action (Count *count)
+{
+  count->action = PASS;
+  char rule[sizeof count->rule] = "";
+  int file = open (count->fault_path, O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return;
+  ssize_t length = read (file, rule, sizeof rule - 1);
+  close (file);
+  if (length <= 0)
+    return;
+
+  if (strcmp (rule, count->rule) != 0)
+    {
+      memcpy (count->rule, rule, sizeof rule);
+      count->matches = 0;
+    }
+  char wanted[32], action[32], name[32];
+  unsigned first, last;
+  if (sscanf (rule, "%31s %u-%u %31s", wanted, &first, &last, action) != 4)
+    abort ();
+  name_command (count->command, name);
+  if (strcmp (wanted, "*") != 0 && strcmp (wanted, name) != 0)
+    return;
+  count->matches++;
+  if (count->matches < first || count->matches > last)
+    return;
+
+  count->action = strcmp (action, "io") == 0       ? IO_ERROR
+                  : strcmp (action, "drop") == 0   ? DROP
+                  : strcmp (action, "garble") == 0 ? GARBLE
+                                                   : ANSWER;
+  count->answer = (TSS2_RC) strtoul (action, NULL, 16);
+  if (count->matches == last && truncate (count->fault_path, 0) != 0)
+    abort ();
+}
+
+static TSS2_RC
+transmit (TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
+{
+  Count *count = count_of (context);
+  count->command = read_u32 (command + 6);
+  choose_action (count);
+  if (count->action == ANSWER)
+    return TSS2_RC_SUCCESS;
+  append (count->raw, command, size);
+  TSS2_RC rc = count->action == IO_ERROR ? TSS2_TCTI_RC_IO_ERROR : Tss2_Tcti_Transmit (count->child, size, command);
+  if (rc != TSS2_RC_SUCCESS)
+    log_command (count, rc);
+  return rc;
+}
+
+/* The handle in an answer that is about to be lost. */
+static void
+flush_lost (Count *count, const uint8_t *answer)
+{
+  switch (count->command)
+    {
+    case TPM2_CC_StartAuthSession:
+    case TPM2_CC_CreatePrimary:
+    case TPM2_CC_Load:
+    case TPM2_CC_ContextLoad:
+      break;
+    default:
+      return;
+    }
+  if (read_u32 (answer + 6) != TPM2_RC_SUCCESS)
+    return;
+  uint8_t command[14] = { 0x80, 0x01 };
+  write_u32 (command + 2, sizeof command);
+  write_u32 (command + 6, TPM2_CC_FlushContext);
+  memcpy (command + 10, answer + HEADER_SIZE, 4);
+  uint8_t reply[HEADER_SIZE];
+  size_t size = sizeof reply;
+  if (Tss2_Tcti_Transmit (count->child, sizeof command, command) != TSS2_RC_SUCCESS ||
+      Tss2_Tcti_Receive (count->child, &size, reply, TSS2_TCTI_TIMEOUT_BLOCK) != TSS2_RC_SUCCESS ||
+      read_u32 (reply + 6) != TPM2_RC_SUCCESS)
+    abort ();
+}
+
+static TSS2_RC
+receive_made_up (Count *count, size_t *size, uint8_t *answer)
+{
+  *size = HEADER_SIZE;
+  if (answer == NULL)
+    return TSS2_RC_SUCCESS;
+  answer[0] = 0x80;
+  answer[1] = 0x01;
+  write_u32 (answer + 2, HEADER_SIZE);
+  write_u32 (answer + 6, count->answer);
+  log_command (count, count->answer);
+  return TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC
+receive (TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer, int32_t timeout)
+{
+  Count *count = count_of (context);
+  if (count->action == ANSWER)
+    return receive_made_up (count, size, answer);
+
+  TSS2_RC rc = Tss2_Tcti_Receive (count->child, size, answer, timeout);
+  if (rc == TSS2_TCTI_RC_TRY_AGAIN || (rc == TSS2_RC_SUCCESS && answer == NULL))
+    return rc;
+  if (rc == TSS2_RC_SUCCESS)
+    append (count->raw, answer, *size);
+  if (rc == TSS2_RC_SUCCESS && count->action == DROP)
+    {
+      flush_lost (count, answer);
+      rc = TSS2_TCTI_RC_IO_ERROR;
+    }
+  if (rc == TSS2_RC_SUCCESS && count->action == GARBLE && answer[1] == (TPM2_ST_SESSIONS & 0xff))
+    {
+      flush_lost (count, answer);
+      answer[*size - 1] ^= 1;
+    }
+  log_command (count, rc == TSS2_RC_SUCCESS ? read_u32 (answer + 6) : rc);
+  return rc;
+}
+
+static TSS2_RC
+cancel (TSS2_TCTI_CONTEXT *context)
+{
+  return Tss2_Tcti_Cancel (count_of (context)->child);
+}
+
+static TSS2_RC
+get_poll_handles (TSS2_TCTI_CONTEXT *context, TSS2_TCTI_POLL_HANDLE *handles, size_t *n_handles)
+{
+  return Tss2_Tcti_GetPollHandles (count_of (context)->child, handles, n_handles);
+}
+
+static TSS2_RC
+set_locality (TSS2_TCTI_CONTEXT *context, uint8_t locality)
+{
+  return Tss2_Tcti_SetLocality (count_of (context)->child, locality);
+}
+
+static void
+finalize (TSS2_TCTI_CONTEXT *context)
+{
+  Count *count = count_of (context);
+  Tss2_TctiLdr_Finalize (&count->child);
+  close (count->log);
+  if (count->raw >= 0)
+    close (count->raw);
+}
+
+static TSS2_RC
+initialize (TSS2_TCTI_CONTEXT *context, size_t *size, const char *child)
+{
+  *size = sizeof (Count);
+  if (context == NULL)
+    return TSS2_RC_SUCCESS;
+
+  Count *count = count_of (context);
+  *count = (Count) {
+    .common = { .magic = MAGIC,
+                .version = 1,
+                .transmit = transmit,
+                .receive = receive,
+                .finalize = finalize,
+                .cancel = cancel,
+                .getPollHandles = get_poll_handles,
+                .setLocality = set_locality },
+  };
+  const char *log = getenv ("CMKD_TPM_LOG");
+  if (log == NULL || child == NULL)
+    return TSS2_TCTI_RC_BAD_VALUE;
+  TSS2_RC rc = Tss2_TctiLdr_Initialize (child, &count->child);
+  if (rc != TSS2_RC_SUCCESS)
+    return rc;
+
+  char raw_path[sizeof count->fault_path];
+  snprintf (raw_path, sizeof raw_path, "%s.raw", log);
+  snprintf (count->fault_path, sizeof count->fault_path, "%s.fault", log);
+  count->raw = open (raw_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+  count->log = open (log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (count->log >= 0)
+    return TSS2_RC_SUCCESS;
+  finalize (context);
+  return TSS2_TCTI_RC_IO_ERROR;
+}
+
+const TSS2_TCTI_INFO *Tss2_Tcti_Info (void);
+
+const TSS2_TCTI_INFO *
+Tss2_Tcti_Info (void)
+{
+  static const TSS2_TCTI_INFO info = {
+    .version = 1,
+    .name = "tcti-count",
+    .description = "counts commands and injects faults, for tests",
+    .config_help = "the TCTI to pass everything on to: NAME:CONF",
+    .init = initialize,
+  };
+  return &info;
+}
