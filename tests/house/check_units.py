@@ -12,7 +12,7 @@ from gi.repository import Gio, GLib
 
 import tap
 
-DAEMON = sys.argv[1]
+DAEMON = str(Path(sys.argv[1]).resolve())
 NAME, PATH = 'org.cmkd.Kms1', '/org/cmkd/Kms1'
 INTERFACES = ['Keys', 'Import', 'Crypto', 'Service']
 
