@@ -44,7 +44,7 @@ clock_gettime (clockid_t clock, struct timespec *now)
   if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
     return (int) result;
   if (test_clock->fixed != 0)
-    *now = (struct timespec){ .tv_sec = test_clock->fixed };
+    *now = (struct timespec) { .tv_sec = test_clock->fixed };
   else
     now->tv_sec += test_clock->offset;
   return 0;
@@ -58,7 +58,7 @@ gettimeofday (struct timeval *restrict now, void *restrict zone)
   (void) zone;
   if (clock_gettime (CLOCK_REALTIME, &precise) != 0)
     return -1;
-  *now = (struct timeval){ .tv_sec = precise.tv_sec, .tv_usec = precise.tv_nsec / 1000 };
+  *now = (struct timeval) { .tv_sec = precise.tv_sec, .tv_usec = precise.tv_nsec / 1000 };
   return 0;
 }
 
