@@ -252,7 +252,8 @@ class Machine:
     def start(self):
         """Start cmkd; it serves when this returns."""
         with open(self.log, 'a') as log:
-            self.daemon = spawn(self.uid, [*self.wrapper, *self.command()], env=self.daemon_environment(), stdout=log, stderr=log)
+            self.daemon = spawn(self.uid, [*self.wrapper, *self.command()], env=self.daemon_environment(),
+                                stdout=log, stderr=log)
         owners = []
         subscription = self.watch.connection.signal_subscribe(
             'org.freedesktop.DBus', 'org.freedesktop.DBus', 'NameOwnerChanged', '/org/freedesktop/DBus', BUS_NAME,

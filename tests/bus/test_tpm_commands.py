@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each call costs in TPM commands, exactly: docs/tpm-commands.md is made of these numbers. And that no handle and no
+session is left in the TPM after any of them."""
+import contextlib
+import os
+import subprocess
+
+import pytest
+
+from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
+from client import DBusError, b64, iterate_until, refused, unb64, wrap
+from ring import Ring
+from state import ROOT_KEY, tpm_tool
+
+ALGORITHM = 'RSAES_OAEP_SHA_256'
+NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
+NO_MATERIAL = {'Cache': {'MaterialSeconds': 0}}
+
+# What the steps of a call send. Begin and end differ with the place of the storage root key.
+PERSISTENT = {'begin': ['StartAuthSession'], 'end': []}
+TRANSIENT_ROOT = {'begin': ['ContextLoad', 'StartAuthSession'], 'end': ['FlushContext']}
+LOAD_COLD = ['Load', 'ContextSave']
+LOAD_WARM = ['ContextLoad']
+LOAD_ONCE = ['Load']  # of what is used once: keeping its context would not pay
+FLUSH = ['FlushContext']
+SEAL = ['Create']  # ends the session
+UNSEAL = ['Unseal']  # ends the session where it is the last command
+
+
+def occupy_root_place(machine):
+    """Something that is no storage root key lies where one belongs."""
+    context = machine.directory / 'foreign'
+    tpm_tool(machine, 'createprimary', '-C', 'o', '-G', 'ecc256:ecdsa-sha256', '-a',
+             'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign', '-c', context)
+    tpm_tool(machine, 'flushcontext', '--transient-object')
+    tpm_tool(machine, 'evictcontrol', '-C', 'o', '-c', context, ROOT_KEY)
+    tpm_tool(machine, 'flushcontext', '--transient-object')
+
+
+@contextlib.contextmanager
+def counted(machine):
+    """The commands of what is inside; it leaves nothing in the TPM."""
+    with machine.tpm_commands() as commands:
+        yield commands
+    for kind in (TRANSIENT, LOADED_SESSION, SAVED_SESSION):
+        assert machine.tpm_handles(kind) == ()
+
+
+@contextlib.contextmanager
+def costs(machine, *steps):
+    with counted(machine) as commands:
+        yield
+    assert commands == [command for step in steps for command in step]
+
+
+@pytest.fixture(params=['persistent', 'transient'], scope='module')
+def place(request):
+    return request.param
+
+
+@pytest.fixture(scope='module')
+def cost(place):
+    return PERSISTENT if place == 'persistent' else TRANSIENT_ROOT
+
+
+@pytest.fixture(scope='module')
+def machine(place):
+    """Pairs are made when they are asked for, so that a count holds nothing but its call."""
+    with new_machine(start=False, config=NO_POOL) as machine:
+        if place == 'transient':
+            occupy_root_place(machine)
+        machine.start()
+        yield machine
+
+
+def grow_cold(machine):
+    """A new daemon, and nothing in the kernel keyring."""
+    machine.stop()
+    Ring(machine).clear()
+    machine.start()
+
+
+def outcome(call, *arguments):
+    try:
+        call(*arguments)
+    except DBusError as error:
+        return error.name
+    return 'done'
+
+
+# Calls
+
+def test_start(machine, place):
+    """The first start made the root key; the later ones find it."""
+    transient = ['CreatePrimary', 'ContextSave', 'FlushContext', 'ContextLoad']
+    machine.stop()
+    with costs(machine, ['GetCapability', 'ReadPublic', 'ReadPublic'], transient if place == 'transient' else [],
+               ['StartAuthSession', 'Load', 'Unseal', 'FlushContext'], FLUSH if place == 'transient' else []):
+        machine.start()
+
+
+def test_warm_use(machine, kms):
+    key, other = kms.imported_key(), kms.imported_key()
+    blob = kms.Encrypt(key, b64(b'x'))['CiphertextBlob']
+    with costs(machine):
+        kms.Encrypt(key, b64(b'x' * 6144))
+        kms.Decrypt(blob)
+        kms.ReEncrypt(blob, other)
+        kms.GenerateDataKey(key)
+        kms.GenerateDataKeyWithoutPlaintext(key)
+
+
+def test_calls_that_need_no_secret(machine, kms):
+    key = kms.imported_key()
+    with costs(machine):
+        kms.external_key()
+        kms.DescribeKey(key)
+        kms.ListKeys()
+        kms.UpdateKeyDescription(key, 'described')
+        kms.DisableKey(key)
+        kms.EnableKey(key)
+        kms.GetStatus()
+        kms.DeleteKeyMaterial(key)
+        for refusal in (lambda: kms.Encrypt(key, b64(b'x')), lambda: kms.Encrypt(key, ''), lambda: kms.Sign(
+                key, b64(b'x'), 'none'), lambda: kms.ImportKeyMaterial(key, b64(bytes(256)), b64(bytes(150)))):
+            assert outcome(refusal) != 'done'
+
+
+def test_create_key_of_own_material(machine, kms, cost):
+    with costs(machine, cost['begin'], SEAL, cost['end']):
+        kms.CreateKey()
+
+
+def test_parameters_from_no_pool(machine, kms, cost):
+    key = kms.external_key()
+    with costs(machine, cost['begin'], SEAL, cost['end']):
+        kms.parameters(key)
+
+
+@pytest.mark.parametrize('algorithm', ['RSAES_PKCS1_V1_5', 'RSAES_OAEP_SHA_1', ALGORITHM])
+def test_import_cold(machine, kms, cost, algorithm):
+    key, material = kms.external_key(), os.urandom(32)
+    parameters = kms.parameters(key, algorithm)
+    wrapped = wrap(algorithm, parameters['PublicKey'], material)
+    grow_cold(machine)
+    with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_COLD, ['HMAC'], FLUSH, SEAL, cost['end']):
+        kms.ImportKeyMaterial(key, wrapped, parameters['ImportToken'])
+
+
+def test_an_import_costs_at_most_nine_commands(machine, kms, place):
+    key, material = kms.external_key(), os.urandom(32)
+    parameters = kms.parameters(key)
+    grow_cold(machine)
+    with counted(machine) as commands:
+        kms.import_with(parameters, material)
+    assert len(commands) == (9 if place == 'persistent' else 11)
+
+
+def test_later_imports(machine, kms, cost):
+    """The context of the fingerprint key is there; that of the pair is not, for most pairs are used once."""
+    kms.imported_key()
+    key, material = kms.external_key(), os.urandom(32)
+    parameters = kms.parameters(key)
+    for _ in range(2):
+        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_WARM, ['HMAC'], FLUSH, SEAL, cost['end']):
+            kms.import_with(parameters, material)
+
+
+def test_the_context_of_the_fingerprint_key_outlives_the_daemon(machine, kms, cost):
+    kms.imported_key()
+    key, material = kms.external_key(), os.urandom(32)
+    parameters = kms.parameters(key)
+    machine.restart()
+    with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_WARM, ['HMAC'], FLUSH, SEAL, cost['end']):
+        kms.import_with(parameters, material)
+
+
+def test_failed_unwraps(machine, kms, cost):
+    """The first keeps the context of the pair for those that follow; the eighth has no need to."""
+    parameters = kms.parameters(kms.external_key())
+    wrong = b64(b'\0' + os.urandom(255))
+    for number in range(1, 10):
+        steps = ([cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_COLD, FLUSH, FLUSH, cost['end']] if number == 1 else
+                 [cost['begin'], LOAD_WARM, UNSEAL, FLUSH, FLUSH, cost['end']] if number <= 8 else [])
+        with costs(machine, *steps):
+            assert outcome(kms.ImportKeyMaterial, parameters['KeyId'], wrong, parameters['ImportToken']) == (
+                'IncorrectKeyMaterial' if number <= 8 else 'InvalidImportToken')
+
+
+def test_other_material(machine, kms, cost):
+    key = kms.imported_key()
+    parameters = kms.parameters(key)
+    with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_WARM, ['HMAC'], FLUSH, LOAD_COLD, FLUSH, FLUSH,
+               cost['end']):
+        assert outcome(kms.import_with, parameters, os.urandom(32)) == 'MaterialMismatch'
+
+
+def test_first_use_after_a_restart(machine, kms, cost):
+    """Cold: at most five commands where the root key is persistent. Then the context is in the kernel keyring."""
+    key = kms.imported_key()
+    blob = kms.Encrypt(key, b64(b'kept'))['CiphertextBlob']
+    calls = [lambda: kms.Encrypt(key, b64(b'x')), lambda: kms.Decrypt(blob), lambda: kms.GenerateDataKey(key),
+             lambda: kms.ReEncrypt(blob, key)]
+    for call in calls:
+        grow_cold(machine)
+        with costs(machine, cost['begin'], LOAD_COLD, UNSEAL, FLUSH, cost['end']):
+            call()
+    for call in calls:
+        machine.restart()
+        with costs(machine, cost['begin'], LOAD_WARM, UNSEAL, FLUSH, cost['end']):
+            call()
+        with costs(machine):
+            call()
+
+
+def test_contexts_from_before_a_reboot(machine, kms, cost, place):
+    key = kms.imported_key()
+    machine.restart()
+    kms.Encrypt(key, b64(b'x'))
+    machine.reboot()
+    with costs(machine, cost['begin'], ['ContextLoad:0x1df'], LOAD_COLD, UNSEAL, FLUSH, cost['end']):
+        kms.Encrypt(key, b64(b'x'))
+
+
+# The pool
+
+def ready(machine):
+    return machine.client().GetStatus()['ReadyRsa2048']
+
+
+def test_parameters_from_the_pool():
+    """The call costs nothing: what is sent is the pair that takes the place of the one that was given away."""
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 1}}) as machine:
+        kms = machine.client()
+        keys = [kms.external_key() for _ in range(5)]
+        iterate_until(lambda: ready(machine) == 1, 'the pool is full')
+        for key in keys:
+            with costs(machine, PERSISTENT['begin'], SEAL):
+                kms.parameters(key)
+                iterate_until(lambda: ready(machine) == 1, 'the pool is full')
+
+
+def test_the_last_pair_of_a_pool_that_cannot_be_filled():
+    """And so the commands are not the call's: while the TPM refuses to seal, the ready pair is given away."""
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 1}}) as machine:
+        kms = machine.client()
+        key = kms.external_key()
+        iterate_until(lambda: ready(machine) == 1, 'the pool is full')
+        machine.tpm_fault('* 1-1000 0x101')
+        assert kms.parameters(key)['KeyId'] == key
+        machine.tpm_fault('')
+
+
+# TP-13
+
+# Who sends the command, and so meets its failure. Nothing is kept in the kernel keyring here: all is loaded each time.
+SENDERS = {
+    'StartAuthSession': ['Encrypt', 'Decrypt', 'CreateKey', 'ImportKeyMaterial'],
+    'Load': ['Encrypt', 'Decrypt'],
+    'Unseal': ['Encrypt', 'Decrypt', 'ImportKeyMaterial'],
+    'Create': ['CreateKey'],
+    'HMAC': ['ImportKeyMaterial'],
+}
+ACTIONS = ['0x101', '0x9a2', 'io', 'drop', 'garble']
+FAILURES = 108  # of each kind, so more than 2,000 in all; fewer of those that take the TPM six commands to get to
+
+
+def test_tp_13_nothing_is_left_after_thousands_of_failures():
+    with new_machine(config={**NO_POOL, 'Cache': {'MaterialSeconds': 0, 'ContextSeconds': 0}}) as machine:
+        kms = machine.client()
+        key, material = kms.external_key(), os.urandom(32)
+        parameters = kms.parameters(key)
+        kms.import_with(parameters, material)
+        blob = kms.Encrypt(key, b64(b'kept'))['CiphertextBlob']
+        arguments = {
+            'Encrypt': (key, b64(b'x')),
+            'Decrypt': (blob,),
+            'CreateKey': (),
+            'ImportKeyMaterial': (key, wrap(ALGORITHM, parameters['PublicKey'], material), parameters['ImportToken']),
+        }
+        for command, methods in SENDERS.items():
+            for action in ACTIONS if command != 'StartAuthSession' else ACTIONS[:-1]:  # its answer has no HMAC yet
+                machine.tpm_fault(f'{command} 1-1000000 {action}')
+                number = FAILURES // len(methods) if command != 'HMAC' else 12
+                calls = [kms.start(method, *arguments[method]) for _ in range(number) for method in methods]
+                assert 'done' not in [outcome(call.result) for call in calls]
+                for kind in (TRANSIENT, LOADED_SESSION, SAVED_SESSION):
+                    assert machine.tpm_handles(kind) == (), f'{command} {action}'
+        machine.tpm_fault('')
+        with counted(machine):
+            assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
+            kms.import_with(parameters, material)
+
+
+@pytest.mark.parametrize('command, number', [('ContextLoad', 1), ('ContextSave', 1), *(
+    ('FlushContext', number) for number in range(1, 4))])
+@pytest.mark.parametrize('action', ['0x101', 'io', 'drop', 'garble'])
+def test_tp_13_what_need_not_succeed(command, number, action):
+    """Contexts only save time, and what could not be flushed is flushed a moment later. When the connection goes with
+    the command, the session of the call is lost, and so may be the call."""
+    with new_machine(config={**NO_POOL, **NO_MATERIAL}) as machine:
+        kms = machine.client()
+        key, material = kms.external_key(), os.urandom(32)
+        parameters = kms.parameters(key)
+        kms.import_with(parameters, material)
+        machine.tpm_fault(f'{command} {number}-{number} {action}')
+        with counted(machine) as commands:
+            outcomes = [outcome(kms.import_with, parameters, material), outcome(kms.Encrypt, key, b64(b'x'))]
+        assert sum(name.startswith(command) for name in commands) >= number
+        assert set(outcomes) <= ({'done', 'TpmUnavailable'} if action in ('io', 'drop') else {'done'})
+        with counted(machine):
+            kms.import_with(parameters, material)
+            kms.Encrypt(key, b64(b'x'))
