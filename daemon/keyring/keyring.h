@@ -7,8 +7,8 @@
  *              What is read back is NOT authenticated: the caller must do that before it parses a byte.
  *   material   unsealed key material in the process keyring, which no other process can read and which dies with us.
  *
- * Any thread may call, once cmk_keyring_open() has run on the main thread before any other thread was started: the
- * process keyring hangs on each thread's credentials and is inherited only from a thread that had it. */
+ * Any thread may call, once cmk_keyring_prepare_process() has run before any other thread was started: the process
+ * keyring hangs on each thread's credentials and is inherited only from a thread that had it. */
 #pragma once
 
 #include "base/secret.h"
