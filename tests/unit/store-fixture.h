@@ -97,6 +97,7 @@ edit_database (const Fixture *fixture, const char *sql)
   sqlite3 *database = NULL;
   char *message = NULL;
   g_assert_cmpint (sqlite3_open_v2 (fixture->database, &database, SQLITE_OPEN_READWRITE, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (database, "PRAGMA synchronous = OFF", NULL, NULL, NULL), ==, SQLITE_OK);
   sqlite3_exec (database, sql, NULL, NULL, &message);
   g_assert_cmpstr (message, ==, NULL);
   g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);
