@@ -28,8 +28,6 @@ look_at_screen (void)
   struct winsize size = { 0 };
   Screen screen = { 0 };
 
-  /* For wcwidth() alone; part of the C library, so nothing is loaded. */
-  (void) setlocale (LC_CTYPE, "C.UTF-8");
   if (!isatty (STDOUT_FILENO))
     return screen;
 
@@ -140,8 +138,17 @@ static size_t
 measure (const char *text, int *ret_width)
 {
   wchar_t character;
-  size_t length = mbrtowc (&character, text, strlen (text), &(mbstate_t) { 0 });
+  size_t length;
 
+  if ((unsigned char) *text < 0x80)
+    {
+      *ret_width = *text < ' ' || *text == 0x7f ? -1 : 1;
+      return 1;
+    }
+
+  /* Loading a locale costs as much as a tenth of a call: only for those who need it. */
+  (void) setlocale (LC_CTYPE, "C.UTF-8");
+  length = mbrtowc (&character, text, strlen (text), &(mbstate_t) { 0 });
   if (length == (size_t) -1 || length == (size_t) -2)
     {
       *ret_width = -1;

@@ -2,9 +2,11 @@
  *
  * The verbs of the import flow: parameters, wrapping, import, and taking the material away again. */
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "base64.h"
@@ -15,6 +17,8 @@
 #include "output.h"
 #include "wrap.h"
 
+#define CMK_WRAP_MODULE "cmkctl-wrap.so"
+
 #define DEFAULT_ALGORITHM     "RSAES_OAEP_SHA_256"
 #define DEFAULT_WRAPPING_SPEC "RSA_2048"
 #define PEM_LINE_CHARS        64
@@ -23,16 +27,32 @@
 #define MAX_MATERIAL_BYTES   4096
 #define MAX_PUBLIC_KEY_BYTES 16384
 
-/* The wrapping function of the module, which is in the directory that the run path of cmkctl names. It stays loaded. */
+/* The module beside the program, as in a build tree, else where it is installed. By its path: a run path would have the
+ * dynamic linker look there for every library of every call. It stays loaded. */
+static void *
+open_module (void)
+{
+  char path[PATH_MAX + sizeof CMK_WRAP_MODULE];
+  ssize_t length = readlink ("/proc/self/exe", path, PATH_MAX);
+  char *slash = length > 0 ? memrchr (path, '/', (size_t) length) : NULL;
+
+  if (slash != NULL)
+    {
+      memcpy (slash + 1, CMK_WRAP_MODULE, sizeof CMK_WRAP_MODULE);
+      if (access (path, R_OK) == 0)
+        return dlopen (path, RTLD_NOW | RTLD_LOCAL);
+    }
+  return dlopen (CMK_WRAP_DIRECTORY "/" CMK_WRAP_MODULE, RTLD_NOW | RTLD_LOCAL);
+}
+
 static int
 load_wrap (CmkWrapFunction **ret_wrap)
 {
-  void *module = dlopen (CMK_WRAP_MODULE, RTLD_NOW | RTLD_LOCAL);
+  void *module = open_module ();
   void *symbol = module != NULL ? dlsym (module, CMK_WRAP_FUNCTION) : NULL;
 
   if (symbol == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "cannot load " CMK_WRAP_MODULE " (%s): is cmkctl installed completely?",
-                     dlerror ());
+    return cmk_fail (CMK_EXIT_REFUSED, "cannot load what wraps (%s): is cmkctl installed completely?", dlerror ());
 
   /* ISO C has no conversion from a data to a function pointer; POSIX promises that their bits are the same. */
   memcpy (ret_wrap, &symbol, sizeof symbol);

@@ -11,7 +11,6 @@
 typedef const char *CmkWrapFunction (const char *algorithm, const CmkBuffer *public_key, const CmkBuffer *material,
                                      CmkBuffer *ret_wrapped);
 
-#define CMK_WRAP_MODULE   "cmkctl-wrap.so"
 #define CMK_WRAP_FUNCTION "cmk_wrap_material"
 
 CmkWrapFunction cmk_wrap_material;
