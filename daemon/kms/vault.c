@@ -312,6 +312,20 @@ open_root (CmkVault *vault, GBytes *root_name, GError **error)
   return g_steal_pointer (&root);
 }
 
+/* A root secret is made for a new store only: keys without one have lost theirs. */
+static gboolean
+check_unused (CmkVault *vault, GError **error)
+{
+  gboolean empty;
+  if (!cmk_store_is_empty (vault->store, &empty, error))
+    return FALSE;
+  if (!empty)
+    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                         "the store has keys, but has lost the root secret that protects them: restore the state "
+                         "directory from a backup");
+  return empty;
+}
+
 static CmkSecret *
 load_root (CmkVault *vault, GError **error)
 {
@@ -325,7 +339,7 @@ load_root (CmkVault *vault, GError **error)
       return NULL;
     }
   if (store_id == NULL)
-    return provision (vault, error);
+    return check_unused (vault, error) ? provision (vault, error) : NULL;
 
   g_autoptr (GBytes) root_name = require_meta (vault, META_ROOT_NAME, error);
   if (root_name == NULL)

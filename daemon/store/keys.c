@@ -261,6 +261,16 @@ cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_
 }
 
 gboolean
+cmk_store_is_empty (CmkStore *store, gboolean *ret_empty, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT NOT EXISTS (SELECT 1 FROM keys)", error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  *ret_empty = sqlite3_column_int (statement, 0);
+  return TRUE;
+}
+
+gboolean
 cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =

@@ -91,6 +91,9 @@ typedef struct
 GPtrArray *cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Is there no key at all? */
+gboolean cmk_store_is_empty (CmkStore *store, gboolean *ret_empty, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 gboolean cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -4,7 +4,6 @@
  * their context holds the session key. Whatever goes wrong here costs time only. */
 #include "tpm/internal.h"
 
-#include <string.h>
 #include <tss2/tss2_mu.h>
 
 /* The entry is ours (the cache has authenticated it), so this is about mistakes, not about attacks. */
@@ -22,19 +21,8 @@ unmarshal_context (GBytes *bytes, TPMS_CONTEXT *context)
 static gboolean
 has_public (CmkTpm *tpm, ESYS_TR tr, const TPM2B_PUBLIC *public)
 {
-  guint8 area[sizeof (TPMT_PUBLIC)];
-  gsize area_size = 0;
-  if (Tss2_MU_TPMT_PUBLIC_Marshal (&public->publicArea, area, sizeof area, &area_size) != TSS2_RC_SUCCESS)
-    return FALSE;
-  guint8 digest[32];
-  gsize digest_size = sizeof digest;
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_checksum_update (checksum, area, (gssize) area_size);
-  g_checksum_get_digest (checksum, digest, &digest_size);
-
   cmk_tpm_auto_free TPM2B_NAME *name = NULL;
-  return Esys_TR_GetName (tpm->esys, tr, &name) == TSS2_RC_SUCCESS && name->size == 2 + digest_size &&
-         memcmp (name->name + 2, digest, digest_size) == 0;
+  return Esys_TR_GetName (tpm->esys, tr, &name) == TSS2_RC_SUCCESS && cmk_tpm_is_name_of (name, public);
 }
 
 gboolean

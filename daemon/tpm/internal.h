@@ -99,6 +99,11 @@ void cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle);
 /* Try once more to remove what is stranded. */
 void cmk_tpm_settle (CmkTpm *tpm);
 
+/* --- name.c ------------------------------------------------------------------------------------------------------ */
+
+/* A name is the digest of the public area: who has the name right cannot be given another key. */
+gboolean cmk_tpm_is_name_of (const TPM2B_NAME *name, const TPM2B_PUBLIC *public);
+
 /* --- root-key.c -------------------------------------------------------------------------------------------------- */
 
 /* Find the root key, or make it. CMK_ERROR_TPM_CHANGED if it is not the one that @tpm was opened with. */

@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <string.h>
+#include <tss2/tss2_mu.h>
 
 #define ROOT_HANDLE 0x81000001 /* TCG TPM v2.0 Provisioning Guidance, 7.5.1 */
 
@@ -74,6 +75,27 @@ accept_object (CmkTpm *tpm, ESYS_TR tr, GError **error)
          accept_name (tpm, name, error);
 }
 
+/* The public area that ESYS has for @tr and will encrypt the salt of every session to. ESYS does not compare it with
+ * the name, so somebody on the bus could give it his own key under the right name. It is had only by serialising;
+ * the format is that of tpm2_calculate_serialize() in systemd. */
+static gboolean
+read_public (CmkTpm *tpm, ESYS_TR tr, TPM2B_PUBLIC *public, GError **error)
+{
+  const char *what = "read the storage root key";
+  cmk_tpm_auto_free guint8 *data = NULL;
+  gsize size, offset = 0;
+  TPM2_HANDLE handle;
+  TPM2B_NAME name = { 0 };
+  guint32 type;
+  if (!cmk_tpm_ok (tpm, Esys_TR_Serialize (tpm->esys, tr, &data, &size), what, error) ||
+      !cmk_tss_ok (Tss2_MU_TPM2_HANDLE_Unmarshal (data, size, &offset, &handle), what, error) ||
+      !cmk_tss_ok (Tss2_MU_TPM2B_NAME_Unmarshal (data, size, &offset, &name), what, error) ||
+      !cmk_tss_ok (Tss2_MU_UINT32_Unmarshal (data, size, &offset, &type), what, error) ||
+      !cmk_tss_ok (Tss2_MU_TPM2B_PUBLIC_Unmarshal (data, size, &offset, public), what, error))
+    return FALSE;
+  return cmk_tpm_is_name_of (&name, public) || cmk_tss_ok (TSS2_ESYS_RC_RSP_AUTH_FAILED, what, error);
+}
+
 /* Take the key at the root key's place if it is a standard one; @ret_taken says whether anything is there. */
 static gboolean
 look_at_place (CmkTpm *tpm, gboolean *ret_taken, GError **error)
@@ -88,11 +110,9 @@ look_at_place (CmkTpm *tpm, gboolean *ret_taken, GError **error)
   if (!cmk_tpm_ok (tpm, rc, "look for the storage root key", error))
     return FALSE;
 
-  cmk_tpm_auto_free TPM2B_PUBLIC *public = NULL;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_ReadPublic (tpm->esys, tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL));
-  gboolean ok = cmk_tpm_ok (tpm, rc, "read the storage root key", error);
-  if (ok && is_standard (&public->publicArea))
+  TPM2B_PUBLIC public = { 0 };
+  gboolean ok = read_public (tpm, tr, &public, error);
+  if (ok && is_standard (&public.publicArea))
     {
       ok = accept_object (tpm, tr, error);
       if (ok)

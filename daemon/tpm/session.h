@@ -20,7 +20,8 @@ typedef enum
 
 #define CMK_TPM_FINGERPRINT_SIZE 32
 
-/* CMK_ERROR_TPM_CHANGED if the root key is no longer the one that @tpm was opened with. */
+/* CMK_ERROR_TPM_CHANGED if the root key is no longer the one that @tpm was opened with. (If a key of the same kind lies
+ * in its place, the first command in the session says so.) */
 CmkTpmSession *cmk_tpm_session_begin (CmkTpm *tpm, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_tpm_session_end (CmkTpmSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpmSession, cmk_tpm_session_end)

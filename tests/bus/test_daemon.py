@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkd as a process: its command line, how it starts and ends, what outlives it."""
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -102,6 +104,18 @@ def test_the_tpm_restarts_under_a_running_daemon():
             kms.Decrypt(blob)
         machine.start_tpm()
         assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
+
+
+@pytest.mark.parametrize('lost', ["name LIKE 'root-%'", 'TRUE'])
+def test_a_store_that_lost_its_root_secret_is_refused(lost):
+    with new_machine() as machine:
+        machine.client().own_key()
+        machine.stop()
+        with closing(sqlite3.connect(machine.state / 'state.db', isolation_level=None)) as database:
+            database.execute(f'DELETE FROM meta WHERE {lost}')
+        status, output = machine.run_daemon()
+        assert status == 1
+        assert 'restore the state directory from a backup' in output
 
 
 def test_another_tpm_is_told_and_nothing_is_provisioned_anew():
