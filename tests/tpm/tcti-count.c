@@ -12,6 +12,7 @@
  *               0xRC    the TPM does not see the command and seems to answer with that code
  *               io      the TPM does not see the command, the connection fails
  *               drop    the TPM does what it is told, but its answer is lost with the connection
+ *               forge   a byte in the middle of the answer is changed on the way
  *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
  *
  * After drop and garble the one that sent the command can never know the handle in the answer. A resource manager
@@ -36,6 +37,7 @@ typedef enum
   ANSWER,
   IO_ERROR,
   DROP,
+  FORGE,
   GARBLE,
 } Action;
 
@@ -162,6 +164,7 @@ choose_action (Count *count)
 
   count->action = strcmp (action, "io") == 0       ? IO_ERROR
                   : strcmp (action, "drop") == 0   ? DROP
+                  : strcmp (action, "forge") == 0  ? FORGE
                   : strcmp (action, "garble") == 0 ? GARBLE
                                                    : ANSWER;
   count->answer = (TSS2_RC) strtoul (action, NULL, 16);
@@ -243,6 +246,8 @@ receive (TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer, int32_t time
       flush_lost (count, answer);
       rc = TSS2_TCTI_RC_IO_ERROR;
     }
+  if (rc == TSS2_RC_SUCCESS && count->action == FORGE)
+    answer[*size / 2] ^= 1;
   if (rc == TSS2_RC_SUCCESS && count->action == GARBLE && answer[1] == (TPM2_ST_SESSIONS & 0xff))
     {
       flush_lost (count, answer);

@@ -212,6 +212,20 @@ test_owner_password (void)
   software_tpm_assert_empty (software);
 }
 
+/* Somebody on the bus who answers with the right name and his own key. */
+static void
+test_root_forged (void)
+{
+  g_autoptr (SoftwareTpm) software = software_tpm_new ();
+  cmk_tpm_close (open_tpm (software)); /* from now on it is there to be read */
+  software_tpm_set_fault (software, "ReadPublic 1-1 forge");
+  g_autoptr (GError) error = NULL;
+  g_assert_null (cmk_tpm_open (software->counted, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+  g_assert_nonnull (strstr (error->message, "altered"));
+  g_assert_false (software_tpm_fault_waits (software));
+}
+
 /* --- fingerprints ------------------------------------------------------------------------------------------------ */
 
 static void
@@ -310,7 +324,7 @@ test_start_commands (void)
                    "GetCapability ReadPublic:0x18b CreatePrimary EvictControl FlushContext");
   g_autoptr (CmkTpm) second = cmk_tpm_open (software->counted, &error);
   g_assert_nonnull (second);
-  g_assert_cmpstr (software_tpm_commands (software), ==, "GetCapability ReadPublic ReadPublic");
+  g_assert_cmpstr (software_tpm_commands (software), ==, "GetCapability ReadPublic");
 }
 
 static void
@@ -509,6 +523,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tpm/root/transient-when-place-is-taken", test_place_taken);
   g_test_add_func ("/tpm/root/transient-when-evict-is-refused", test_evict_refused);
   g_test_add_func ("/tpm/root/owner-password-needs-administrator", test_owner_password);
+  g_test_add_func ("/tpm/root/forged-key-is-refused", test_root_forged);
   g_test_add_func ("/tpm/root/moved-key-is-found-again", test_root_moved);
   g_test_add_func ("/tpm/fingerprint", test_fingerprint);
   g_test_add_func ("/tpm/commands/per-call", test_commands);
