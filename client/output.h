@@ -21,7 +21,7 @@ char *cmk_output_format_time (int64_t time);
 /* Print @value as JSON and a line break. */
 void cmk_output_print_json (const CmkValue *value);
 
-/* Print the fields of the map @map, the request id left out, one on a line. */
+/* Print the fields of the map @map one on a line, those that people look for first; the request id is left out. */
 void cmk_output_print_fields (const CmkValue *map);
 
 /* Print the fields @names of each map in the list @maps as a table under their names. On a terminal the last column is cut

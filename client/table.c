@@ -202,9 +202,44 @@ print_cell (const Screen *screen, const char *text, const char *colour, int colu
     printf ("%*s", columns - used, "");
 }
 
+static const CmkValue *
+find_field (const CmkValue *map, const char *name)
+{
+  for (size_t i = 0; i < map->n_items; i++)
+    if (strcmp (map->items[i].name, name) == 0)
+      return &map->items[i];
+  return NULL;
+}
+
+static bool
+is_in (const char *const *names, size_t n_names, const char *name)
+{
+  for (size_t i = 0; i < n_names; i++)
+    if (strcmp (names[i], name) == 0)
+      return true;
+  return false;
+}
+
+static void
+print_field (const Screen *screen, const CmkValue *field, int columns)
+{
+  _cleanup_ (cmk_freep) char *text = to_text (field);
+
+  print_cell (screen, field->name, "\033[1m", columns + COLUMN_GAP, 0);
+  print_cell (screen, text, find_colour (text), 0, 0);
+  putchar ('\n');
+}
+
 void
 cmk_output_print_fields (const CmkValue *map)
 {
+  /* What a reader looks for first; the fields of an answer have no order. */
+  static const char *const first[] = {
+    "KeyId",       "KeyState",  "MaterialExpireTime", "KeySpec",     "KeyUsage",    "Origin",        "ProtectionLevel",
+    "Description", "Creator",   "CreationDate",       "DeleteDate",  "Aliases",     "Tags",          "Version",
+    "TpmState",    "TpmAdvice", "TpmManufacturer",    "TpmFirmware", "StateStatus", "KeyringStatus",
+  };
+  static const size_t n_first = sizeof first / sizeof *first;
   Screen screen = look_at_screen ();
   int columns = 0;
 
@@ -212,16 +247,12 @@ cmk_output_print_fields (const CmkValue *map)
     if (count_columns (map->items[i].name) > columns)
       columns = count_columns (map->items[i].name);
 
+  for (size_t i = 0; i < n_first; i++)
+    if (find_field (map, first[i]) != NULL)
+      print_field (&screen, find_field (map, first[i]), columns);
   for (size_t i = 0; i < map->n_items; i++)
-    {
-      _cleanup_ (cmk_freep) char *text = to_text (&map->items[i]);
-
-      if (strcmp (map->items[i].name, "RequestId") == 0)
-        continue;
-      print_cell (&screen, map->items[i].name, "\033[1m", columns + COLUMN_GAP, 0);
-      print_cell (&screen, text, find_colour (text), 0, 0);
-      putchar ('\n');
-    }
+    if (strcmp (map->items[i].name, "RequestId") != 0 && !is_in (first, n_first, map->items[i].name))
+      print_field (&screen, &map->items[i], columns);
 }
 
 void
@@ -236,15 +267,6 @@ cmk_output_print_line (const CmkValue *map)
       print_cell (&screen, text, find_colour (text), 0, 0);
       putchar (i + 1 < map->n_items ? ' ' : '\n');
     }
-}
-
-static const CmkValue *
-find_field (const CmkValue *map, const char *name)
-{
-  for (size_t i = 0; i < map->n_items; i++)
-    if (strcmp (map->items[i].name, name) == 0)
-      return &map->items[i];
-  return NULL;
 }
 
 void
