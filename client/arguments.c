@@ -37,7 +37,7 @@ cmk_arguments_fail (const CmkArguments *arguments, const char *format, ...)
 static const CmkOption *
 find_option (const CmkOption *options, const char *name, size_t length)
 {
-  for (; options->name != NULL; options++)
+  for (; options != NULL && options->name != NULL; options++)
     if (strncmp (options->name, name, length) == 0 && options->name[length] == '\0')
       return options;
   return NULL;
@@ -267,7 +267,7 @@ cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
 static void
 print_options (const char *title, const CmkOption *options)
 {
-  if (options->name == NULL)
+  if (options == NULL)
     return;
   printf ("\n%s:\n", title);
   for (; options->name != NULL; options++)

@@ -24,7 +24,7 @@ typedef struct
   size_t n_operands;
   const char *summary;      /* one line of `cmkctl --help` */
   const char *description;  /* paragraph of `cmkctl VERB --help` */
-  const CmkOption *options; /* ends with one without a name; those of every verb are not in it */
+  const CmkOption *options; /* of its own, ends with one without a name; NULL if there are none */
   int (*run) (const CmkArguments *arguments);
 } CmkVerb;
 

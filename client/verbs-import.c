@@ -368,8 +368,6 @@ static const CmkOption import_options[] = {
   { NULL, NULL, NULL, false },
 };
 
-static const CmkOption no_options[] = { { NULL, NULL, NULL, false } };
-
 const CmkVerb cmk_import_verbs[] = {
   { "get-parameters", "KEY", 1, "get a wrapping key and an import token",
     "Get a public key to wrap material under, and the token that goes with it. Both are good for 24 hours and for\n"
@@ -387,6 +385,6 @@ const CmkVerb cmk_import_verbs[] = {
   { "delete-material", "KEY", 1, "erase the material of a key",
     "Erase the imported material of a key, which then cannot be used until the same material is imported again.\n"
     "There is no way back without a copy of it.",
-    no_options, run_delete_material },
+    NULL, run_delete_material },
   { 0 },
 };

@@ -172,8 +172,6 @@ run_set_description (const CmkArguments *arguments)
   return cmk_arguments_send_and_print (arguments, call);
 }
 
-static const CmkOption no_options[] = { { NULL, NULL, NULL, false } };
-
 static const CmkOption create_options[] = {
   { "origin", "ORIGIN", "CMKD_KMS: cmkd makes the material (default); EXTERNAL: you import it", false },
   { "spec", "SPEC", "AES_256 (default) or SM4", false },
@@ -195,11 +193,11 @@ const CmkVerb cmk_key_verbs[] = {
     "Create a key and print its id. A key of origin EXTERNAL waits in PendingImport until `cmkctl import`.",
     create_options, run_create },
   { "list", "", 0, "list your keys", "List your keys; root sees those of everybody.", list_options, run_list },
-  { "show", "KEY", 1, "show what is known of a key", "Show what is known of a key.", no_options, run_show },
-  { "enable", "KEY", 1, "let a key be used again", "Let a disabled key be used again.", no_options, run_enable },
+  { "show", "KEY", 1, "show what is known of a key", "Show what is known of a key.", NULL, run_show },
+  { "enable", "KEY", 1, "let a key be used again", "Let a disabled key be used again.", NULL, run_enable },
   { "disable", "KEY", 1, "stop a key from being used",
-    "Stop a key from being used, until it is enabled. Its material stays.", no_options, run_disable },
-  { "set-description", "KEY TEXT", 2, "change the description of a key", "Change the description of a key.", no_options,
+    "Stop a key from being used, until it is enabled. Its material stays.", NULL, run_disable },
+  { "set-description", "KEY TEXT", 2, "change the description of a key", "Change the description of a key.", NULL,
     run_set_description },
   { 0 },
 };

@@ -65,15 +65,12 @@ run_monitor (const CmkArguments *arguments)
                           cmk_arguments_has (arguments, "json") ? print_signal_as_json : print_signal);
 }
 
-static const CmkOption no_options[] = { { NULL, NULL, NULL, false } };
-
 const CmkVerb cmk_service_verbs[] = {
   { "status", "", 0, "show how cmkd and its TPM are",
-    "Show how cmkd, its state and its TPM are. That it can be shown is success, whatever it is.", no_options,
-    run_status },
+    "Show how cmkd, its state and its TPM are. That it can be shown is success, whatever it is.", NULL, run_status },
   { "monitor", "", 0, "print what happens to keys",
     "Print a line for each change of a key and each material that is about to expire, until interrupted. \"Watching\"\n"
     "on standard error says that from now on nothing is missed.",
-    no_options, run_monitor },
+    NULL, run_monitor },
   { 0 },
 };
