@@ -3,7 +3,7 @@
 
 #include "cmkd.h"
 
-G_DEFINE_QUARK (cmk - error - quark, cmk_error)
+G_DEFINE_QUARK (CmkError, cmk_error)
 
 static const char *const names[] = {
   [CMK_ERROR_INVALID_PARAMETER] = CMKD_ERROR_INVALID_PARAMETER,

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "kms/expiry-timer.h"
 
-G_DEFINE_QUARK (cmk - cache - miss - quark, cmk_cache_miss)
+G_DEFINE_QUARK (CmkCacheMiss, cmk_cache_miss)
 
 struct _CmkKms
 {
