@@ -289,7 +289,7 @@ test_broken_mac (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 static void
 test_meta_type (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
-  g_auto (Contents) contents = fill_store (fixture);
+  g_auto (Contents) contents G_GNUC_UNUSED = fill_store (fixture);
   edit_loosely (fixture, "INSERT INTO meta VALUES ('text', 'x'), ('null', NULL), ('huge', zeroblob (2000000))");
   g_autoptr (CmkStore) store = open_store (fixture);
   static const char *const names[] = { "text", "null", "huge" };
@@ -311,7 +311,7 @@ static void
 test_sequence (Fixture *fixture, gconstpointer data)
 {
   const EditCase *test = data;
-  g_auto (Contents) contents = fill_store (fixture);
+  g_auto (Contents) contents G_GNUC_UNUSED = fill_store (fixture);
   g_autofree char *sql = g_strconcat ("UPDATE sqlite_sequence SET ", test->set, NULL);
   edit_database (fixture, sql);
   g_autoptr (CmkStore) store = open_store (fixture);
@@ -324,7 +324,7 @@ test_sequence (Fixture *fixture, gconstpointer data)
 static void
 test_sequence_at_end (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
-  g_auto (Contents) contents = fill_store (fixture);
+  g_auto (Contents) contents G_GNUC_UNUSED = fill_store (fixture);
   edit_database (fixture, "UPDATE sqlite_sequence SET seq = 9223372036854775807");
   g_autoptr (CmkStore) store = open_store (fixture);
   g_autoptr (CmkKeyRecord) key = make_key (6, 1000);

@@ -317,7 +317,7 @@ test_interrupted_creation (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_assert_cmpint (g_mkdir (fixture->directory, 0700), ==, 0);
   g_assert_true (g_file_set_contents (half, "half a database", -1, NULL));
   g_assert_true (g_file_set_contents (journal, "and its journal", -1, NULL));
-  g_autoptr (CmkStore) store = open_store (fixture);
+  g_autoptr (CmkStore) store G_GNUC_UNUSED = open_store (fixture);
   g_assert_false (g_file_test (half, G_FILE_TEST_EXISTS));
   g_assert_false (g_file_test (journal, G_FILE_TEST_EXISTS));
 }
@@ -388,7 +388,7 @@ test_other_program (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_refused (fixture, CMK_ERROR_STORAGE_FAILURE, "no other program");
   g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);
 
-  g_autoptr (CmkStore) store = open_store (fixture);
+  g_autoptr (CmkStore) store G_GNUC_UNUSED = open_store (fixture);
   g_assert_cmpint (sqlite3_open (fixture->database, &database), ==, SQLITE_OK);
   g_assert_cmpint (sqlite3_exec (database, "SELECT * FROM keys", NULL, NULL, NULL), ==, SQLITE_BUSY);
   g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);

@@ -503,8 +503,8 @@ test_plans (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_next_expiry (store, 2000000000);
   assert_next_set_expiry (store, 0);
   CmkKeyFilter filter = { .owner_uid = 1000, .state = 1, .limit = 100 };
-  g_autoptr (GPtrArray) of_one = list_page (store, &filter, FALSE);
-  g_autoptr (GPtrArray) of_all = list_all (store);
+  g_autoptr (GPtrArray) of_one G_GNUC_UNUSED = list_page (store, &filter, FALSE);
+  g_autoptr (GPtrArray) of_all G_GNUC_UNUSED = list_all (store);
   guint count = 0;
   g_assert_true (cmk_store_count_keys (store, 1000, &count, NULL));
 
