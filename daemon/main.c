@@ -179,8 +179,9 @@ main (int argc, char **argv)
 {
   cmk_hygiene_restart_with_wiping_heap (argv);
   setlocale (LC_ALL, "");
-  /* tpm2-tss writes every expected TPM error to standard error; ours are told once, at its door. */
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
+  /* tpm2-tss writes every expected TPM error to standard error; ours are told once, at its door. Whatever the
+   * environment says: its traces show what is sealed and unsealed. */
+  g_setenv ("TSS2_LOG", "all+none", TRUE);
   g_auto (Options) options = { 0 };
   g_autoptr (GError) error = NULL;
   if (!parse_options (argc, argv, &options, &error))
