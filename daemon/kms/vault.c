@@ -140,6 +140,8 @@ cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdenti
 void
 cmk_vault_keep_handle (CmkVault *vault, CmkTpmSession *session, GBytes *sealed_key)
 {
+  if (vault->context_seconds == 0)
+    return;
   g_autofree char *name = cmk_object_contexts_name (sealed_key);
   g_autoptr (GBytes) kept = cmk_object_contexts_lookup (vault->contexts, name);
   if (kept == NULL)
@@ -375,7 +377,8 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
                         cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
   vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&context_key));
   CmkTpmContextCache cache = cmk_object_contexts_cache (vault->contexts);
-  cmk_tpm_set_context_cache (vault->tpm, &cache);
+  if (vault->context_seconds > 0)
+    cmk_tpm_set_context_cache (vault->tpm, &cache);
   cmk_store_set_mac (vault->store, row_mac, vault);
   vault->unlocked = TRUE;
   return TRUE;
