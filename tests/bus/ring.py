@@ -35,9 +35,10 @@ class Ring:
         return self.run('search', '@u', 'keyring', self.name).returncode == 0
 
     def entries(self):
-        """{serial: name} of what is in it."""
-        return {serial: self.describe(serial).split(';', 4)[4]
-                for serial in map(int, self.keyctl('rlist', self.serial).split())}
+        """{serial: name} of what is in it, less what is about to be collected."""
+        found = {serial: self.run('rdescribe', serial) for serial in map(int, self.keyctl('rlist', self.serial).split())}
+        return {serial: done.stdout.decode().rstrip('\n').split(';', 4)[4]
+                for serial, done in found.items() if done.returncode == 0}
 
     def describe(self, serial):
         """type;uid;gid;permissions;name"""
@@ -49,13 +50,6 @@ class Ring:
     def clear(self):
         """As if the daemon had never run: every object is cold."""
         self.keyctl('clear', self.serial)
-
-    def remove(self):
-        """Leave nothing behind; the quota of an ordinary uid is small and all tests that run as it share it."""
-        if self.exists():
-            for serial in self.entries():
-                self.run('invalidate', serial)
-            self.run('unlink', self.serial, '@u')
 
 
 def seen_keys(uid):

@@ -42,6 +42,14 @@ def store_id(machine):
     return uuid.UUID(bytes=meta(machine, 'store-id'))
 
 
+def row_of_key(machine, key):
+    return rows(machine, 'SELECT * FROM keys WHERE id = ?', uuid.UUID(key).bytes)[0]
+
+
+def row_of_set(machine, set_id):
+    return rows(machine, 'SELECT * FROM import_sets WHERE id = ?', set_id)[0]
+
+
 def tpm_tool(machine, name, *arguments):
     return subprocess.run([f'tpm2_{name}', *map(str, arguments)], check=True, capture_output=True,
                           env={**os.environ, 'TPM2TOOLS_TCTI': machine.stock_tcti}).stdout

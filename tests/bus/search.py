@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking for secrets where none may be: in raw, hex and Base64, and in both byte orders where they are numbers."""
+import base64
+import struct
+import subprocess
+import tempfile
+
+from client import modulus, openssl, unb64
+from ring import Ring
+from state import meta, open_envelope, row_of_key, row_of_set, unseal
+
+PIECE = 16  # a part of a secret is one, too: of each the head, the middle and the tail are looked for
+PAGE = 4096
+LOADED, WRITABLE = 1, 2  # PT_LOAD and PF_W of an ELF program header
+
+
+def pieces(secret):
+    middle = (len(secret) - PIECE) // 2
+    return {secret[:PIECE], secret[middle:middle + PIECE], secret[-PIECE:]}
+
+
+def base64_forms(piece):
+    """As it looks inside of a longer text: at three alignments, without the characters that its neighbours share."""
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + piece)
+        first = -(-before * 8 // 6)
+        yield text[first:(before + len(piece)) * 8 // 6]
+
+
+def forms(secret):
+    """{what: bytes}; a number is taken as a program may keep it."""
+    variants = {'': secret}
+    if isinstance(secret, int):
+        number = secret.to_bytes(-(-secret.bit_length() // 8), 'big')
+        variants = {'big-endian ': number, 'little-endian ': number[::-1]}
+    for order, value in variants.items():
+        for piece in pieces(value):
+            yield f'{order}raw', piece
+            yield f'{order}hex', piece.hex().encode()
+            yield f'{order}HEX', piece.hex().upper().encode()
+            for text in base64_forms(piece):
+                yield f'{order}Base64', text
+
+
+def find(secrets, data):
+    """Which of {name: secret} are in @data, and how."""
+    return sorted({f'{name}, {form}' for name, secret in secrets.items() for form, value in forms(secret)
+                   if value in data})
+
+
+# The secrets of a machine, as somebody gets at them who has its disk and its TPM.
+
+def derive(root, info):
+    return openssl('kdf', '-binary', '-keylen', 32, '-kdfopt', 'digest:SHA256', '-kdfopt', f'hexkey:{root.hex()}',
+                   '-kdfopt', f'info:{info}', 'HKDF')
+
+
+def secrets_of_store(machine):
+    data_key = unseal(machine, meta(machine, 'root-sealed-key'))
+    root = open_envelope(data_key, meta(machine, 'root-envelope'))
+    derived = {label: derive(root, f'cmkd/{label}/v1') for label in ('row', 'import-token', 'marker', 'context')}
+    return {'data key of the root': data_key, 'root': root, **derived}
+
+
+def secrets_of_material(machine, key, material):
+    row = row_of_key(machine, key)
+    data_key = unseal(machine, row['sealed_key'])
+    assert open_envelope(data_key, row['envelope']) == material
+    return {'material': material, 'data key of the material': data_key}
+
+
+def secrets_of_pair(machine, parameters):
+    row = row_of_set(machine, unb64(parameters['ImportToken'])[17:33])
+    data_key = unseal(machine, row['sealed_key'])
+    private_key = open_envelope(data_key, row['envelope'])
+    size = int.from_bytes(private_key[:4], 'big') // 8
+    numbers, position = {}, 4
+    for name, length in (('n', size), ('e', 4), ('d', size), *((name, size // 2) for name in (
+            'p', 'q', 'd mod p-1', 'd mod q-1', '1/q mod p'))):
+        numbers[name] = int.from_bytes(private_key[position:position + length], 'little')
+        position += length
+    assert numbers['p'] * numbers['q'] == numbers['n'] == modulus(parameters['PublicKey'])
+    del numbers['n'], numbers['e']
+    return {'data key of the pair': data_key, **numbers}
+
+
+# The places.
+
+def read_state(machine):
+    return b''.join(path.read_bytes() for path in sorted(machine.state.iterdir()))
+
+
+def read_keyring(machine):
+    ring = Ring(machine)
+    return b''.join(ring.read(serial) for serial in ring.entries())
+
+
+def read_core(machine):
+    """What is in the writable memory of a core dump, without the empty pages."""
+    with tempfile.TemporaryDirectory(dir='/tmp') as directory:
+        subprocess.run(['gdb', '-nx', '-batch', '-p', str(machine.daemon.pid), '-ex', f'gcore {directory}/core'],
+                       check=True, capture_output=True)
+        with open(f'{directory}/core', 'rb') as core:
+            header = core.read(64)
+            offset, = struct.unpack_from('<Q', header, 32)
+            size, number = struct.unpack_from('<HH', header, 54)
+            core.seek(offset)
+            segments = [struct.unpack_from('<IIQQQQ', core.read(size)) for _ in range(number)]
+            return b''.join(page for kind, flags, position, _, _, length in segments
+                            if kind == LOADED and flags & WRITABLE for page in pages(core, position, length))
+
+
+def pages(file, position, length):
+    file.seek(position)
+    for _ in range(length // PAGE):
+        page = file.read(PAGE)
+        if page.count(0) < PAGE:
+            yield page
