@@ -74,7 +74,7 @@ def no_library_path_but_our_own():
 
 
 def control_flow_protection():
-    """Read from our objects: the C runtime's own start files lack the mark on some systems, and so do whole programs."""
+    """Read from our objects: the C runtime's start files lack the mark on some systems, and so do whole programs."""
     if CPU != 'x86_64':
         return []
     objects = [path for room in ('client', 'common', 'daemon') for path in (tap.BUILD / room).glob('**/*.o')]
@@ -90,6 +90,6 @@ def commands_carry_the_flags():
     return wrong or ([] if ours else ['no commands found'])
 
 
-tap.report([everything_can_be_installed, position_independent, relocations_are_read_only_and_bound_at_start, no_executable_stack_or_writable_code,
-            stack_protector, fortified_functions, no_library_path_but_our_own, control_flow_protection,
-            commands_carry_the_flags])
+tap.report([everything_can_be_installed, position_independent, relocations_are_read_only_and_bound_at_start,
+            no_executable_stack_or_writable_code, stack_protector, fortified_functions, no_library_path_but_our_own,
+            control_flow_protection, commands_carry_the_flags])

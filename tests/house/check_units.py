@@ -18,12 +18,14 @@ INTERFACES = ['Keys', 'Import', 'Crypto', 'Service']
 
 
 def verify(manager, unit):
-    """systemd-analyze on the unit as it was made, with the program that was built."""
+    """systemd-analyze on the unit as it was made, with the program that was built, beside a bus of any kind."""
     with tempfile.TemporaryDirectory() as directory:
         text = (tap.BUILD / 'systemd' / unit).read_text()
         installed = re.search(r'^ExecStart=(\S+)', text, re.MULTILINE).group(1)
         path = Path(directory) / unit
         path.write_text(text.replace(installed, DAEMON))
+        (Path(directory) / 'dbus.socket').write_text('[Socket]\nListenStream=/run/dbus/system_bus_socket\n')
+        (Path(directory) / 'dbus.service').write_text('[Service]\nExecStart=/bin/true\n')
         status, output = tap.run('systemd-analyze', manager, '--man=no', 'verify', path,
                                  env={'XDG_RUNTIME_DIR': directory, 'HOME': directory})
         return [output] if status != 0 or unit in output else []
@@ -83,8 +85,9 @@ class Bus:
           </policy>
           <include>policy.conf</include>
         </busconfig>''')
-        self.process = subprocess.Popen(['dbus-daemon', f'--config-file={config}', '--nofork', '--print-address=1'],
-                                        stdout=subprocess.PIPE, text=True)
+        command = ['dbus-daemon', f'--config-file={config}', '--nofork', '--print-address=1']
+        self.process = subprocess.Popen(['setpriv', '--pdeathsig=KILL', *command], stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
         self.address = self.process.stdout.readline().strip()
 
     def __enter__(self):

@@ -17,13 +17,14 @@ def run(*command, env=None):
 
 
 def report(cases):
-    """Run each case and print its result as TAP."""
+    """Run each case and print its result as TAP; what is wrong to stderr, where meson looks for it."""
     print(f'1..{len(cases)}')
     failed = False
     for number, case in enumerate(cases, 1):
         wrong = case()
         failed = failed or bool(wrong)
-        print('not ok' if wrong else 'ok', number, case.__name__.replace('_', '-'))
+        name = case.__name__.replace('_', '-')
+        print('not ok' if wrong else 'ok', number, name, flush=True)
         for line in '\n'.join(wrong).splitlines():
-            print('#', line)
+            print(f'{name}: {line}', file=sys.stderr)
     sys.exit(failed)
