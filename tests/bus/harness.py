@@ -20,6 +20,7 @@ import pwd
 import re
 import shutil
 import socket
+import sqlite3
 import struct
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ from pathlib import Path
 from gi.repository import Gio, GLib
 
 from client import BUS_NAME, DEADLINE, Client, iterate_until
+from state import store_id
 
 # The bus takes no uid that the system does not know; these two every Debian has, and nothing runs as them.
 ALICE = pwd.getpwnam('games').pw_uid
@@ -329,7 +331,16 @@ class Machine:
                 process.kill()
                 process.wait()
         Machine.running.remove(self)
+        self.forget_kernel_keys()
         shutil.rmtree(self.directory)
+
+    def forget_kernel_keys(self):
+        """What cmkd keeps in the user keyring outlives it. Of a store that was never made, or that a test damaged, there
+        is no name to find it by: that is left to its timeout."""
+        with contextlib.suppress(sqlite3.Error, IndexError):
+            status, ring = self.keyctl('search', '@u', 'keyring', f'cmkd:{store_id(self)}')
+            if status == 0:
+                self.keyctl('unlink', ring.decode().strip(), '@u')
 
 
 def wait_for_end(process, what):

@@ -140,7 +140,7 @@ def test_vendors_66_the_timer_erases_and_signals(kms, machine):
     with kms.signals() as signals:
         keys = [kms.external_key() for _ in range(2)]
         pairs = [kms.parameters(key) for key in keys]
-        expires = int(time.time()) + 4
+        expires = int(time.time()) + 6
         for parameters in pairs:
             kms.import_with(parameters, os.urandom(32), KeyMaterialExpireUnix=expires)
         for key in keys:
@@ -156,7 +156,7 @@ def test_the_timer_follows_a_re_import(kms, machine):
     with kms.signals() as signals:
         first, second, material = kms.external_key(), kms.external_key(), os.urandom(32)
         parameters = kms.parameters(first), kms.parameters(second)
-        expires = int(time.time()) + 4
+        expires = int(time.time()) + 6
         kms.import_with(parameters[0], material, KeyMaterialExpireUnix=expires)
         kms.import_with(parameters[0], material)
         kms.import_with(parameters[1], material, KeyMaterialExpireUnix=expires)
