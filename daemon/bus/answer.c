@@ -39,24 +39,35 @@ cmk_answer_put_state (GVariantDict *answer, const CmkKeyRecord *record)
   g_variant_dict_insert (answer, "KeyState", "s", cmk_spec_name (cmk_key_states, (int) record->state));
 }
 
+/* Takes over what @release frees. Base64 need not be searched for bad UTF-8, as GVariant would with any string. */
+static void
+put_base64 (GVariantDict *answer, const char *field, const char *text, gsize chars, GDestroyNotify release,
+            gpointer released)
+{
+  g_variant_dict_insert_value (
+      answer, field, g_variant_new_from_data (G_VARIANT_TYPE_STRING, text, chars + 1, TRUE, release, released));
+}
+
 void
 cmk_answer_put_bytes (GVariantDict *answer, const char *field, GBytes *bytes)
 {
   gsize size;
   const guint8 *data = g_bytes_get_data (bytes, &size);
-  char *text = g_malloc (CMK_BASE64_CHARS (size) + 1);
+  gsize chars = CMK_BASE64_CHARS (size);
+  char *text = g_malloc (chars + 1);
   cmk_base64_encode (data, size, text);
-  g_variant_dict_insert_value (answer, field, g_variant_new_take_string (text));
+  put_base64 (answer, field, text, chars, g_free, text);
 }
 
 gboolean
 cmk_answer_put_secret (GVariantDict *answer, const char *field, const CmkSecret *secret, GError **error)
 {
   gsize size = cmk_secret_length (secret);
-  g_autoptr (CmkSecret) text = cmk_secret_new (CMK_BASE64_CHARS (size) + 1, error);
+  gsize chars = CMK_BASE64_CHARS (size);
+  CmkSecret *text = cmk_secret_new (chars + 1, error);
   if (text == NULL)
     return FALSE;
   cmk_base64_encode (cmk_secret_peek (secret), size, (char *) cmk_secret_data (text));
-  g_variant_dict_insert (answer, field, "s", (const char *) cmk_secret_peek (text));
+  put_base64 (answer, field, (const char *) cmk_secret_peek (text), chars, (GDestroyNotify) cmk_secret_free, text);
   return TRUE;
 }

@@ -17,6 +17,7 @@ void cmk_answer_put_state (GVariantDict *answer, const CmkKeyRecord *record);
 /* In Base64. */
 void cmk_answer_put_bytes (GVariantDict *answer, const char *field, GBytes *bytes);
 
-/* In Base64. The copy inside @answer is the one that the wire forces; freed heap is overwritten (main.c). */
+/* In Base64, in locked memory until the message is made. The copy inside that is the one that the wire forces; freed
+ * heap is overwritten (main.c). */
 gboolean cmk_answer_put_secret (GVariantDict *answer, const char *field, const CmkSecret *secret,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
