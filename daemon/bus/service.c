@@ -72,14 +72,26 @@ on_get_status (G_GNUC_UNUSED CmkDBusService *skeleton, GDBusMethodInvocation *in
   return TRUE;
 }
 
+static void
+refresh (CmkDBusService *skeleton, const char *old, const char *now, void (*set) (CmkDBusService *, const char *))
+{
+  if (g_strcmp0 (old, now) != 0)
+    set (skeleton, now);
+}
+
+/* Most calls find nothing to set, which would cost much through GObject. */
 void
 cmk_bus_refresh_service (CmkDBusService *skeleton, CmkKms *kms)
 {
   CmkVault *vault = cmk_kms_vault (kms);
-  cmk_dbus_service_set_tpm_state (skeleton, cmk_vault_tpm_state (vault));
-  cmk_dbus_service_set_tpm_manufacturer (skeleton, cmk_vault_tpm_manufacturer (vault));
-  cmk_dbus_service_set_tpm_firmware (skeleton, cmk_vault_tpm_firmware (vault));
-  cmk_dbus_service_set_state_status (skeleton, state_status (vault));
+  refresh (skeleton, cmk_dbus_service_get_tpm_state (skeleton), cmk_vault_tpm_state (vault),
+           cmk_dbus_service_set_tpm_state);
+  refresh (skeleton, cmk_dbus_service_get_tpm_manufacturer (skeleton), cmk_vault_tpm_manufacturer (vault),
+           cmk_dbus_service_set_tpm_manufacturer);
+  refresh (skeleton, cmk_dbus_service_get_tpm_firmware (skeleton), cmk_vault_tpm_firmware (vault),
+           cmk_dbus_service_set_tpm_firmware);
+  refresh (skeleton, cmk_dbus_service_get_state_status (skeleton), state_status (vault),
+           cmk_dbus_service_set_state_status);
 }
 
 void
