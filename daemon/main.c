@@ -129,7 +129,7 @@ static gboolean
 on_terminate (gpointer bus)
 {
   cmk_bus_leave (bus);
-  return G_SOURCE_REMOVE;
+  return G_SOURCE_CONTINUE; /* a second signal must not kill us over the calls that are still to be answered */
 }
 
 static gboolean
@@ -145,10 +145,10 @@ serve (CmkBus *bus, const CmkConfig *config, const char *directory, Ending *endi
     return FALSE;
   g_message ("serving the store in %s", directory);
   g_main_loop_run (ending->loop);
-  if (ending->error == NULL)
-    return TRUE;
   g_source_remove (terminate);
   g_source_remove (interrupt);
+  if (ending->error == NULL)
+    return TRUE;
   g_propagate_error (error, g_steal_pointer (&ending->error));
   return FALSE;
 }

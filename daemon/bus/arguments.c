@@ -103,6 +103,11 @@ cmk_arguments_get_context (GVariant *options, const char *name, GError **error)
 {
   g_autoptr (GVariant) context = g_variant_lookup_value (options, name, G_VARIANT_TYPE ("a{ss}"));
   gsize n_pairs = context != NULL ? g_variant_n_children (context) : 0;
+  if (n_pairs > CMKD_MAX_CONTEXT_BYTES) /* no name is empty: refused before a million of them is sorted */
+    {
+      refuse (error, name, "names and values together must not exceed %d bytes", CMKD_MAX_CONTEXT_BYTES);
+      return NULL;
+    }
   g_autofree CmkEncryptionContextPair *pairs = g_new (CmkEncryptionContextPair, n_pairs);
   for (gsize i = 0; i < n_pairs; i++)
     g_variant_get_child (context, i, "{&s&s}", &pairs[i].name, &pairs[i].value);

@@ -19,12 +19,33 @@ struct _CmkBus
   CmkDBusImport *import;
   CmkDBusCrypto *crypto;
   CmkDBusService *service;
+  const char *tpm_state; /* as the properties of the service say */
+  guint reply_filter;
+  gboolean leaving;
   gboolean name_given_back;
 };
+
+/* A call whose answer nobody wants would have effects that nobody can count on, and the bus daemon, which bounds the
+ * calls that wait for an answer, does not bound those: they could fill our memory faster than we work. */
+static GDBusMessage *
+drop_unanswerable_call (G_GNUC_UNUSED GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
+                        G_GNUC_UNUSED gpointer data)
+{
+  if (!incoming || g_dbus_message_get_message_type (message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL ||
+      (g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) == 0)
+    return message;
+  g_object_unref (message);
+  return NULL;
+}
 
 static void
 on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean vanished, const GError *cause, CmkBus *bus)
 {
+  if (bus->leaving)
+    {
+      bus->ended (NULL, bus->user_data);
+      return;
+    }
   g_autoptr (GError) error = g_error_new (CMK_ERROR, CMK_ERROR_INTERNAL, "the bus closed the connection%s%s",
                                           cause != NULL ? ": " : "", cause != NULL ? cause->message : "");
   bus->ended (error, bus->user_data);
@@ -43,6 +64,7 @@ cmk_bus_new (GDBusConnection *connection, CmkBusEndedFunc ended, gpointer user_d
   bus->service = cmk_dbus_service_skeleton_new ();
   g_dbus_connection_set_exit_on_close (connection, FALSE);
   g_signal_connect (connection, "closed", G_CALLBACK (on_closed), bus);
+  bus->reply_filter = g_dbus_connection_add_filter (connection, drop_unanswerable_call, NULL, NULL);
   return bus;
 }
 
@@ -52,6 +74,7 @@ cmk_bus_free (CmkBus *bus)
   if (bus == NULL)
     return;
   g_signal_handlers_disconnect_by_data (bus->connection, bus);
+  g_dbus_connection_remove_filter (bus->connection, bus->reply_filter);
   GDBusInterfaceSkeleton *skeletons[] = {
     G_DBUS_INTERFACE_SKELETON (bus->keys),
     G_DBUS_INTERFACE_SKELETON (bus->import),
@@ -70,11 +93,16 @@ cmk_bus_free (CmkBus *bus)
 }
 
 static void
-on_idle (gpointer data)
+on_answered (gpointer data)
 {
   CmkBus *bus = data;
-  cmk_bus_refresh_service (bus->service, bus->kms);
-  if (bus->name_given_back)
+  const char *tpm_state = cmk_vault_tpm_state (cmk_kms_vault (bus->kms));
+  if (tpm_state != bus->tpm_state)
+    {
+      bus->tpm_state = tpm_state;
+      cmk_bus_refresh_service (bus->service, bus->kms);
+    }
+  if (bus->name_given_back && cmk_calls_count (bus->calls) == 0)
     bus->ended (NULL, bus->user_data);
 }
 
@@ -106,7 +134,7 @@ gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
-  bus->calls = cmk_calls_new (kms, bus->connection, on_idle, bus);
+  bus->calls = cmk_calls_new (kms, bus->connection, on_answered, bus);
   cmk_bus_serve_keys (bus->keys, bus->calls);
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);
@@ -132,6 +160,9 @@ on_name_released (GObject *source, GAsyncResult *result, gpointer data)
 void
 cmk_bus_leave (CmkBus *bus)
 {
+  if (bus->leaving)
+    return;
+  bus->leaving = TRUE;
   cmk_kms_begin_stop (bus->kms);
   g_dbus_connection_call (bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                           "ReleaseName", g_variant_new ("(s)", CMKD_BUS_NAME), G_VARIANT_TYPE ("(u)"),

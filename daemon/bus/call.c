@@ -14,10 +14,11 @@
 struct _CmkCalls
 {
   CmkKms *kms;
+  GDBusConnection *connection;
   CmkCallers *callers;
   GHashTable *per_user; /* uid -> number of calls */
   guint count;
-  void (*idle) (gpointer);
+  void (*answered) (gpointer);
   gpointer user_data;
 };
 
@@ -36,13 +37,14 @@ struct _CmkCall
 };
 
 CmkCalls *
-cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*idle) (gpointer), gpointer user_data)
+cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*answered) (gpointer), gpointer user_data)
 {
   CmkCalls *calls = g_new0 (CmkCalls, 1);
   calls->kms = kms;
+  calls->connection = g_object_ref (connection);
   calls->callers = cmk_callers_new (connection);
   calls->per_user = g_hash_table_new (NULL, NULL);
-  calls->idle = idle;
+  calls->answered = answered;
   calls->user_data = user_data;
   return calls;
 }
@@ -53,6 +55,7 @@ cmk_calls_free (CmkCalls *calls)
   if (calls == NULL)
     return;
   cmk_callers_free (calls->callers);
+  g_object_unref (calls->connection);
   g_hash_table_unref (calls->per_user);
   g_free (calls);
 }
@@ -95,11 +98,14 @@ log_call (CmkCall *call)
     return;
   const char *result = call->error == NULL ? "done" : error_name (call->error);
   const char *reason = call->error == NULL ? "" : call->error->message;
+  const char *sequence =
+      call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL;
   char uid[16];
   g_snprintf (uid, sizeof uid, "%u", call->caller.uid);
   g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", call->request_id, "CMKD_METHOD", call->method->name,
-                    "CMKD_CALLER_UID", uid, "CMKD_RESULT", result, "MESSAGE", "%s by uid %s: %s%s%s [request %s]",
-                    call->method->name, uid, result, *reason != '\0' ? ": " : "", reason, call->request_id);
+                    "CMKD_CALLER_UID", uid, "CMKD_RESULT", result, "MESSAGE", "%s by uid %s: %s%s%s [request %s%s%s]",
+                    call->method->name, uid, result, *reason != '\0' ? ": " : "", reason, call->request_id,
+                    sequence != NULL ? ", sequence " : "", sequence != NULL ? sequence : "");
 }
 
 static void
@@ -126,8 +132,8 @@ end_call (CmkCall *call)
   if (call->request != NULL)
     call->method->free_request (call->request);
   g_free (call);
-  if (--calls->count == 0)
-    calls->idle (calls->user_data);
+  calls->count--;
+  calls->answered (calls->user_data);
 }
 
 static void
@@ -156,7 +162,7 @@ on_worked (gpointer data)
   if (call->error != NULL && call->error->domain == CMK_CACHE_MISS && call->method->wait != NULL)
     {
       g_clear_error (&call->error);
-      call->method->wait (call, call->calls->kms, call->request);
+      call->method->wait (call, call->calls->kms, &call->caller, call->request);
     }
   else
     end_call (call);
@@ -182,13 +188,36 @@ submit (CmkCall *call)
   cmk_worker_submit (cmk_kms_worker (call->calls->kms), call->caller.uid, work, call);
 }
 
+static void
+on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
+{
+  CmkCall *call = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  gboolean is_there = FALSE;
+  if (reply != NULL)
+    g_variant_get (reply, "(b)", &is_there);
+  if (is_there)
+    {
+      submit (call);
+      return;
+    }
+  g_autoptr (GError) gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
+  refuse (call, gone);
+}
+
 void
 cmk_call_resume (CmkCall *call, const GError *error)
 {
   if (error != NULL)
-    refuse (call, error);
-  else
-    submit (call);
+    {
+      refuse (call, error);
+      return;
+    }
+  const char *sender = g_dbus_method_invocation_get_sender (call->invocation);
+  g_dbus_connection_call (call->calls->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                          "org.freedesktop.DBus", "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"),
+                          G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_sender_looked_up, call);
 }
 
 /* --- its beginning --- */

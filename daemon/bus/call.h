@@ -24,17 +24,19 @@ typedef struct
 
   /* What CMK_CACHE_MISS from the worker means: wait on the main loop for what is missing, then
    * cmk_call_resume(). NULL if that cannot be. */
-  void (*wait) (CmkCall *call, CmkKms *kms, gpointer request);
+  void (*wait) (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer request);
+
+  /* A serial number of the caller's own, for the journal. NULL if the method has none, or the request. */
+  const char *(*sequence) (gconstpointer request);
 
   GDestroyNotify free_request;
 
   GLogLevelFlags log_level; /* of a success; refusals are G_LOG_LEVEL_INFO at least */
 } CmkMethod;
 
-/* All calls under way. @idle is called on the main loop whenever the last one has been answered. */
-CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*idle) (gpointer), gpointer user_data);
+/* All calls under way. @answered is called on the main loop whenever one has been answered. */
+CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*answered) (gpointer), gpointer user_data);
 void cmk_calls_free (CmkCalls *calls);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCalls, cmk_calls_free)
 
 guint cmk_calls_count (CmkCalls *calls);
 
@@ -43,5 +45,6 @@ guint cmk_calls_count (CmkCalls *calls);
 void cmk_calls_begin (CmkCalls *calls, GDBusMethodInvocation *invocation, const CmkMethod *method, gpointer request,
                       const GError *error);
 
-/* What @call waited for is in its request; or it never will be, with @error. Main loop. */
+/* What @call waited for is in its request; or it never will be, with @error. A call whose sender has left meanwhile is
+ * dropped: its answer would take effect for nobody. Main loop. */
 void cmk_call_resume (CmkCall *call, const GError *error);

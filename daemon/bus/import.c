@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/interfaces.h"
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "bus/answer.h"
 #include "bus/arguments.h"
@@ -17,14 +16,16 @@ static const CmkOption no_options[] = { { NULL, NULL } };
 typedef struct
 {
   CmkImportParametersRequest parameters;
-  CmkWrappingPair *pair; /* that was waited for */
+  CmkWrappingPool *pool; /* that was waited at */
+  CmkWrappingPair *pair; /* that was waited for, and not yet taken */
 } ParametersRequest;
 
 static void
 free_get_parameters (gpointer data)
 {
   ParametersRequest *request = data;
-  cmk_wrapping_pair_free (request->pair);
+  if (request->pair != NULL)
+    cmk_wrapping_pool_give_back (request->pool, request->pair);
   g_free (request);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
@@ -32,22 +33,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
 static gboolean
 check_wrapping (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec spec, GError **error)
 {
-  if (!cmk_wrapping_algorithm_fits (algorithm, spec))
-    {
-      g_set_error (
-          error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "wrapping_key_spec: %s does not go with wrapping_algorithm %s",
-          cmk_spec_name (cmk_wrapping_key_specs, (int) spec), cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
-      return FALSE;
-    }
-  if (algorithm > CMK_WRAPPING_RSAES_OAEP_SHA_256)
-    {
-      g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-                   "wrapping_algorithm %s is not supported by this version: use RSAES_OAEP_SHA_256, RSAES_OAEP_SHA_1 "
-                   "or RSAES_PKCS1_V1_5",
-                   cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
-      return FALSE;
-    }
-  return TRUE;
+  if (cmk_wrapping_algorithm_fits (algorithm, spec))
+    return TRUE;
+  g_set_error (
+      error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "wrapping_key_spec: %s does not go with wrapping_algorithm %s",
+      cmk_spec_name (cmk_wrapping_key_specs, (int) spec), cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
+  return FALSE;
 }
 
 static ParametersRequest *
@@ -105,12 +96,14 @@ on_pair_ready (CmkWrappingPair *pair, const GError *error, gpointer data)
 }
 
 static void
-wait_for_pair (CmkCall *call, CmkKms *kms, gpointer data)
+wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer data)
 {
   ParametersRequest *request = data;
+  request->pool = cmk_kms_pool (kms);
   PairWait *wait = g_new (PairWait, 1);
   *wait = (PairWait) { .call = call, .request = request };
-  cmk_wrapping_pool_wait (cmk_kms_pool (kms), request->parameters.wrapping_spec, on_pair_ready, wait);
+  cmk_wrapping_pool_wait (request->pool, request->parameters.wrapping_spec, &request->parameters.key_id, caller->uid,
+                          on_pair_ready, wait);
 }
 
 static const CmkMethod get_parameters = {
@@ -159,18 +152,6 @@ free_import (gpointer data)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImportRequest, free_import)
 
 static gboolean
-check_expiry (gint64 expires_at, GError **error)
-{
-  if (expires_at == 0 || (expires_at > cmk_clock_now () && expires_at <= CMKD_LAST_SECOND))
-    return TRUE;
-  g_set_error_literal (
-      error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
-      "KeyMaterialExpireUnix: must be 0 (never) or later than now and not after the year 9999, in Unix "
-      "seconds (not milliseconds)");
-  return FALSE;
-}
-
-static gboolean
 check_sequence (const char *sequence, GError **error)
 {
   gboolean fits = strlen (sequence) == CMKD_SEQUENCE_CHARS;
@@ -188,18 +169,14 @@ parse_import_options (GVariant *options, ImportRequest *request, GError **error)
   if (!cmk_arguments_check_options (options, import_options, error))
     return FALSE;
   g_variant_lookup (options, "KeyMaterialExpireUnix", "x", &request->import.expires_at);
-  if (!check_expiry (request->import.expires_at, error))
-    return FALSE;
   if (g_variant_lookup (options, "Sequence", "s", &request->sequence) && !check_sequence (request->sequence, error))
     return FALSE;
-  const char *private_key;
-  if (g_variant_lookup (options, "EncryptedPrivateKey", "&s", &private_key))
-    {
-      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-                           "EncryptedPrivateKey belongs to asymmetric keys, which this version does not support");
-      return FALSE;
-    }
-  return TRUE;
+  const char *text;
+  request->import.has_private_key = g_variant_lookup (options, "EncryptedPrivateKey", "&s", &text);
+  if (!request->import.has_private_key)
+    return TRUE;
+  g_autoptr (GBytes) private_key = cmk_arguments_decode ("EncryptedPrivateKey", text, 0, error);
+  return private_key != NULL;
 }
 
 static ImportRequest *
@@ -230,16 +207,20 @@ run_import (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED C
   cmk_answer_put_state (answer, record);
   g_variant_dict_insert (answer, "MaterialExpireTime", "x", record->expires_at);
   if (request->sequence != NULL)
-    {
-      g_message ("ImportKeyMaterial of sequence %s", request->sequence);
-      g_variant_dict_insert (answer, "Sequence", "s", request->sequence);
-    }
+    g_variant_dict_insert (answer, "Sequence", "s", request->sequence);
   return TRUE;
+}
+
+static const char *
+import_sequence (gconstpointer request)
+{
+  return ((const ImportRequest *) request)->sequence;
 }
 
 static const CmkMethod import_key_material = {
   .name = "ImportKeyMaterial",
   .run = run_import,
+  .sequence = import_sequence,
   .free_request = free_import,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };

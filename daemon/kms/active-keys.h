@@ -21,7 +21,6 @@ typedef struct
 
 CmkActiveKeys *cmk_active_keys_new (void);
 void cmk_active_keys_free (CmkActiveKeys *keys);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkActiveKeys, cmk_active_keys_free)
 
 gboolean cmk_active_keys_lookup (CmkActiveKeys *keys, const CmkUuid *id, CmkActiveKey *ret_key);
 void cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key);

@@ -4,11 +4,12 @@
 #include "base/error.h"
 #include "kms/bytes.h"
 
-#include <string.h>
-
 #define VERSION      1
 #define FILLER_BYTES 15
 #define SIGNED_BYTES (CMK_IMPORT_TOKEN_SIZE - CMK_MAC_SIZE)
+
+/* From the end of the key id: digest, algorithm, spec, uid and time of issue lie between. */
+#define EXPIRY_OFFSET (CMK_DIGEST_SIZE + 1 + 1 + 4 + 8)
 
 void
 cmk_import_token_refuse (GError **error)
@@ -59,12 +60,7 @@ cmk_import_token_decode (GBytes *encoded, const CmkSecret *key, CmkImportToken *
   ret_token->store_id = cmk_bytes_get_uuid (&position);
   ret_token->set_id = cmk_bytes_get_uuid (&position);
   ret_token->key_id = cmk_bytes_get_uuid (&position);
-  memcpy (ret_token->public_key_digest, position, sizeof ret_token->public_key_digest);
-  position += sizeof ret_token->public_key_digest;
-  ret_token->algorithm = cmk_bytes_get_u8 (&position);
-  ret_token->wrapping_spec = cmk_bytes_get_u8 (&position);
-  ret_token->uid = cmk_bytes_get_u32 (&position);
-  ret_token->issued_at = cmk_bytes_get_i64 (&position);
+  position += EXPIRY_OFFSET;
   ret_token->expires_at = cmk_bytes_get_i64 (&position);
   return TRUE;
 }

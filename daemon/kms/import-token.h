@@ -27,7 +27,8 @@ typedef struct
 GBytes *cmk_import_token_encode (const CmkImportToken *token, const CmkSecret *key,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_INVALID_IMPORT_TOKEN unless @encoded is genuine: nothing of it is looked at before its MAC was right. */
+/* The ids and the expiry: all else stands in the import parameter set as well. CMK_ERROR_INVALID_IMPORT_TOKEN unless
+ * @encoded is genuine: nothing of it is looked at before its MAC was right. */
 gboolean cmk_import_token_decode (GBytes *encoded, const CmkSecret *key, CmkImportToken *ret_token,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -6,8 +6,6 @@
 #include "crypto/wrapping-key.h"
 #include "kms/import-token.h"
 
-#include <string.h>
-
 void
 cmk_import_parameters_clear (CmkImportParameters *parameters)
 {
@@ -35,13 +33,29 @@ load_external_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, 
 /* --- GetParametersForImport --- */
 
 static gboolean
-check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, gint64 now, GError **error)
+check_supported (CmkWrappingAlgorithm algorithm, GError **error)
+{
+  if (algorithm <= CMK_WRAPPING_RSAES_OAEP_SHA_256)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+               "wrapping_algorithm %s is not supported by this version: use RSAES_OAEP_SHA_256, RSAES_OAEP_SHA_1 or "
+               "RSAES_PKCS1_V1_5",
+               cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
+  return FALSE;
+}
+
+/* @n_waiting_*: calls that wait for a pair will each have a set. */
+static gboolean
+check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, gint64 now, guint n_waiting_for_key,
+                  guint n_waiting_of_uid, GError **error)
 {
   const CmkConfig *config = cmk_kms_config (kms);
   guint of_key, of_uid;
   if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, caller->uid, now, &of_key, &of_uid,
                                     error))
     return FALSE;
+  of_key += n_waiting_for_key;
+  of_uid += n_waiting_of_uid;
   if (of_key < config->import_sets_per_key && of_uid < config->import_sets_per_user)
     return TRUE;
   gboolean key_is_full = of_key >= config->import_sets_per_key;
@@ -93,28 +107,26 @@ make_token (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReque
   return cmk_import_token_encode (&token, cmk_vault_token_key (vault), error);
 }
 
-gboolean
-cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
-                           CmkWrappingPair *waited_pair, CmkImportParameters *ret_parameters, GError **error)
+static gboolean
+check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request, gint64 now,
+                          gboolean has_waited, GError **error)
 {
-  g_autoptr (CmkWrappingPair) pair = waited_pair;
-  gint64 now;
-  if (!cmk_kms_begin (kms, &now, error))
-    return FALSE;
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
-  if (record == NULL)
+  if (record == NULL || !check_supported (request->algorithm, error))
     return FALSE;
   if (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_kms_require_enabled (record->state, error))
     return FALSE;
-  if (!check_set_limits (kms, caller, &request->key_id, now, error))
-    return FALSE;
-  if (pair == NULL)
-    pair = cmk_wrapping_pool_take (cmk_kms_pool (kms), request->wrapping_spec);
-  if (pair == NULL)
-    {
-      g_set_error_literal (error, CMK_CACHE_MISS, 0, "no wrapping key is ready");
-      return FALSE;
-    }
+  guint n_waiting_for_key = 0, n_waiting_of_uid = 0;
+  if (!has_waited)
+    cmk_wrapping_pool_count_waiting (cmk_kms_pool (kms), &request->key_id, caller->uid, &n_waiting_for_key,
+                                     &n_waiting_of_uid);
+  return check_set_limits (kms, caller, &request->key_id, now, n_waiting_for_key, n_waiting_of_uid, error);
+}
+
+static gboolean
+issue_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+                  const CmkWrappingPair *pair, gint64 now, CmkImportParameters *ret_parameters, GError **error)
+{
   g_autoptr (GBytes) token = make_token (kms, caller, request, pair, now, error);
   gint64 expires_at = now + CMKD_TOKEN_LIFETIME_SECONDS;
   if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
@@ -124,6 +136,28 @@ cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImport
   ret_parameters->public_key = g_bytes_ref (pair->public_key);
   ret_parameters->expires_at = expires_at;
   return TRUE;
+}
+
+gboolean
+cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
+                           CmkWrappingPair *waited_pair, CmkImportParameters *ret_parameters, GError **error)
+{
+  g_autoptr (CmkWrappingPair) pair = waited_pair;
+  CmkWrappingPool *pool = cmk_kms_pool (kms);
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error) || !check_parameters_request (kms, caller, request, now, pair != NULL, error))
+    {
+      cmk_wrapping_pool_give_back (pool, g_steal_pointer (&pair));
+      return FALSE;
+    }
+  if (pair == NULL)
+    pair = cmk_wrapping_pool_take (pool, request->wrapping_spec);
+  if (pair == NULL)
+    {
+      g_set_error_literal (error, CMK_CACHE_MISS, 0, "no wrapping key is ready");
+      return FALSE;
+    }
+  return issue_parameters (kms, caller, request, pair, now, ret_parameters, error);
 }
 
 /* --- ImportKeyMaterial --- */
@@ -149,12 +183,14 @@ find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **err
       return NULL;
     }
   g_autoptr (GError) local_error = NULL;
-  CmkImportSetRecord *set = cmk_store_get_import_set (cmk_vault_store (vault), &token.set_id, &local_error);
-  if (set == NULL && local_error != NULL)
+  g_autoptr (CmkImportSetRecord) set = cmk_store_get_import_set (cmk_vault_store (vault), &token.set_id, &local_error);
+  if (local_error != NULL)
     g_propagate_error (error, g_steal_pointer (&local_error));
-  else if (set == NULL)
+  else if (set == NULL || set->failures >= CMKD_UNWRAP_FAILURE_BUDGET)
     cmk_import_token_refuse (error);
-  return set;
+  else
+    return g_steal_pointer (&set);
+  return NULL;
 }
 
 static gboolean
@@ -170,32 +206,36 @@ check_ciphertext_length (const CmkImportRequest *request, const CmkImportSetReco
   return FALSE;
 }
 
-/* Count a failed unwrap, durably, before its answer leaves: with this bound the uniform error is no oracle. The last
- * one destroys the wrapping key. */
+/* An attempt is charged, durably, before anything is unwrapped, and refunded if it was no failure of the importer's. So
+ * neither a crash nor a full disk gives a free try, and the uniform error is no oracle. */
 static gboolean
-count_failure (CmkKms *kms, CmkImportSetRecord *set, GError **error)
+charge_attempt (CmkKms *kms, CmkImportSetRecord *set, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
   set->failures++;
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
-  if (transaction == NULL)
-    return FALSE;
-  gboolean written = set->failures < CMKD_UNWRAP_FAILURE_BUDGET ? cmk_store_update_import_set (store, set, error)
-                                                                : cmk_store_delete_import_set (store, &set->id, error);
-  return written && cmk_store_commit (transaction, error);
+  return transaction != NULL && cmk_store_update_import_set (store, set, error) &&
+         cmk_store_commit (transaction, error);
 }
 
-/* Answer a failed unwrap with @reason (taken), or with what kept it from being counted. */
 static void
-fail_unwrap (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set, GError *reason, GError **error)
+refund_attempt (CmkKms *kms, CmkImportSetRecord *set)
 {
-  g_autoptr (GError) unwrap_error = reason;
-  if (!count_failure (kms, set, error))
-    return;
-  /* Whoever failed once tries again. */
+  g_autoptr (GError) error = NULL;
+  set->failures--;
+  if (!cmk_store_update_import_set (cmk_vault_store (cmk_kms_vault (kms)), set, &error))
+    g_message ("an import that failed through no fault of its own counts all the same: %s", error->message);
+}
+
+/* The charge stands. The last one destroys the wrapping key; before that, whoever failed once tries again. */
+static void
+conclude_failure (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set)
+{
+  g_autoptr (GError) error = NULL;
   if (set->failures < CMKD_UNWRAP_FAILURE_BUDGET)
     cmk_vault_keep_handle (cmk_kms_vault (kms), session, set->sealed_key);
-  g_propagate_error (error, g_steal_pointer (&unwrap_error));
+  else if (!cmk_store_delete_import_set (cmk_vault_store (cmk_kms_vault (kms)), &set->id, &error))
+    g_warning ("a wrapping key that must not be used any more is not erased yet: %s", error->message);
 }
 
 static CmkWrappingKey *
@@ -207,40 +247,28 @@ unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetReco
   return private_key != NULL ? cmk_wrapping_key_decode (private_key, error) : NULL;
 }
 
-/* The material, if it unwraps and is the one that the key is bound to, if it is; a failure of the importer's is
- * counted. *ret_fingerprint is that of the material. */
+/* The material, if it unwraps and is the one that the key is bound to, if it is. *ret_fingerprint is that of the
+ * material. */
 static CmkSecret *
 unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkImportRequest *request, const CmkKeyRecord *record,
-                 CmkImportSetRecord *set, GBytes **ret_fingerprint, GError **error)
+                 const CmkImportSetRecord *set, GBytes **ret_fingerprint, GError **error)
 {
   g_autoptr (CmkWrappingKey) wrapping_key = unseal_wrapping_key (kms, session, set, error);
   if (wrapping_key == NULL)
     return NULL;
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkSecret) material =
-      cmk_wrapping_key_unwrap (wrapping_key, set->algorithm, request->encrypted_key_material,
-                               cmk_key_spec_material_bytes (record->spec), &local_error);
-  if (material == NULL && g_error_matches (local_error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL))
-    {
-      fail_unwrap (kms, session, set, g_steal_pointer (&local_error), error);
-      return NULL;
-    }
+  g_autoptr (CmkSecret) material = cmk_wrapping_key_unwrap (
+      wrapping_key, set->algorithm, request->encrypted_key_material, cmk_key_spec_material_bytes (record->spec), error);
   if (material == NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&local_error));
-      return NULL;
-    }
+    return NULL;
   g_autoptr (GBytes) fingerprint =
       cmk_vault_fingerprint (cmk_kms_vault (kms), session, &record->id, material, CMK_TPM_MORE, error);
   if (fingerprint == NULL)
     return NULL;
   if (record->fingerprint != NULL && !g_bytes_equal (record->fingerprint, fingerprint))
     {
-      fail_unwrap (kms, session, set,
-                   g_error_new_literal (CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH,
-                                        "the key is bound for ever to the first material that was imported into it, "
-                                        "and this is another: import the same material, or create a new key"),
-                   error);
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH,
+                           "the key is bound for ever to the first material that was imported into it, and this is "
+                           "another: import the same material, or create a new key");
       return NULL;
     }
   *ret_fingerprint = g_steal_pointer (&fingerprint);
@@ -265,10 +293,84 @@ seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const 
 static gboolean
 check_expiry (gint64 expires_at, gint64 now, GError **error)
 {
-  if (expires_at == 0 || expires_at > now)
+  if (expires_at == 0 || (expires_at > now && expires_at <= CMKD_LAST_SECOND))
     return TRUE;
   g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
-                       "KeyMaterialExpireUnix: must be 0 (never) or later than now, in Unix seconds");
+                       "KeyMaterialExpireUnix: must be 0 (never) or later than now and not after the year 9999, in "
+                       "Unix seconds (not milliseconds)");
+  return FALSE;
+}
+
+static CmkKeyRecord *
+load_importable_key (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request, gint64 now, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
+  if (record == NULL)
+    return NULL;
+  if (request->has_private_key)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                           "EncryptedPrivateKey belongs to asymmetric keys, and this key is symmetric: leave it out");
+      return NULL;
+    }
+  if (record->state != CMK_KEY_STATE_PENDING_IMPORT && !cmk_kms_require_enabled (record->state, error))
+    return NULL;
+  return g_steal_pointer (&record);
+}
+
+/* Bind and keep @material; the attempt is refunded in the same commit. */
+static gboolean
+commit_import (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, CmkImportSetRecord *set,
+               const CmkSecret *material, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  if (!seal_material (kms, session, record, material, error))
+    return FALSE;
+  set->failures--;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL || !cmk_store_update_import_set (store, set, error) ||
+      !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
+    {
+      set->failures++;
+      return FALSE;
+    }
+  cmk_kms_key_changed (kms, record, "MaterialImported");
+  return TRUE;
+}
+
+static gboolean
+is_importers_failure (const GError *error)
+{
+  return g_error_matches (error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL) ||
+         g_error_matches (error, CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH);
+}
+
+/* From the charged attempt to the commit. */
+static gboolean
+import_material (CmkKms *kms, CmkTpmSession *session, const CmkImportRequest *request, CmkKeyRecord *record,
+                 CmkImportSetRecord *set, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (GBytes) fingerprint = NULL;
+  g_autoptr (CmkSecret) material = unwrap_material (kms, session, request, record, set, &fingerprint, &local_error);
+  if (material != NULL)
+    {
+      record->state = CMK_KEY_STATE_ENABLED;
+      record->expires_at = request->expires_at;
+      if (record->fingerprint == NULL)
+        record->fingerprint = g_steal_pointer (&fingerprint);
+      if (commit_import (kms, session, record, set, material, &local_error))
+        {
+          cmk_kms_note_expiry (kms, record->expires_at);
+          cmk_kms_keep_material (kms, record, material);
+          return TRUE;
+        }
+    }
+  if (is_importers_failure (local_error))
+    conclude_failure (kms, session, set);
+  else
+    refund_attempt (kms, set);
+  g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
 }
 
@@ -278,31 +380,16 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
   gint64 now;
   if (!cmk_kms_begin (kms, &now, error) || !check_expiry (request->expires_at, now, error))
     return NULL;
-  g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
+  g_autoptr (CmkKeyRecord) record = load_importable_key (kms, caller, request, now, error);
   if (record == NULL)
-    return NULL;
-  if (record->state != CMK_KEY_STATE_PENDING_IMPORT && !cmk_kms_require_enabled (record->state, error))
     return NULL;
   g_autoptr (CmkImportSetRecord) set = find_set (kms, request, now, error);
   if (set == NULL || !check_ciphertext_length (request, set, error))
     return NULL;
-
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
-  if (session == NULL)
+  if (session == NULL || !charge_attempt (kms, set, error) ||
+      !import_material (kms, session, request, record, set, error))
     return NULL;
-  g_autoptr (GBytes) fingerprint = NULL;
-  g_autoptr (CmkSecret) material = unwrap_material (kms, session, request, record, set, &fingerprint, error);
-  if (material == NULL)
-    return NULL;
-  record->state = CMK_KEY_STATE_ENABLED;
-  record->expires_at = request->expires_at;
-  if (record->fingerprint == NULL)
-    record->fingerprint = g_steal_pointer (&fingerprint);
-  if (!seal_material (kms, session, record, material, error) ||
-      !cmk_kms_commit_key (kms, record, "MaterialImported", error))
-    return NULL;
-  cmk_kms_note_expiry (kms, record->expires_at);
-  cmk_kms_keep_material (kms, record, material);
   return g_steal_pointer (&record);
 }
 
@@ -317,13 +404,11 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, key_id, now, error);
   if (record == NULL)
     return NULL;
-  if (record->envelope == NULL)
+  gboolean had_material = record->envelope != NULL;
+  if (!had_material && !cmk_kms_is_behind_with_erasure (kms))
     return g_steal_pointer (&record);
-  CmkKeyState state = record->state;
   cmk_kms_strip_material (record);
-  if (state == CMK_KEY_STATE_PENDING_DELETION)
-    record->state = state;
-  if (!cmk_kms_commit_key (kms, record, "MaterialDeleted", error))
+  if (!cmk_kms_commit_key (kms, record, had_material ? "MaterialDeleted" : "MaterialExpired", error))
     return NULL;
   return g_steal_pointer (&record);
 }

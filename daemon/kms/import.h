@@ -9,7 +9,7 @@ typedef struct
 {
   CmkUuid key_id;
   CmkWrappingAlgorithm algorithm;
-  CmkWrappingKeySpec wrapping_spec;
+  CmkWrappingKeySpec wrapping_spec; /* fits the algorithm */
 } CmkImportParametersRequest;
 
 typedef struct
@@ -22,7 +22,7 @@ typedef struct
 void cmk_import_parameters_clear (CmkImportParameters *parameters);
 
 /* A fresh wrapping pair for the key. @pair, if not NULL, is one that the caller waited for and is consumed in any
- * case; without it one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with
+ * case (back to the pool if the call is refused); without it one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with
  * cmk_wrapping_pool_wait() and call again with it. */
 gboolean cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
                                     CmkWrappingPair *pair, CmkImportParameters *ret_parameters,
@@ -33,7 +33,8 @@ typedef struct
   CmkUuid key_id;
   GBytes *encrypted_key_material;
   GBytes *import_token;
-  gint64 expires_at; /* 0 = never; else later than the time of the call (checked again here) */
+  gboolean has_private_key; /* EncryptedPrivateKey was sent */
+  gint64 expires_at;        /* 0 = never; else later than now and not after the year 9999 */
 } CmkImportRequest;
 
 CmkKeyRecord *cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request,

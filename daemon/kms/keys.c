@@ -124,6 +124,8 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
   g_autoptr (GPtrArray) records = cmk_store_list_keys (cmk_vault_store (vault), &filter, &more, error);
   if (records == NULL)
     return NULL;
+  for (guint i = 0; i < records->len; i++)
+    cmk_kms_strip_if_expired (g_ptr_array_index (records, i), now);
   g_autofree char *next_marker = g_strdup ("");
   if (more)
     {

@@ -17,8 +17,11 @@ struct _CmkKms
   CmkExpiryTimer *expiry_timer;
   CmkKeyChangedFunc key_changed;
   gpointer key_changed_data;
-  gint64 next_expiry; /* worker: nothing expires before; 0 = nothing will; -1 = ask the store */
+  gint64 next_expiry; /* worker: nothing expires before; 0 = nothing will; or NOT_KNOWN */
 };
+
+/* In the past, so that the next call and the timer look. */
+#define NOT_KNOWN (-1)
 
 const CmkConfig *
 cmk_kms_config (CmkKms *kms)
@@ -108,14 +111,19 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
       cmk_kms_refuse_unknown_key (error);
       return NULL;
     }
+  if (record == NULL && caller->uid != 0 && g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) &&
+      !cmk_store_claims_owner (cmk_vault_store (kms->vault), &reference->id, caller->uid))
+    {
+      cmk_kms_refuse_unknown_key (error);
+      return NULL;
+    }
   if (record == NULL)
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
   /* The sweep of cmk_kms_begin() may have failed on a full disk: what has expired is refused all the same. */
-  if (record->expires_at != 0 && record->expires_at <= now)
-    cmk_kms_strip_material (record);
+  cmk_kms_strip_if_expired (record, now);
   return g_steal_pointer (&record);
 }
 
@@ -147,7 +155,15 @@ cmk_kms_strip_material (CmkKeyRecord *record)
   g_clear_pointer (&record->sealed_key, g_bytes_unref);
   g_clear_pointer (&record->envelope, g_bytes_unref);
   record->expires_at = 0;
-  record->state = CMK_KEY_STATE_PENDING_IMPORT;
+  if (record->state != CMK_KEY_STATE_PENDING_DELETION)
+    record->state = CMK_KEY_STATE_PENDING_IMPORT;
+}
+
+void
+cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now)
+{
+  if (record->expires_at != 0 && record->expires_at <= now)
+    cmk_kms_strip_material (record);
 }
 
 CmkSecretIdentity
@@ -182,6 +198,13 @@ forget_cached (CmkKms *kms, const CmkUuid *key_id)
   cmk_keyring_drop_material (cmk_vault_keyring (kms->vault), key_id);
 }
 
+void
+cmk_kms_key_changed (CmkKms *kms, const CmkKeyRecord *record, const char *reason)
+{
+  forget_cached (kms, &record->id);
+  cmk_kms_tell (kms, &record->id, record->state, reason);
+}
+
 gboolean
 cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason, GError **error)
 {
@@ -189,8 +212,7 @@ cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
     return FALSE;
-  forget_cached (kms, &record->id);
-  cmk_kms_tell (kms, &record->id, record->state, reason);
+  cmk_kms_key_changed (kms, record, reason);
   return TRUE;
 }
 
@@ -202,6 +224,7 @@ static gboolean
 erase_slice (CmkKms *kms, GArray *ids, GError **error)
 {
   CmkStore *store = cmk_vault_store (kms->vault);
+  g_autoptr (GArray) states = g_array_new (FALSE, FALSE, sizeof (CmkKeyState));
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL)
     return FALSE;
@@ -211,6 +234,7 @@ erase_slice (CmkKms *kms, GArray *ids, GError **error)
       if (record == NULL)
         return FALSE;
       cmk_kms_strip_material (record);
+      g_array_append_val (states, record->state);
       if (!cmk_store_update_key (store, record, error))
         return FALSE;
     }
@@ -220,7 +244,7 @@ erase_slice (CmkKms *kms, GArray *ids, GError **error)
     {
       const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
       forget_cached (kms, id);
-      cmk_kms_tell (kms, id, CMK_KEY_STATE_PENDING_IMPORT, "MaterialExpired");
+      cmk_kms_tell (kms, id, g_array_index (states, CmkKeyState, i), "MaterialExpired");
     }
   return TRUE;
 }
@@ -260,7 +284,7 @@ sweep_if_due (CmkKms *kms, gint64 now)
     {
       /* The next call and the timer try again; until then what has expired is refused by its date. */
       g_warning ("expired key material could not be erased: %s", error->message);
-      kms->next_expiry = -1;
+      kms->next_expiry = NOT_KNOWN;
     }
   cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
 }
@@ -273,6 +297,7 @@ run_due_sweep (gpointer data)
   g_autoptr (GError) error = NULL;
   if (!cmk_kms_begin (kms, &now, &error))
     g_message ("expired key material is not erased yet: %s", error->message);
+  cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
 }
 
 static void
@@ -280,6 +305,12 @@ on_expiry_due (gpointer data)
 {
   CmkKms *kms = data;
   cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, run_due_sweep, kms);
+}
+
+gboolean
+cmk_kms_is_behind_with_erasure (CmkKms *kms)
+{
+  return kms->next_expiry == NOT_KNOWN;
 }
 
 void
@@ -311,7 +342,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc 
   kms->config = config;
   kms->key_changed = key_changed;
   kms->key_changed_data = user_data;
-  kms->next_expiry = -1;
+  kms->next_expiry = NOT_KNOWN;
   kms->active_keys = cmk_active_keys_new ();
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
@@ -319,8 +350,10 @@ cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc 
   kms->expiry_timer = cmk_expiry_timer_new (on_expiry_due, kms, error);
   if (kms->expiry_timer == NULL)
     return NULL;
-  if (cmk_vault_unlock (kms->vault, NULL))
+  if (cmk_vault_is_unlocked (kms->vault))
     sweep_if_due (kms, cmk_clock_now ());
+  else
+    cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
   kms->worker = cmk_worker_start ();
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);

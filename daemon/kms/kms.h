@@ -80,14 +80,21 @@ gboolean cmk_kms_require_enabled (CmkKeyState state, GError **error) G_GNUC_WARN
 gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a commit of @record must be followed by: forget what is cached of the key, tell @reason. */
+void cmk_kms_key_changed (CmkKms *kms, const CmkKeyRecord *record, const char *reason);
+
 /* @material of the Enabled key @record is at hand: keep it for the uses that come next. */
 void cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material);
 
 /* Tell that a key changed. Any thread. */
 void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
 
-/* Take the material out of @record: what deletion and expiry do. */
+/* Take the material out of @record: what deletion and expiry do. A key that is scheduled for deletion stays so. */
 void cmk_kms_strip_material (CmkKeyRecord *record);
+void cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now);
+
+/* The last sweep failed: what records were stripped of when they were loaded may still be in the store. */
+gboolean cmk_kms_is_behind_with_erasure (CmkKms *kms);
 
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);

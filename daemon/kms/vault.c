@@ -43,7 +43,9 @@ static gboolean
 note_tpm (CmkVault *vault, gboolean ok, GError **error)
 {
   const char *state = "ok";
-  if (!ok && error != NULL && *error != NULL)
+  if (!ok && (error == NULL || *error == NULL))
+    return FALSE;
+  if (!ok)
     switch ((*error)->code)
       {
       case CMK_ERROR_TPM_UNAVAILABLE:
@@ -354,6 +356,12 @@ load_root (CmkVault *vault, GError **error)
     }
   memcpy (vault->store_id.bytes, g_bytes_get_data (store_id, NULL), sizeof vault->store_id.bytes);
   return check_root_name (vault, root_name, error) ? open_root (vault, root_name, error) : NULL;
+}
+
+gboolean
+cmk_vault_is_unlocked (CmkVault *vault)
+{
+  return vault->unlocked;
 }
 
 gboolean

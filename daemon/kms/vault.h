@@ -41,6 +41,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkVault, cmk_vault_close)
  * CMK_ERROR_STATE_CORRUPTED. */
 gboolean cmk_vault_unlock (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gboolean cmk_vault_is_unlocked (CmkVault *vault);
+
 /* The contract's TpmState: "ok", "absent", "changed", "lockout" or "failed", by what the TPM said last. Static.
  * Any thread. */
 const char *cmk_vault_tpm_state (CmkVault *vault);

@@ -21,4 +21,3 @@ void cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer
 
 /* Run what is queued, then end the thread. */
 void cmk_worker_stop (CmkWorker *worker);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkWorker, cmk_worker_stop)

@@ -12,29 +12,41 @@
 
 typedef struct
 {
+  CmkUuid key_id;
+  guint32 uid;
   CmkPairReadyFunc ready;
   gpointer user_data;
   CmkWrappingPair *pair;
   GError *error;
 } Waiter;
 
+/* One of the two threads. */
 typedef struct
 {
-  GQueue ready;    /* CmkWrappingPair */
-  GQueue waiters;  /* Waiter */
-  guint in_making; /* generated or being sealed */
+  CmkWrappingPool *pool;
+  GThread *thread;
+  gboolean is_server;       /* for whoever waits; else to fill the shelves */
+  guint in_making[N_SPECS]; /* generated or being sealed */
+} Maker;
+
+typedef struct
+{
+  GQueue ready;   /* CmkWrappingPair */
+  GQueue waiters; /* Waiter */
   guint target;
+  guint32 last_uid; /* whose turn it was last */
 } Shelf;
 
 struct _CmkWrappingPool
 {
   CmkVault *vault;
   CmkWorker *worker;
-  GThread *filler;
-  GThread *server;
+  Maker filler;
+  Maker server;
   GMutex mutex;
   GCond changed;
   Shelf shelves[N_SPECS];
+  CmkWrappingKeySpec last_served;
   gint64 filling_paused_until; /* monotonic: after a failure to seal */
   gint stopping;               /* atomic: read by the generator */
 };
@@ -92,11 +104,37 @@ fail_waiters (Shelf *shelf, const GError *error)
     post_answer (waiter, NULL, g_error_copy (error));
 }
 
+/* The first waiter of another user than the one that was served last; else the first. */
+static Waiter *
+next_waiter (Shelf *shelf)
+{
+  GList *link = shelf->waiters.head;
+  while (link != NULL && ((Waiter *) link->data)->uid == shelf->last_uid)
+    link = link->next;
+  if (link == NULL)
+    link = shelf->waiters.head;
+  Waiter *waiter = link->data;
+  g_queue_delete_link (&shelf->waiters, link);
+  shelf->last_uid = waiter->uid;
+  return waiter;
+}
+
+/* Into the hands of who waits for @pair (taken), or on its shelf. */
+static void
+hand_out (CmkWrappingPool *pool, CmkWrappingPair *pair)
+{
+  Shelf *shelf = &pool->shelves[pair->spec];
+  if (g_queue_is_empty (&shelf->waiters))
+    g_queue_push_tail (&shelf->ready, pair);
+  else
+    post_answer (next_waiter (shelf), pair, NULL);
+}
+
 /* --- making --- */
 
 typedef struct
 {
-  CmkWrappingPool *pool;
+  Maker *maker;
   CmkWrappingPair *pair;
   CmkSecret *private_key;
 } Sealing;
@@ -112,24 +150,22 @@ seal (CmkVault *vault, CmkWrappingPair *pair, const CmkSecret *private_key, GErr
                                             &pair->envelope, error);
 }
 
-/* Put a made @pair (taken) on its shelf, or into the hands of who waits for it; or say why there is none. */
+/* @maker has made @pair (taken) of @spec, or has failed with @error. */
 static void
-deliver (CmkWrappingPool *pool, CmkWrappingPair *pair, CmkWrappingKeySpec spec, const GError *error)
+deliver (Maker *maker, CmkWrappingPair *pair, CmkWrappingKeySpec spec, const GError *error)
 {
+  CmkWrappingPool *pool = maker->pool;
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
-  Shelf *shelf = &pool->shelves[spec];
-  shelf->in_making--;
-  if (pair == NULL && !pool->stopping)
+  maker->in_making[spec]--;
+  if (pair != NULL)
+    hand_out (pool, pair);
+  else if (!g_atomic_int_get (&pool->stopping))
     {
       g_warning ("no %s wrapping key could be made: %s", cmk_spec_name (cmk_wrapping_key_specs, (int) spec),
                  error->message);
       pool->filling_paused_until = g_get_monotonic_time () + RETRY_AFTER_FAILURE;
-      fail_waiters (shelf, error);
+      fail_waiters (&pool->shelves[spec], error);
     }
-  else if (pair != NULL && !g_queue_is_empty (&shelf->waiters))
-    post_answer (g_queue_pop_head (&shelf->waiters), pair, NULL);
-  else if (pair != NULL)
-    g_queue_push_tail (&shelf->ready, pair);
   g_cond_broadcast (&pool->changed);
 }
 
@@ -141,14 +177,14 @@ run_seal (gpointer data)
   g_autoptr (CmkSecret) private_key = sealing->private_key;
   g_autoptr (GError) error = NULL;
   CmkWrappingKeySpec spec = pair->spec;
-  gboolean sealed = seal (sealing->pool->vault, pair, private_key, &error);
-  deliver (sealing->pool, sealed ? g_steal_pointer (&pair) : NULL, spec, error);
+  gboolean sealed = seal (sealing->maker->pool->vault, pair, private_key, &error);
+  deliver (sealing->maker, sealed ? g_steal_pointer (&pair) : NULL, spec, error);
 }
 
 static Sealing *
-generate (CmkWrappingPool *pool, CmkWrappingKeySpec spec, GError **error)
+generate (Maker *maker, CmkWrappingKeySpec spec, GError **error)
 {
-  g_autoptr (CmkWrappingKey) key = cmk_wrapping_key_generate (spec, &pool->stopping, error);
+  g_autoptr (CmkWrappingKey) key = cmk_wrapping_key_generate (spec, &maker->pool->stopping, error);
   g_autoptr (GBytes) public_key = key != NULL ? cmk_wrapping_key_public_der (key, error) : NULL;
   CmkSecret *private_key = public_key != NULL ? cmk_wrapping_key_encode (key, error) : NULL;
   if (private_key == NULL)
@@ -158,90 +194,75 @@ generate (CmkWrappingPool *pool, CmkWrappingKeySpec spec, GError **error)
   pair->spec = spec;
   pair->public_key = g_steal_pointer (&public_key);
   Sealing *sealing = g_new (Sealing, 1);
-  *sealing = (Sealing) { .pool = pool, .pair = pair, .private_key = private_key };
+  *sealing = (Sealing) { .maker = maker, .pair = pair, .private_key = private_key };
   return sealing;
 }
 
 static void
-make_one (CmkWrappingPool *pool, CmkWrappingKeySpec spec)
+make_one (Maker *maker, CmkWrappingKeySpec spec)
 {
   g_autoptr (GError) error = NULL;
-  Sealing *sealing = generate (pool, spec, &error);
+  Sealing *sealing = generate (maker, spec, &error);
   if (sealing == NULL)
-    deliver (pool, NULL, spec, error);
+    deliver (maker, NULL, spec, error);
   else
-    cmk_worker_submit (pool->worker, CMK_WORKER_OWN_ERRANDS, run_seal, sealing);
+    cmk_worker_submit (maker->pool->worker, CMK_WORKER_OWN_ERRANDS, run_seal, sealing);
 }
 
+/* The server does not count on the filler, which may not get the processor for a long time. */
 static gboolean
-is_awaited (const Shelf *shelf)
+needs_one (const Maker *maker, CmkWrappingKeySpec spec)
 {
-  return shelf->waiters.length > shelf->in_making;
+  const CmkWrappingPool *pool = maker->pool;
+  const Shelf *shelf = &pool->shelves[spec];
+  if (maker->is_server)
+    return shelf->waiters.length > maker->in_making[spec];
+  return g_get_monotonic_time () >= pool->filling_paused_until &&
+         shelf->ready.length + pool->server.in_making[spec] + maker->in_making[spec] <
+             shelf->waiters.length + shelf->target;
 }
 
-static gboolean
-is_short (const Shelf *shelf)
-{
-  return shelf->ready.length + shelf->in_making < shelf->target;
-}
-
-/* Smallest first: the pairs that are asked for most are ready soonest. 0 = nothing to do. */
+/* The specs in turn for whoever waits; the smallest first to fill, since it is asked for most. 0 = nothing to do. */
 static CmkWrappingKeySpec
-next_spec (CmkWrappingPool *pool, gboolean (*needs_one) (const Shelf *))
+next_spec (Maker *maker)
 {
-  for (CmkWrappingKeySpec spec = CMK_WRAPPING_KEY_RSA_2048; spec < N_SPECS; spec++)
-    if (needs_one (&pool->shelves[spec]))
+  CmkWrappingPool *pool = maker->pool;
+  for (guint i = 0; i < N_SPECS - 1; i++)
+    {
+      guint first = maker->is_server ? pool->last_served : 0;
+      CmkWrappingKeySpec spec = (CmkWrappingKeySpec) (CMK_WRAPPING_KEY_RSA_2048 + (first + i) % (N_SPECS - 1));
+      if (!needs_one (maker, spec))
+        continue;
+      if (maker->is_server)
+        pool->last_served = spec;
       return spec;
+    }
   return 0;
 }
 
 static gpointer
-serve_waiters (gpointer data)
+make_pairs (gpointer data)
 {
-  CmkWrappingPool *pool = data;
-  g_mutex_lock (&pool->mutex);
-  while (!pool->stopping)
-    {
-      CmkWrappingKeySpec spec = next_spec (pool, is_awaited);
-      if (spec == 0)
-        {
-          g_cond_wait (&pool->changed, &pool->mutex);
-          continue;
-        }
-      pool->shelves[spec].in_making++;
-      g_mutex_unlock (&pool->mutex);
-      make_one (pool, spec);
-      g_mutex_lock (&pool->mutex);
-    }
-  g_mutex_unlock (&pool->mutex);
-  return NULL;
-}
-
-static gpointer
-fill_shelves (gpointer data)
-{
-  CmkWrappingPool *pool = data;
+  Maker *maker = data;
+  CmkWrappingPool *pool = maker->pool;
   struct sched_param parameters = { 0 };
-  if (sched_setscheduler (0, SCHED_IDLE, &parameters) != 0)
+  if (!maker->is_server && sched_setscheduler (0, SCHED_IDLE, &parameters) != 0)
     g_message ("wrapping keys are made ahead at normal priority: %s", g_strerror (errno));
   g_mutex_lock (&pool->mutex);
-  while (!pool->stopping)
+  while (!g_atomic_int_get (&pool->stopping))
     {
-      if (g_get_monotonic_time () < pool->filling_paused_until)
+      CmkWrappingKeySpec spec = next_spec (maker);
+      if (spec == 0 && g_get_monotonic_time () < pool->filling_paused_until)
+        g_cond_wait_until (&pool->changed, &pool->mutex, pool->filling_paused_until);
+      else if (spec == 0)
+        g_cond_wait (&pool->changed, &pool->mutex);
+      else
         {
-          g_cond_wait_until (&pool->changed, &pool->mutex, pool->filling_paused_until);
-          continue;
+          maker->in_making[spec]++;
+          g_mutex_unlock (&pool->mutex);
+          make_one (maker, spec);
+          g_mutex_lock (&pool->mutex);
         }
-      CmkWrappingKeySpec spec = next_spec (pool, is_short);
-      if (spec == 0)
-        {
-          g_cond_wait (&pool->changed, &pool->mutex);
-          continue;
-        }
-      pool->shelves[spec].in_making++;
-      g_mutex_unlock (&pool->mutex);
-      make_one (pool, spec);
-      g_mutex_lock (&pool->mutex);
     }
   g_mutex_unlock (&pool->mutex);
   return NULL;
@@ -262,9 +283,12 @@ cmk_wrapping_pool_start (const CmkConfig *config, CmkVault *vault, CmkWorker *wo
       g_queue_init (&pool->shelves[spec].ready);
       g_queue_init (&pool->shelves[spec].waiters);
       pool->shelves[spec].target = config->ready_pairs[spec];
+      pool->shelves[spec].last_uid = CMK_WORKER_OWN_ERRANDS;
     }
-  pool->filler = g_thread_new ("pair-filler", fill_shelves, pool);
-  pool->server = g_thread_new ("pair-server", serve_waiters, pool);
+  pool->filler = (Maker) { .pool = pool };
+  pool->server = (Maker) { .pool = pool, .is_server = TRUE };
+  pool->filler.thread = g_thread_new ("pair-filler", make_pairs, &pool->filler);
+  pool->server.thread = g_thread_new ("pair-server", make_pairs, &pool->server);
   return pool;
 }
 
@@ -273,19 +297,18 @@ cmk_wrapping_pool_stop (CmkWrappingPool *pool)
 {
   g_autoptr (GError) error = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED,
                                                   "cmkd is stopping before a wrapping key was ready: call again");
-  g_mutex_lock (&pool->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   g_atomic_int_set (&pool->stopping, TRUE);
   for (CmkWrappingKeySpec spec = CMK_WRAPPING_KEY_RSA_2048; spec < N_SPECS; spec++)
     fail_waiters (&pool->shelves[spec], error);
   g_cond_broadcast (&pool->changed);
-  g_mutex_unlock (&pool->mutex);
 }
 
 void
 cmk_wrapping_pool_join (CmkWrappingPool *pool)
 {
-  g_thread_join (pool->filler);
-  g_thread_join (pool->server);
+  g_thread_join (pool->filler.thread);
+  g_thread_join (pool->server.thread);
 }
 
 void
@@ -308,22 +331,48 @@ cmk_wrapping_pool_take (CmkWrappingPool *pool, CmkWrappingKeySpec spec)
 }
 
 void
-cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairReadyFunc ready, gpointer user_data)
+cmk_wrapping_pool_give_back (CmkWrappingPool *pool, CmkWrappingPair *pair)
 {
-  Waiter *waiter = g_new0 (Waiter, 1);
-  waiter->ready = ready;
-  waiter->user_data = user_data;
+  if (pair == NULL)
+    return;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  hand_out (pool, pair);
+}
+
+void
+cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, const CmkUuid *key_id, guint32 uid,
+                        CmkPairReadyFunc ready, gpointer user_data)
+{
+  Waiter *waiter = g_new (Waiter, 1);
+  *waiter = (Waiter) { .key_id = *key_id, .uid = uid, .ready = ready, .user_data = user_data };
 
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   Shelf *shelf = &pool->shelves[spec];
   CmkWrappingPair *pair = g_queue_pop_head (&shelf->ready);
   if (pair != NULL)
     post_answer (waiter, pair, NULL);
-  else if (pool->stopping)
+  else if (g_atomic_int_get (&pool->stopping))
     post_answer (waiter, NULL, g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "cmkd is stopping: call again"));
   else
     g_queue_push_tail (&shelf->waiters, waiter);
   g_cond_broadcast (&pool->changed);
+}
+
+void
+cmk_wrapping_pool_count_waiting (CmkWrappingPool *pool, const CmkUuid *key_id, guint32 uid, guint *ret_for_key,
+                                 guint *ret_of_uid)
+{
+  guint for_key = 0, of_uid = 0;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  for (CmkWrappingKeySpec spec = CMK_WRAPPING_KEY_RSA_2048; spec < N_SPECS; spec++)
+    for (const GList *link = pool->shelves[spec].waiters.head; link != NULL; link = link->next)
+      {
+        const Waiter *waiter = link->data;
+        for_key += cmk_uuid_equal (&waiter->key_id, key_id);
+        of_uid += waiter->uid == uid;
+      }
+  *ret_for_key = for_key;
+  *ret_of_uid = of_uid;
 }
 
 guint

@@ -40,12 +40,20 @@ void cmk_wrapping_pool_free (CmkWrappingPool *pool);
 /* A ready pair, or NULL if there is none at the moment. Any thread. */
 CmkWrappingPair *cmk_wrapping_pool_take (CmkWrappingPool *pool, CmkWrappingKeySpec spec);
 
+/* Put @pair, which nobody has seen, back for the next. Takes it; NULL is fine. Any thread. */
+void cmk_wrapping_pool_give_back (CmkWrappingPool *pool, CmkWrappingPair *pair);
+
 /* Called once, on the main loop: with a @pair that it owns from then on, or with an @error. */
 typedef void (*CmkPairReadyFunc) (CmkWrappingPair *pair, const GError *error, gpointer user_data);
 
-/* Wait for a pair, first come first served. Main loop. */
-void cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, CmkPairReadyFunc ready,
-                             gpointer user_data);
+/* Wait for a pair for the key @key_id of @uid. Users are served in turn, each one's calls in the order in which they
+ * came. Main loop. */
+void cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, const CmkUuid *key_id, guint32 uid,
+                             CmkPairReadyFunc ready, gpointer user_data);
+
+/* How many calls wait for a pair for @key_id, and how many of @uid. Any thread. */
+void cmk_wrapping_pool_count_waiting (CmkWrappingPool *pool, const CmkUuid *key_id, guint32 uid, guint *ret_for_key,
+                                      guint *ret_of_uid);
 
 /* How many pairs of @spec are ready. Any thread. */
 guint cmk_wrapping_pool_ready (CmkWrappingPool *pool, CmkWrappingKeySpec spec);

@@ -214,6 +214,32 @@ create_database (CmkStore *store, GError **error)
   return FALSE;
 }
 
+/* secure_delete has overwritten it in the database, which the log may not have reached yet. */
+static gboolean
+empty_log (CmkStore *store, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "PRAGMA wal_checkpoint (TRUNCATE)", error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  store->log_holds_erased = FALSE;
+  return TRUE;
+}
+
+static void
+empty_log_after_erasure (CmkStore *store)
+{
+  g_autoptr (GError) error = NULL;
+  if (store->log_holds_erased && sqlite3_get_autocommit (store->database) && !empty_log (store, &error))
+    g_warning ("what was deleted is not erased from the write-ahead log yet: %s", error->message);
+}
+
+void
+cmk_store_note_erasure (CmkStore *store)
+{
+  store->log_holds_erased = TRUE;
+  empty_log_after_erasure (store);
+}
+
 static gboolean
 start_log (CmkStore *store, GError **error)
 {
@@ -269,7 +295,8 @@ cmk_store_open (const char *directory, GError **error)
     return NULL;
   if (!exists && !create_database (store, error))
     return NULL;
-  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) || !check_schema (store, error))
+  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) || !empty_log (store, error) ||
+      !check_schema (store, error))
     return NULL;
   return g_steal_pointer (&store);
 }
@@ -359,7 +386,10 @@ cmk_store_commit (CmkStoreTransaction *transaction, GError **error)
   g_return_val_if_fail (store != NULL, FALSE);
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "COMMIT", error);
   if (statement != NULL && cmk_store_run (store, statement, error))
-    return TRUE;
+    {
+      empty_log_after_erasure (store);
+      return TRUE;
+    }
   roll_back (store);
   return FALSE;
 }

@@ -20,6 +20,7 @@ struct _CmkStore
   sqlite3 *database;
   GHashTable *statements; /* SQL text, static, to sqlite3_stmt */
   gboolean sync_failed;
+  gboolean log_holds_erased; /* what a change has removed may still stand in the write-ahead log */
   CmkRowMac mac;
   gpointer mac_data;
 };
@@ -34,6 +35,10 @@ gboolean cmk_store_claim_directory (CmkStore *store, GError **error) G_GNUC_WARN
 /* directory.c: is there a database, and is it one that this cmkd may open? Reads the file header and nothing else, so
  * a refused file is left as it was. */
 gboolean cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A change has removed something: after its commit the log is written back and emptied, so that what was removed is
+ * nowhere in the directory. If that fails it is tried again with every later commit, and at the next start. */
+void cmk_store_note_erasure (CmkStore *store);
 
 /* @sql must be static: it names the statement from now on. Owned by the store. */
 sqlite3_stmt *cmk_store_prepare (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;

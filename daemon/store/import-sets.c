@@ -80,13 +80,23 @@ cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord *record, 
   return FALSE;
 }
 
+static gboolean
+run_deletion (CmkStore *store, sqlite3_stmt *statement, GError **error)
+{
+  if (!cmk_store_run (store, statement, error))
+    return FALSE;
+  if (sqlite3_changes (store->database) > 0)
+    cmk_store_note_erasure (store);
+  return TRUE;
+}
+
 gboolean
 cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM import_sets WHERE id = ?1", error);
   return statement != NULL &&
          cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) &&
-         cmk_store_run (store, statement, error);
+         run_deletion (store, statement, error);
 }
 
 gboolean
@@ -95,7 +105,7 @@ cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **erro
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store, "DELETE FROM import_sets WHERE expires_at <= ?1", error);
   return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, now), error) &&
-         cmk_store_run (store, statement, error);
+         run_deletion (store, statement, error);
 }
 
 gboolean

@@ -173,7 +173,11 @@ cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **erro
       error);
   if (statement == NULL || !write_record (store, statement, record, error))
     return FALSE;
-  return sqlite3_changes (store->database) == 1 || fail_not_found (error);
+  if (sqlite3_changes (store->database) != 1)
+    return fail_not_found (error);
+  if (record->envelope == NULL)
+    cmk_store_note_erasure (store);
+  return TRUE;
 }
 
 CmkKeyRecord *
@@ -258,6 +262,17 @@ cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_
   if (*ret_more)
     g_ptr_array_set_size (records, (int) filter->limit);
   return g_steal_pointer (&records);
+}
+
+gboolean
+cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT 1 FROM keys WHERE id = ?1 AND owner_uid = ?2", NULL);
+  return statement != NULL &&
+         cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), NULL) &&
+         cmk_store_check (store, sqlite3_bind_int64 (statement, 2, uid), NULL) &&
+         cmk_store_step (store, statement, NULL) == SQLITE_ROW;
 }
 
 gboolean

@@ -174,7 +174,7 @@ cmk_row_read (CmkStore *store, const CmkTable *table, sqlite3_stmt *statement, C
     return FALSE;
   if (well_formed && mac_equal (mac, stored.data))
     return TRUE;
-  g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-               "its record in %s is not as cmkd wrote it: restore the directory from a backup", store->directory);
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                       "its record in the store is not as cmkd wrote it: restore the state directory from a backup");
   return FALSE;
 }

@@ -70,10 +70,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkKeyRecord, cmk_key_record_free)
 
 /* CMK_ERROR_KEY_ALREADY_EXISTS if the id is taken. Sets record->serial. */
 gboolean cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* When material is taken out, what it was is nowhere in the directory after the commit. */
 gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row is not as we wrote it. */
 CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Does the row of @id, whose MAC may be wrong, say that @uid owns the key? Good for nothing but to choose what not to
+ * tell others. */
+gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid);
 
 typedef struct
 {
