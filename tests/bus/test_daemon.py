@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkd as a process: its command line, how it starts and ends, what outlives it."""
 import os
+import signal
 import sqlite3
 from contextlib import closing
 
 import pytest
+from gi.repository import Gio, GLib
 
 from harness import BOB, new_machine
-from client import BUS_NAME, b64, refused, unb64
+from client import BUS_NAME, DEADLINE, b64, refused, unb64
 
 
 def service_property(machine, name):
@@ -118,6 +120,49 @@ def test_a_store_that_lost_its_root_secret_is_refused(lost):
         assert 'restore the state directory from a backup' in output
 
 
+def test_a_tpm_that_is_missing_at_the_start_is_told_and_waited_for():
+    with new_machine() as machine:
+        key = machine.client().own_key()
+        machine.stop()
+        machine.stop_tpm()
+        machine.start()
+        assert service_property(machine, 'TpmState') == 'absent'
+        with refused('TpmUnavailable'):
+            machine.client().DescribeKey(key)
+        machine.start_tpm()
+        assert machine.client().state(key) == 'Enabled'
+        assert service_property(machine, 'TpmState') == 'ok'
+
+
+def test_a_second_signal_does_not_cut_answers_short():
+    with new_machine() as machine:
+        kms = machine.client()
+        calls = [kms.start('CreateKey') for _ in range(30)]
+        kms.call('org.freedesktop.DBus.Peer', 'Ping', '')
+        machine.daemon.terminate()
+        machine.daemon.send_signal(signal.SIGINT)
+        machine.stop()
+        assert all(call.result()['RequestId'] for call in calls)
+
+
+def test_a_bus_that_ends_ends_cmkd_with_1():
+    with new_machine() as machine:
+        machine.bus.kill()
+        assert machine.daemon.wait(DEADLINE) == 1
+        machine.daemon = None
+        assert 'the bus closed the connection' in machine.log_tail()
+
+
+def test_calls_that_want_no_answer_are_not_taken():
+    with new_machine() as machine:
+        kms = machine.client()
+        message = Gio.DBusMessage.new_method_call(BUS_NAME, '/org/cmkd/Kms1', f'{BUS_NAME}.Keys', 'CreateKey')
+        message.set_body(GLib.Variant('(a{sv})', ({},)))
+        message.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+        kms.connection.send_message(message, Gio.DBusSendMessageFlags.NONE)
+        assert kms.ListKeys()['Keys'] == []
+
+
 def test_another_tpm_is_told_and_nothing_is_provisioned_anew():
     with new_machine() as machine:
         kms = machine.client()
@@ -125,6 +170,7 @@ def test_another_tpm_is_told_and_nothing_is_provisioned_anew():
         machine.stop()
         machine.replace_tpm()
         machine.start()
+        assert service_property(machine, 'TpmState') == 'changed'
         for call in (lambda: kms.Encrypt(key, b64(b'x')), kms.CreateKey, lambda: kms.parameters(key)):
             with refused('TpmChanged'):
                 call()

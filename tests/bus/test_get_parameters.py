@@ -113,3 +113,12 @@ def test_bi_04_refused_calls_use_up_no_set(kms):
         kms.parameters(key)
     with refused('LimitExceeded'):
         kms.parameters(key)
+
+
+@pytest.mark.parametrize('algorithm', OTHER_ALGORITHMS)
+def test_the_key_is_looked_at_before_what_this_version_supports(kms, algorithm):
+    spec = 'EC_SM2' if algorithm.startswith('SM2') else 'RSA_2048'
+    with refused('KeyNotFound'):
+        kms.parameters(UNKNOWN_KEY, algorithm, spec)
+    with refused('NotExternalKey'):
+        kms.parameters(kms.own_key(), algorithm, spec)

@@ -2,7 +2,7 @@
 """Who waits for wrapping keys keeps nobody else waiting. Nothing here depends on how long anything takes: it is the
 order of the answers that counts."""
 from harness import ALICE, BOB, new_machine
-from client import DBusError, b64
+from client import DBusError, b64, refused
 
 WAITING = 20
 PER_KEY = 10  # below the 16 sets of a key
@@ -44,6 +44,27 @@ def test_who_waits_for_a_small_pair_does_not_wait_for_large_ones():
         for _ in range(2):
             bob.parameters(key)
         assert answered(waiting) < WAITING
+
+
+def test_who_waits_counts_towards_the_limit_of_the_key():
+    with new_machine() as machine:
+        kms = machine.client()
+        key = kms.external_key()
+        waiting = [kms.start('GetParametersForImport', key, 'RSAES_OAEP_SHA_256', 'RSA_4096') for _ in range(16)]
+        kms.call('org.freedesktop.DBus.Peer', 'Ping', '')
+        kms.DescribeKey(key)  # by now the worker has seen them all
+        with refused('LimitExceeded'):
+            kms.GetParametersForImport(key, 'RSAES_OAEP_SHA_256', 'RSA_4096')
+        assert answered(waiting) < len(waiting)
+
+
+def test_users_that_wait_are_served_in_turn():
+    with new_machine() as machine:
+        alice, bob = machine.client(ALICE), machine.client(BOB)
+        key = bob.external_key()
+        waiting = ask_for_pairs(alice)
+        bob.GetParametersForImport(key, 'RSAES_OAEP_SHA_256', 'RSA_4096')
+        assert answered(waiting) < WAITING // 2
 
 
 def test_who_waits_is_answered_when_cmkd_ends():
