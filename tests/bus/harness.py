@@ -88,6 +88,8 @@ class Machine:
         self.tpm_log = self.directory / 'tpm-commands'  # written by the counting TCTI
         self.tpm_log.touch()
         os.chown(self.tpm_log, uid, uid)
+        for library in ('CMKD_TCTI_COUNT', 'CMKD_CLOCK_PRELOAD'):  # where the daemon's user can read them
+            shutil.copy(os.environ[library], self.directory / f'{library}.so')
         self.environment = environment or {}
         self.wrapper = wrapper
         self.configure(config or {})
@@ -210,7 +212,7 @@ class Machine:
 
     @property
     def tcti(self):
-        return f"{os.environ['CMKD_TCTI_COUNT']}:{self.stock_tcti}"
+        return f'{self.directory}/CMKD_TCTI_COUNT.so:{self.stock_tcti}'
 
     def tpm_fault(self, rule):
         """Let the counting TCTI fail a command: "NAME FIRST-LAST ACTION", see tests/tpm/tcti-count.c."""
@@ -240,7 +242,7 @@ class Machine:
     def daemon_environment(self):
         inherited = {name: value for name, value in os.environ.items()
                      if name not in ('STATE_DIRECTORY', 'XDG_STATE_HOME', 'NOTIFY_SOCKET') and 'DBUS_' not in name}
-        return {**inherited, 'G_MESSAGES_DEBUG': 'all', 'LD_PRELOAD': os.environ['CMKD_CLOCK_PRELOAD'],
+        return {**inherited, 'G_MESSAGES_DEBUG': 'all', 'LD_PRELOAD': str(self.directory / 'CMKD_CLOCK_PRELOAD.so'),
                 'CMKD_CLOCK': str(self.directory / 'clock'), 'CMKD_TPM_LOG': str(self.tpm_log),
                 **self.environment}
 
