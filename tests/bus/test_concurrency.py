@@ -150,12 +150,12 @@ def test_cc_07_dropped_calls_leave_nothing_in_the_tpm():
                 gone.start('ImportKeyMaterial', key, wrapped, parameters['ImportToken'])
             gone.connection.flush_sync(None)
             gone.close()
-            while number % 5 == 0 and not served(kms, key):  # the others meet a daemon that is busy
+            while number % 10 == 0 and not served(kms, key):  # the others meet a daemon that is busy
                 pass
         machine.stop()  # when everything that was taken has been done
         for kind in (TRANSIENT, LOADED_SESSION, SAVED_SESSION):
             assert machine.tpm_handles(kind) == ()
-        assert machine.log.read_text().count(': done [request') > 1000
+        assert machine.log.read_text().count(': done [request') > 500
 
 
 def served(kms, key):
