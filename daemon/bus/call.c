@@ -112,6 +112,7 @@ static void
 end_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
+  log_call (call);
   if (call->error == NULL)
     {
       g_variant_dict_insert (&call->answer, "RequestId", "s", call->request_id);
@@ -123,8 +124,6 @@ end_call (CmkCall *call)
       g_autofree char *name = g_strconcat (CMKD_ERROR_PREFIX, error_name (call->error), NULL);
       g_dbus_method_invocation_return_dbus_error (call->invocation, name, call->error->message);
     }
-  log_call (call);
-
   if (call->is_counted)
     set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
   g_variant_dict_clear (&call->answer);
