@@ -102,7 +102,8 @@ def test_material_is_seen_by_no_other_process():
     """It is in the process keyring: a second use without any TPM command shows that it is there."""
     with new_machine(uid=ORDINARY, config=NO_POOL) as machine:
         ring, kms = Ring(machine), machine.client()
-        key = kms.imported_key()
+        key = kms.own_key()
+        kms.Encrypt(key, b64(b'x'))
         assert use(machine, key) == []
         for uid in (ORDINARY, 0):
             assert not [name for _, _, _, name in seen_keys(uid) if key in name or 'material' in name]
@@ -110,7 +111,7 @@ def test_material_is_seen_by_no_other_process():
             assert key.encode() not in ring.run('show', keyring).stdout
         machine.kill()
         machine.start()
-        assert use_once(machine, key) == COLD  # it has died with the process
+        assert use_once(machine, key) == WARM_CONTEXT  # it has died with the process
 
 
 # Timeouts
@@ -135,7 +136,7 @@ def test_contexts_are_kept_for_their_seconds():
 
 def test_nothing_is_kept_for_0_seconds():
     with new_machine(config={**NO_POOL, 'Cache': {'MaterialSeconds': 0, 'ContextSeconds': 0}}) as machine:
-        key = machine.client().imported_key()
+        key = machine.client().own_key()
         assert use(machine, key) == UNCACHED + UNCACHED
         assert not Ring(machine).exists()
         assert machine.client().GetStatus()['KeyringStatus'] == 'ok'
@@ -207,10 +208,10 @@ def test_kr_03_an_entry_in_the_place_of_ours(machine, ring, key):
 
 def assert_works_uncached(machine):
     kms = machine.client()
+    assert use(machine, kms.own_key()) == COLD + COLD
+    assert kms.GetStatus()['KeyringStatus'] == 'unavailable'
     key, material = kms.external_key(), os.urandom(32)
     kms.import_material(key, material)
-    assert use(machine, key) == COLD + COLD
-    assert kms.GetStatus()['KeyringStatus'] == 'unavailable'
     blob = kms.Encrypt(key, b64(b'kept'))['CiphertextBlob']
     data_key = kms.GenerateDataKey(key)
     machine.restart()
