@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel keys of cmkd, as another process of its uid meets them - or one of another uid."""
-import os
 import subprocess
 
 from state import store_id
@@ -36,7 +35,8 @@ class Ring:
 
     def entries(self):
         """{serial: name} of what is in it, less what is about to be collected."""
-        found = {serial: self.run('rdescribe', serial) for serial in map(int, self.keyctl('rlist', self.serial).split())}
+        serials = map(int, self.keyctl('rlist', self.serial).split())
+        found = {serial: self.run('rdescribe', serial) for serial in serials}
         return {serial: done.stdout.decode().rstrip('\n').split(';', 4)[4]
                 for serial, done in found.items() if done.returncode == 0}
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cmkd keeps, read by somebody who has the disk, and opened by somebody who has the TPM as well.
 
-It is done by docs/record-format.md with sqlite, tpm2-tools and openssl: a test that finds a secret here and nowhere else
-knows that it looked for the right thing."""
+It is done by docs/record-format.md with sqlite, tpm2-tools and openssl: a test that finds a secret here and nowhere
+else knows that it looked for the right thing."""
 import contextlib
 import os
 import shutil

@@ -13,7 +13,7 @@ from harness import ALICE, new_machine
 from client import b64, iterate_until, unb64
 from ring import Ring, seen_keys
 
-# Only these tests run as these, for what an ordinary uid may keep in the kernel is little and shared by all that runs as it.
+# Only these tests run as these: what an ordinary uid may keep in the kernel is little, and shared by all that runs as it.
 ORDINARY, POOR = pwd.getpwnam('list').pw_uid, pwd.getpwnam('irc').pw_uid
 
 NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
@@ -232,8 +232,8 @@ def use_up_quota(uid):
     size = 16384
     number = 0
     while size > 0:
-        done = subprocess.run(['keyctl', 'padd', 'user', f'filler-{number}', '@u'], input=bytes(size), user=uid, group=uid,
-                              extra_groups=[], capture_output=True)
+        done = subprocess.run(['keyctl', 'padd', 'user', f'filler-{number}', '@u'], input=bytes(size),
+                              user=uid, group=uid, extra_groups=[], capture_output=True)
         if done.returncode == 0:
             number += 1
         else:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets are nowhere but in the memory of cmkd: not in the state directory, not in the kernel's user keyring, not in the
-log at debug level, not on the way to the TPM. test_secrecy_core.py looks into the memory."""
+"""Secrets are nowhere but in the memory of cmkd: not in the state directory, not in the kernel's user keyring, not in
+the log at debug level, not on the way to the TPM. test_secrecy_core.py looks into the memory."""
 import os
 from pathlib import Path
 

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each call costs in TPM commands, exactly: docs/tpm-commands.md is made of these numbers. And that no handle and no
-session is left in the TPM after any of them."""
+"""What each call costs in TPM commands, exactly: docs/tpm-commands.md is made of these numbers. And that no handle and
+no session is left in the TPM after any of them."""
 import contextlib
 import os
-import subprocess
 
 import pytest
 
 from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
-from client import DBusError, b64, iterate_until, refused, unb64, wrap
+from client import DBusError, b64, iterate_until, unb64, wrap
 from ring import Ring
 from state import ROOT_KEY, tpm_tool
 
@@ -110,10 +109,11 @@ def test_first_start(place):
     look = ['GetCapability', 'ReadPublic:0x18b' if place == 'persistent' else 'ReadPublic']
     make = ['CreatePrimary', *(['EvictControl', 'FlushContext'] if place == 'persistent' else [
         'ContextSave', 'FlushContext', 'ContextLoad'])]
+    end = FLUSH if place == 'transient' else []
     with new_machine(start=False, config=NO_POOL) as machine:
         if place == 'transient':
             occupy_root_place(machine)
-        with costs(machine, look, make, ['StartAuthSession', 'Create', 'Create'], FLUSH if place == 'transient' else []):
+        with costs(machine, look, make, ['StartAuthSession', 'Create', 'Create'], end):
             machine.start()
 
 
@@ -268,8 +268,8 @@ def test_the_last_pair_of_a_pool_that_cannot_be_filled():
 
 # TP-13
 
-# How many failures of each kind, and who sends the command and so meets them: more than 2,000 in all, fewer of those that
-# take many commands to get to. Nothing is kept in the kernel keyring here: all is loaded each time.
+# How many failures of each kind, and who sends the command and so meets them: more than 2,000 in all, fewer of those
+# that take many commands to get to. Nothing is kept in the kernel keyring here: all is loaded each time.
 FAILURES = {
     'StartAuthSession': (240, ['Encrypt', 'Decrypt', 'CreateKey', 'ImportKeyMaterial']),
     'Load': (70, ['Encrypt', 'Decrypt']),
