@@ -22,14 +22,14 @@ from gi.repository import Gio
 
 import harness
 from client import BUS_NAME, OBJECT_PATH, b64, iterate_until
-from report import SAMPLE_COLUMNS, Report, Samples, micros, ratio, read_samples
+from report import SAMPLE_COLUMNS, Report, Samples, micros, ratio, ratio_of_minima, read_samples
 
 PROGRAMS = Path(os.environ['CMKD_BENCHMARK_PROGRAMS'])
 ECHO_NAME = 'org.cmkd.Benchmark.Echo'
 PLAINTEXT = b64(bytes(range(256)) * 16)
 LIMITS = {'KeysPerUser': 100000, 'ImportSetsPerKey': 100000, 'ImportSetsPerUser': 100000}
 KEY_NUMBERS = (10, 1000, 10000)
-ONE_SHOTS = 25  # runs of each program
+READY_PAIRS = 24  # as many as one table imports
 PATIENCE = 300  # seconds, for what takes long on a small machine
 
 
@@ -90,9 +90,10 @@ class Machine(harness.Machine):
     def wait_for_pairs(self):
         iterate_until(lambda: self.kms.GetStatus()['ReadyRsa2048'] >= self.ready_pairs, 'the wrapping keys', PATIENCE)
 
-    def memory(self):
-        """{RSS, PSS, private dirty, locked} of cmkd in kB."""
-        process = Path(f'/proc/{self.daemon.pid}')
+    @staticmethod
+    def memory(process):
+        """[RSS, PSS, private dirty, locked] in kB."""
+        process = Path(f'/proc/{process.pid}')
         text = (process / 'smaps_rollup').read_text() + (process / 'status').read_text()
         return [int(re.search(rf'^{field}:\s+(\d+)', text, re.MULTILINE)[1])
                 for field in ('Rss', 'Pss', 'Private_Dirty', 'VmLck')]
@@ -107,13 +108,17 @@ class Machine(harness.Machine):
 def measure_round_trips(report, machine):
     cases = read_samples(program('latency', machine.address, 'warm', 150, 20))
     floors = {'Encrypt 4 KB': 'echo as Encrypt', 'Decrypt 4 KB': 'echo as Encrypt'}
-    report.table('Round trips, GDBus client, warm (us)', ['call', *SAMPLE_COLUMNS, 'to empty', 'to its floor', 'floor'], [
-        [name, *samples.columns(), ratio(samples, cases['empty']), ratio(samples, cases[floor]), floor]
-        for name, samples in cases.items() for floor in [floors.get(name, 'empty')]])
+    rows = []
+    for name, samples in cases.items():
+        floor = cases[floors.get(name, 'empty')]
+        rows.append([name, *samples.columns(), ratio(samples, cases['empty']), ratio(samples, floor),
+                     ratio_of_minima(samples, floor), floors.get(name, 'empty')])
+    report.table('Round trips, GDBus client, warm (us)',
+                 ['call', *SAMPLE_COLUMNS, 'to empty', 'to its floor', 'by minima', 'floor'], rows)
 
 
 def measure_imports(report, machine, directory, where):
-    cases = read_samples(program('latency', machine.address, 'import', 8, 3, directory))
+    cases = read_samples(program('latency', machine.address, 'import', READY_PAIRS // 3, 3, directory))
     report.table(f'The import flow, GDBus client, a fresh key and pair each time, state {where} (us)',
                  ['call', *SAMPLE_COLUMNS, 'to empty'],
                  [[name, *samples.columns(), ratio(samples, cases['empty'])] for name, samples in cases.items()])
@@ -122,7 +127,7 @@ def measure_imports(report, machine, directory, where):
 def measure_imports_in_memory(report):
     """What is left of an import when the disk costs nothing."""
     with tempfile.TemporaryDirectory(dir='/dev/shm') as directory:
-        machine = Machine(ready_pairs=24, state=directory)
+        machine = Machine(READY_PAIRS, state=directory)
         machine.wait_for_pairs()
         measure_imports(report, machine, directory, 'in memory')
         machine.close()
@@ -281,17 +286,18 @@ def time_starts(machine, rounds):
 
 def measure_growth(report):
     machine = Machine(ready_pairs=0)
-    sizes, times, number = [], [], 0
+    sizes = [['echo server', *machine.memory(machine.echo), '-', '-']]
+    times, number = [], 0
     for wanted in KEY_NUMBERS:
         begin = time.monotonic()
         create_keys(machine.kms, wanted - number)
         rate = (wanted - number) / (time.monotonic() - begin)
         number = wanted
         start, echo_start = time_starts(machine, 7)
-        at_start = machine.memory()
+        at_start = machine.memory(machine.daemon)
         cases = read_samples(program('latency', machine.address, 'warm', 25, 20))
         number += 1  # latency makes one
-        sizes.append([wanted, *at_start, machine.memory()[0], (machine.state / 'state.db').stat().st_size // 1024])
+        sizes.append([wanted, *at_start, machine.memory(machine.daemon)[0], (machine.state / 'state.db').stat().st_size // 1024])
         machine.counting = True
         with machine.tpm_commands() as commands:
             machine.restart()
@@ -323,7 +329,6 @@ def measure_one_shots(report, machine):
         'cmkctl show': [*cmkctl, 'show', key],
         'cmkctl list': [*cmkctl, 'list', '--limit=10'],
         'cmkctl encrypt 4 KB': [*cmkctl, 'encrypt', key, '--in', data],
-        'cmkctl import --material': [*cmkctl, 'import', external, '--material', material],
         'dbus-send DescribeKey': ['dbus-send', f'--bus={machine.address}', f'--dest={BUS_NAME}', '--print-reply',
                                   OBJECT_PATH, f'{keys}.DescribeKey', f'string:{key}'],
         'gdbus DescribeKey': ['gdbus', 'call', '--address', machine.address, '--dest', BUS_NAME, '--object-path',
@@ -332,11 +337,16 @@ def measure_one_shots(report, machine):
                                'DescribeKey', 's', key],
         'openssl version': ['openssl', 'version'],
     }
-    words = [word for name, command in commands.items() for word in ('--', name, *command)][1:]
-    cases = read_samples(program('start-to-end', ONE_SHOTS, *words))
-    floor = cases['libdbus, one empty call']
-    report.table('Programs, from spawn to end (us)', ['program', *SAMPLE_COLUMNS, 'to one empty call'],
-                 [[name, *samples.columns(), ratio(samples, floor)] for name, samples in cases.items()])
+    floor = 'libdbus, one empty call'
+    imports = {floor: commands[floor],
+               'cmkctl import --material': [*cmkctl, 'import', external, '--material', material]}
+    rows = []
+    for rounds, some in (75, commands), (READY_PAIRS, imports):
+        words = [word for name, command in some.items() for word in ('--', name, *command)][1:]
+        cases = read_samples(program('start-to-end', rounds, *words))
+        rows += [[name, *samples.columns(), ratio(samples, cases[floor]), ratio_of_minima(samples, cases[floor])]
+                 for name, samples in cases.items()]
+    report.table('Programs, from spawn to end (us)', ['program', *SAMPLE_COLUMNS, 'to one empty call', 'by minima'], rows)
 
 
 def describe_machine(report):
@@ -361,7 +371,7 @@ def main():
     options = parser.parse_args()
     report = Report()
     describe_machine(report)
-    machine = Machine(ready_pairs=ONE_SHOTS)  # so that each cmkctl import finds one
+    machine = Machine(READY_PAIRS)
     machine.wait_for_pairs()
     measure_round_trips(report, machine)
     measure_imports(report, machine, machine.state, 'on disk')
