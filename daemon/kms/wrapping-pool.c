@@ -218,8 +218,7 @@ needs_one (const Maker *maker, CmkWrappingKeySpec spec)
   if (maker->is_server)
     return shelf->waiters.length > maker->in_making[spec];
   return g_get_monotonic_time () >= pool->filling_paused_until &&
-         shelf->ready.length + pool->server.in_making[spec] + maker->in_making[spec] <
-             shelf->waiters.length + shelf->target;
+         shelf->ready.length + maker->in_making[spec] < shelf->target;
 }
 
 /* The specs in turn for whoever waits; the smallest first to fill, since it is asked for most. 0 = nothing to do. */
