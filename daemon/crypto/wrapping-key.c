@@ -188,8 +188,9 @@ cmk_wrapping_key_decode (const CmkSecret *encoded, GError **error)
 {
   guint bits = plausible_bits (encoded);
   g_autoptr (EVP_PKEY) pair = bits > 0 ? load_pair (encoded, bits) : NULL;
+  gboolean fits = pair != NULL && (guint) EVP_PKEY_get_bits (pair) == bits;
   ERR_clear_error ();
-  if (pair == NULL || (guint) EVP_PKEY_get_bits (pair) != bits)
+  if (!fits)
     {
       g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
                            "a stored wrapping key is not of the form it was written in; call GetParametersForImport "
