@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypt, Decrypt, ReEncrypt and the data keys."""
 import os
+import subprocess
 
 import pytest
 from gi.repository import GLib
 
-from client import UNKNOWN_KEY, b64, refused, unb64
+from client import MATERIAL_SIZE, SOURCE_ROOT, UNKNOWN_KEY, b64, refused, unb64
 
 MAX_PLAINTEXT, MAX_CONTEXT, MAX_DATA_KEY = 6144, 8192, 1024
 
@@ -194,3 +195,13 @@ def test_blobs_outlive_restart_kill_and_reboot(machine, kms, key):
         again()
         assert decrypt(kms, blob, EncryptionContext=CONTEXT) == b'kept'
         blob = encrypt(kms, key, b'kept', EncryptionContext=CONTEXT)
+
+
+@pytest.mark.parametrize('spec', ['AES_256', 'SM4'])
+def test_who_has_the_material_opens_a_blob_with_openssl_alone(kms, spec, tmp_path):
+    material = os.urandom(MATERIAL_SIZE[spec])
+    (tmp_path / 'material').write_bytes(material)
+    blob = encrypt(kms, kms.imported_key(material, spec=spec), b'without cmkd', EncryptionContext={'b': '2', 'a': '1'})
+    done = subprocess.run([SOURCE_ROOT / 'scripts' / 'open-blob', tmp_path / 'material', 'a=1', 'b=2'],
+                          input=blob.encode(), check=True, capture_output=True)
+    assert done.stdout == b'without cmkd'
