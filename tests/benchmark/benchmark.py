@@ -44,7 +44,7 @@ class Machine(harness.Machine):
     def __init__(self, ready_pairs, counting=False, state=None):
         self.counting = counting
         self.ready_pairs = ready_pairs
-        self.elsewhere = {'state_dir': state} if state else {}
+        self.elsewhere = state
         super().__init__(config={'WrappingKeys': {'ReadyRsa2048': ready_pairs}, 'Limits': LIMITS})
         self.echo = self.start_echo()
         self.kms = self.client(0)
@@ -53,8 +53,8 @@ class Machine(harness.Machine):
     def tcti(self):
         return super().tcti if self.counting else self.stock_tcti
 
-    def command(self, **options):
-        return super().command(**self.elsewhere, **options)
+    def make_directory(self, name):
+        return Path(self.elsewhere) if name == 'state' and self.elsewhere else super().make_directory(name)
 
     def daemon_environment(self):
         return {'PATH': os.environ['PATH'], 'CMKD_TPM_LOG': str(self.tpm_log)}
