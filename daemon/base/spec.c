@@ -103,6 +103,34 @@ cmk_key_spec_material_bytes (CmkKeySpec spec)
       return 32;
     case CMK_KEY_SPEC_SM4:
       return 16;
+    case CMK_KEY_SPEC_HMAC_256:
+      return 32;
+    case CMK_KEY_SPEC_HMAC_384:
+      return 48;
+    case CMK_KEY_SPEC_HMAC_512:
+      return 64;
+    default:
+      return 0;
+    }
+}
+
+gboolean
+cmk_key_spec_is_asymmetric (CmkKeySpec spec)
+{
+  return cmk_key_spec_material_bytes (spec) == 0;
+}
+
+guint
+cmk_key_spec_rsa_bits (CmkKeySpec spec)
+{
+  switch (spec)
+    {
+    case CMK_KEY_SPEC_RSA_2048:
+      return 2048;
+    case CMK_KEY_SPEC_RSA_3072:
+      return 3072;
+    case CMK_KEY_SPEC_RSA_4096:
+      return 4096;
     default:
       return 0;
     }
@@ -130,24 +158,29 @@ cmk_key_spec_supports_usage (CmkKeySpec spec, CmkKeyUsage usage)
 {
   if (usage == cmk_key_spec_default_usage (spec))
     return TRUE;
-  gboolean may_encrypt = spec == CMK_KEY_SPEC_RSA_2048 || spec == CMK_KEY_SPEC_RSA_3072 ||
-                         spec == CMK_KEY_SPEC_RSA_4096 || spec == CMK_KEY_SPEC_EC_SM2;
+  gboolean may_encrypt = cmk_key_spec_rsa_bits (spec) > 0 || spec == CMK_KEY_SPEC_EC_SM2;
   return usage == CMK_KEY_USAGE_ENCRYPT_DECRYPT && may_encrypt;
 }
 
 guint
 cmk_wrapping_key_spec_bits (CmkWrappingKeySpec spec)
 {
+  return cmk_key_spec_rsa_bits (cmk_wrapping_key_spec_key (spec));
+}
+
+CmkKeySpec
+cmk_wrapping_key_spec_key (CmkWrappingKeySpec spec)
+{
   switch (spec)
     {
     case CMK_WRAPPING_KEY_RSA_2048:
-      return 2048;
+      return CMK_KEY_SPEC_RSA_2048;
     case CMK_WRAPPING_KEY_RSA_3072:
-      return 3072;
+      return CMK_KEY_SPEC_RSA_3072;
     case CMK_WRAPPING_KEY_RSA_4096:
-      return 4096;
+      return CMK_KEY_SPEC_RSA_4096;
     default:
-      return 0;
+      return CMK_KEY_SPEC_EC_SM2;
     }
 }
 
@@ -163,5 +196,19 @@ cmk_wrapping_algorithm_fits (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec 
       return spec == CMK_WRAPPING_KEY_RSA_2048;
     default:
       return spec != CMK_WRAPPING_KEY_EC_SM2;
+    }
+}
+
+gboolean
+cmk_wrapping_algorithm_carries (CmkWrappingAlgorithm algorithm, CmkKeySpec spec)
+{
+  switch (algorithm)
+    {
+    case CMK_WRAPPING_RSAES_OAEP_SHA_256_AES_256_ECB_PKCS7_PAD:
+      return cmk_key_spec_is_asymmetric (spec);
+    case CMK_WRAPPING_SM2PKE_SM4_ECB:
+      return spec == CMK_KEY_SPEC_EC_SM2;
+    default:
+      return TRUE;
     }
 }

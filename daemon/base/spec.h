@@ -93,8 +93,15 @@ gboolean cmk_spec_parse (const CmkSpecName *set, const char *name, int *ret_valu
 /* "A, B or C": what an error message lists as allowed. */
 char *cmk_spec_list (const CmkSpecName *set);
 
-/* Bytes of the material of a symmetric @spec (seed 000: AES_256 256 bits, SM4 128 bits); 0 for the other specs. */
+/* Bytes of the material of a symmetric @spec (seed 000: AES_256 256 bits, SM4 128 bits; HMAC_n n bits); 0 for the
+ * asymmetric ones. */
 gsize cmk_key_spec_material_bytes (CmkKeySpec spec);
+
+/* RSA or EC: its material is a private key. */
+gboolean cmk_key_spec_is_asymmetric (CmkKeySpec spec);
+
+/* Bits of the modulus; 0 for what is not RSA. */
+guint cmk_key_spec_rsa_bits (CmkKeySpec spec);
 
 /* What the contract gives a key of @spec whose creator names no usage. */
 CmkKeyUsage cmk_key_spec_default_usage (CmkKeySpec spec);
@@ -104,5 +111,12 @@ gboolean cmk_key_spec_supports_usage (CmkKeySpec spec, CmkKeyUsage usage);
 /* Bits of the modulus; 0 for EC_SM2. */
 guint cmk_wrapping_key_spec_bits (CmkWrappingKeySpec spec);
 
+/* The spec of the wrapping pair itself. */
+CmkKeySpec cmk_wrapping_key_spec_key (CmkWrappingKeySpec spec);
+
 /* Do the two go together (design 1.4)? */
 gboolean cmk_wrapping_algorithm_fits (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec spec);
+
+/* Is there a way to wrap material of @spec by it? The two forms of Alibaba's carry private keys only, and
+ * SM2PKE_SM4_ECB, which has room for a bare scalar, those of EC_SM2 only. */
+gboolean cmk_wrapping_algorithm_carries (CmkWrappingAlgorithm algorithm, CmkKeySpec spec);

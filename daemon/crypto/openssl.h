@@ -45,3 +45,8 @@ typedef struct
 /* HMAC of @parts one after the other. @digest is "SHA256" or "SM3". */
 gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
                    guint8 ret_mac[CMK_HMAC_SIZE], GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct _CmkPrivateKey CmkPrivateKey;
+
+/* The pair inside @key. Implemented in private-key.c. */
+EVP_PKEY *cmk_private_key_pair (const CmkPrivateKey *key);

@@ -76,6 +76,14 @@ gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GErr
 /* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row is not as we wrote it. */
 CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The public key (DER SubjectPublicKeyInfo) of the asymmetric key @id, for as long as it has material: taking the
+ * material out takes this out as well. Putting one that is there already replaces it. In the transaction that writes the
+ * key. */
+gboolean cmk_store_put_public_key (CmkStore *store, const CmkUuid *id, GBytes *public_key,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* CMK_ERROR_STATE_CORRUPTED if it is missing or not as we wrote it: call it only for a key that must have one. */
+GBytes *cmk_store_get_public_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Does the row of @id, whose MAC may be wrong, say that @uid owns the key? Good for nothing but to choose what not to
  * tell others. */
 gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid);
