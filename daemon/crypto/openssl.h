@@ -50,3 +50,8 @@ typedef struct _CmkPrivateKey CmkPrivateKey;
 
 /* The pair inside @key. Implemented in private-key.c. */
 EVP_PKEY *cmk_private_key_pair (const CmkPrivateKey *key);
+
+/* RSADP with blinding and no padding, into @block, which is as long as the modulus. FALSE, with @block zero, for
+ * a wrong length and for a number that is not below the modulus; both are public. Implemented in private-key.c. */
+gboolean cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size,
+                                      CmkSecret *block) G_GNUC_WARN_UNUSED_RESULT;

@@ -20,3 +20,8 @@ gboolean cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_mes
  * @block_size is at least @message_size + 2 hashes + 2. */
 gboolean cmk_unpad_oaep (guint8 *block, gsize block_size, const EVP_MD *hash, guint8 *ret_message,
                          gsize message_size) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same for a message of any length: *@ret_offset is where it begins in @block, at whose end it ends. Nothing depends
+ * on what is found until both are known. */
+gboolean cmk_unpad_oaep_any (guint8 *block, gsize block_size, const EVP_MD *hash,
+                             gsize *ret_offset) G_GNUC_WARN_UNUSED_RESULT;
