@@ -203,13 +203,7 @@ test_damaged_encoding (void)
   assert_no_key (longer, size + 1);
   for (gsize shorter = 1; shorter < size; shorter++)
     assert_no_key (longer, shorter);
-  for (guint bit = 0; bit < 32; bit++)
-    {
-      longer[bit / 8] ^= (guint8) (1U << bit % 8);
-      assert_no_key (longer, size);
-      longer[bit / 8] ^= (guint8) (1U << bit % 8);
-    }
-  memset (longer + 4, 0, size - 4);
+  memset (longer, 0, size);
   assert_no_key (longer, size);
 }
 
