@@ -46,11 +46,18 @@ cmk_crypto_init (GError **error)
   algorithms.hkdf = EVP_KDF_fetch (NULL, "HKDF", NULL);
   algorithms.sha1 = EVP_MD_fetch (NULL, "SHA1", NULL);
   algorithms.sha256 = EVP_MD_fetch (NULL, "SHA256", NULL);
+  algorithms.sha384 = EVP_MD_fetch (NULL, "SHA384", NULL);
+  algorithms.sha512 = EVP_MD_fetch (NULL, "SHA512", NULL);
+  algorithms.sm3 = EVP_MD_fetch (NULL, "SM3", NULL);
+  algorithms.aes_256_ecb = EVP_CIPHER_fetch (NULL, "AES-256-ECB", NULL);
   algorithms.aes_256_gcm = EVP_CIPHER_fetch (NULL, "AES-256-GCM", NULL);
   algorithms.sm4_ctr = EVP_CIPHER_fetch (NULL, "SM4-CTR", NULL);
+  algorithms.sm4_ecb = EVP_CIPHER_fetch (NULL, "SM4-ECB", NULL);
   gboolean complete = algorithms.hmac != NULL && algorithms.hkdf != NULL && algorithms.sha1 != NULL &&
-                      algorithms.sha256 != NULL && algorithms.aes_256_gcm != NULL && algorithms.sm4_ctr != NULL;
-  return cmk_openssl_ok (complete, "cannot load HMAC, HKDF, SHA-1, SHA-256, AES-256-GCM and SM4-CTR", error);
+                      algorithms.sha256 != NULL && algorithms.sha384 != NULL && algorithms.sha512 != NULL &&
+                      algorithms.sm3 != NULL && algorithms.aes_256_ecb != NULL && algorithms.aes_256_gcm != NULL &&
+                      algorithms.sm4_ctr != NULL && algorithms.sm4_ecb != NULL;
+  return cmk_openssl_ok (complete, "cannot load HMAC, HKDF, SHA-1, SHA-2, SM3, AES-256 and SM4", error);
 }
 
 const CmkAlgorithms *
@@ -102,8 +109,8 @@ cmk_derive_key (const CmkSecret *root, const char *label, GError **error)
 }
 
 gboolean
-cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
-          guint8 ret_mac[CMK_HMAC_SIZE], GError **error)
+cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts, guint8 *ret_mac,
+          GError **error)
 {
   g_autoptr (EVP_MAC_CTX) mac = EVP_MAC_CTX_new (algorithms.hmac);
   const OSSL_PARAM params[] = {
@@ -113,7 +120,7 @@ cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *
   gboolean ok = mac != NULL && EVP_MAC_init (mac, key, key_size, params) == 1;
   for (guint i = 0; ok && i < n_parts; i++)
     ok = EVP_MAC_update (mac, parts[i].data, parts[i].size) == 1;
-  ok = ok && EVP_MAC_final (mac, ret_mac, NULL, CMK_HMAC_SIZE) == 1;
+  ok = ok && EVP_MAC_final (mac, ret_mac, NULL, EVP_MAX_MD_SIZE) == 1;
   return cmk_openssl_ok (ok, "cannot compute an HMAC", error);
 }
 

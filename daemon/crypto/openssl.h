@@ -24,8 +24,13 @@ typedef struct
   EVP_KDF *hkdf;
   EVP_MD *sha1;
   EVP_MD *sha256;
+  EVP_MD *sha384;
+  EVP_MD *sha512;
+  EVP_MD *sm3;
+  EVP_CIPHER *aes_256_ecb;
   EVP_CIPHER *aes_256_gcm;
   EVP_CIPHER *sm4_ctr;
+  EVP_CIPHER *sm4_ecb;
 } CmkAlgorithms;
 
 /* Set once by cmk_crypto_init(), read-only after that. */
@@ -42,9 +47,9 @@ typedef struct
   gsize size;
 } CmkPart;
 
-/* HMAC of @parts one after the other. @digest is "SHA256" or "SM3". */
+/* HMAC of @parts one after the other. @digest is the name of a digest, as long as which @ret_mac is. */
 gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
-                   guint8 ret_mac[CMK_HMAC_SIZE], GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                   guint8 *ret_mac, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 typedef struct _CmkPrivateKey CmkPrivateKey;
 
