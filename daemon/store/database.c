@@ -13,25 +13,6 @@
 /* The longest value is a description: 8,192 characters of at most 4 bytes. What is longer was not written by us. */
 #define MAX_VALUE_BYTES (256 * 1024)
 
-/* In the order they are made. An opened database must hold these, to the letter, and nothing else: a trigger or a
- * changed constraint would be somebody else's program in our transactions. */
-static const char *const schema[] = {
-  "CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT",
-  "CREATE TABLE keys (serial INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, owner_uid INTEGER NOT NULL, "
-  "created_at INTEGER NOT NULL, spec INTEGER NOT NULL, usage INTEGER NOT NULL, origin INTEGER NOT NULL, "
-  "protection_level INTEGER NOT NULL, state INTEGER NOT NULL, description TEXT NOT NULL, expires_at INTEGER NOT NULL, "
-  "sealed_key BLOB, envelope BLOB, fingerprint BLOB, mac BLOB NOT NULL) STRICT",
-  "CREATE INDEX keys_by_owner ON keys (owner_uid)",
-  "CREATE INDEX keys_by_expiry ON keys (expires_at) WHERE expires_at > 0",
-  "CREATE TABLE import_sets (id BLOB PRIMARY KEY NOT NULL, key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE "
-  "CASCADE, "
-  "uid INTEGER NOT NULL, algorithm INTEGER NOT NULL, wrapping_spec INTEGER NOT NULL, expires_at INTEGER NOT NULL, "
-  "failures INTEGER NOT NULL, sealed_key BLOB NOT NULL, envelope BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
-  "CREATE INDEX import_sets_by_key ON import_sets (key_id, expires_at)",
-  "CREATE INDEX import_sets_by_uid ON import_sets (uid, expires_at)",
-  "CREATE INDEX import_sets_by_expiry ON import_sets (expires_at)",
-};
-
 /* @system_code is errno: sqlite3_system_errno(), made for this, is not set by a commit that fails. */
 static CmkError
 code_from_result (int result, int system_code)
@@ -91,8 +72,8 @@ cmk_store_check (CmkStore *store, int result, GError **error)
   return result == SQLITE_OK;
 }
 
-static gboolean
-execute (CmkStore *store, const char *sql, GError **error)
+gboolean
+cmk_store_execute (CmkStore *store, const char *sql, GError **error)
 {
   errno = 0;
   return cmk_store_check (store, sqlite3_exec (store->database, sql, NULL, NULL, NULL), error);
@@ -162,11 +143,11 @@ connect_database (CmkStore *store, const char *name, GError **error)
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), error) &&
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL), error) &&
          /* The locking mode first: some of the others read the file, and the first reading decides how it is locked. */
-         execute (store,
-                  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-                  "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA synchronous = FULL;"
-                  "PRAGMA temp_store = MEMORY;",
-                  error);
+         cmk_store_execute (store,
+                            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+                            "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA synchronous = FULL;"
+                            "PRAGMA temp_store = MEMORY;",
+                            error);
 }
 
 static gboolean
@@ -175,19 +156,6 @@ disconnect_database (CmkStore *store, GError **error)
   int result = sqlite3_close (store->database);
   store->database = NULL;
   return cmk_store_check (store, result, error);
-}
-
-static gboolean
-write_schema (CmkStore *store, GError **error)
-{
-  g_autofree char *identity = g_strdup_printf ("PRAGMA application_id = %d; PRAGMA user_version = %d;",
-                                               CMK_DATABASE_APPLICATION_ID, CMK_DATABASE_FORMAT);
-  if (!execute (store, "BEGIN", error) || !execute (store, identity, error))
-    return FALSE;
-  for (gsize i = 0; i < G_N_ELEMENTS (schema); i++)
-    if (!execute (store, schema[i], error))
-      return FALSE;
-  return execute (store, "COMMIT", error);
 }
 
 /* Under another name until it is whole, so that a file called state.db always has its header and its tables. */
@@ -204,7 +172,8 @@ create_database (CmkStore *store, GError **error)
       return FALSE;
     }
   close (fd);
-  if (!connect_database (store, NEW_FILE, error) || !write_schema (store, error) || !disconnect_database (store, error))
+  if (!connect_database (store, NEW_FILE, error) || !cmk_store_write_schema (store, 0, error) ||
+      !disconnect_database (store, error))
     return FALSE;
   if (renameat (store->directory_fd, NEW_FILE, store->directory_fd, CMK_DATABASE_FILE) == 0 &&
       fsync (store->directory_fd) == 0)
@@ -253,33 +222,6 @@ start_log (CmkStore *store, GError **error)
   return FALSE;
 }
 
-static gboolean
-check_schema (CmkStore *store, GError **error)
-{
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
-      store,
-      "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY rowid",
-      error);
-  if (statement == NULL)
-    return FALSE;
-  gsize n_found = 0;
-  int step;
-  while ((step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
-    {
-      const char *sql = (const char *) sqlite3_column_text (statement, 0);
-      if (n_found == G_N_ELEMENTS (schema) || g_strcmp0 (sql, schema[n_found]) != 0)
-        break;
-      n_found++;
-    }
-  if (step == SQLITE_DONE && n_found == G_N_ELEMENTS (schema))
-    return TRUE;
-  if (step == SQLITE_ROW || step == SQLITE_DONE)
-    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-                 "the tables in %s/%s are not those that cmkd made: restore it from a backup", store->directory,
-                 CMK_DATABASE_FILE);
-  return FALSE;
-}
-
 CmkStore *
 cmk_store_open (const char *directory, GError **error)
 {
@@ -295,8 +237,8 @@ cmk_store_open (const char *directory, GError **error)
     return NULL;
   if (!exists && !create_database (store, error))
     return NULL;
-  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) || !empty_log (store, error) ||
-      !check_schema (store, error))
+  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) ||
+      !cmk_store_bring_up_to_date (store, error) || !empty_log (store, error))
     return NULL;
   return g_steal_pointer (&store);
 }
@@ -375,7 +317,7 @@ static void
 roll_back (CmkStore *store)
 {
   g_autoptr (GError) error = NULL;
-  if (!sqlite3_get_autocommit (store->database) && !execute (store, "ROLLBACK", &error))
+  if (!sqlite3_get_autocommit (store->database) && !cmk_store_execute (store, "ROLLBACK", &error))
     g_warning ("a transaction could not be rolled back: %s", error->message);
 }
 

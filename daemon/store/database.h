@@ -8,7 +8,7 @@
 #include "store/store.h"
 
 #define CMK_DATABASE_FILE   "state.db"
-#define CMK_DATABASE_FORMAT 1
+#define CMK_DATABASE_FORMAT 2
 /* "CMKD": tells file(1), and us, whose database this is. */
 #define CMK_DATABASE_APPLICATION_ID 0x434d4b44
 
@@ -36,9 +36,22 @@ gboolean cmk_store_claim_directory (CmkStore *store, GError **error) G_GNUC_WARN
  * a refused file is left as it was. */
 gboolean cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* directory.c: is the version that a database says it has newer than ours? Then it is an error. */
+gboolean cmk_store_check_format (CmkStore *store, guint32 format, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* schema.c: add, in one transaction, what versions after @format have brought (0: everything). */
+gboolean cmk_store_write_schema (CmkStore *store, guint32 format, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* schema.c: is what the open database holds exactly what its version had, to the letter? Then make it of our version.
+ * Else nothing is changed. */
+gboolean cmk_store_bring_up_to_date (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* A change has removed something: after its commit the log is written back and emptied, so that what was removed is
  * nowhere in the directory. If that fails it is tried again with every later commit, and at the next start. */
 void cmk_store_note_erasure (CmkStore *store);
+
+/* Once, for SQL that answers no rows. */
+gboolean cmk_store_execute (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* @sql must be static: it names the statement from now on. Owned by the store. */
 sqlite3_stmt *cmk_store_prepare (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;

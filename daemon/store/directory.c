@@ -93,21 +93,27 @@ read_be32 (const guint8 *bytes)
   return GUINT32_FROM_BE (number);
 }
 
+gboolean
+cmk_store_check_format (CmkStore *store, guint32 format, GError **error)
+{
+  if (format <= CMK_DATABASE_FORMAT)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+               "%s/%s is of format %u, and this cmkd knows no format after %d: install the newer cmkd again",
+               store->directory, CMK_DATABASE_FILE, format, CMK_DATABASE_FORMAT);
+  return FALSE;
+}
+
 static gboolean
-check_header (const guint8 *header, gssize size, const char *path, GError **error)
+check_header (CmkStore *store, const guint8 *header, gssize size, const char *path, GError **error)
 {
   guint32 format = size == HEADER_BYTES ? read_be32 (header + HEADER_USER_VERSION) : 0;
-  if (size != HEADER_BYTES || memcmp (header, HEADER_MAGIC, sizeof HEADER_MAGIC) != 0 ||
-      read_be32 (header + HEADER_APPLICATION_ID) != CMK_DATABASE_APPLICATION_ID || format == 0)
-    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-                 "%s is not a state database of cmkd: restore it from a backup, or move it away to start with none",
-                 path);
-  else if (format > CMK_DATABASE_FORMAT)
-    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-                 "%s is of format %u, and this cmkd knows no format after %d: install the newer cmkd again", path,
-                 format, CMK_DATABASE_FORMAT);
-  else
-    return TRUE;
+  if (size == HEADER_BYTES && memcmp (header, HEADER_MAGIC, sizeof HEADER_MAGIC) == 0 &&
+      read_be32 (header + HEADER_APPLICATION_ID) == CMK_DATABASE_APPLICATION_ID && format != 0)
+    return cmk_store_check_format (store, format, error);
+  g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+               "%s is not a state database of cmkd: restore it from a backup, or move it away to start with none",
+               path);
   return FALSE;
 }
 
@@ -140,7 +146,7 @@ cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error)
   if (fine)
     {
       gssize size = pread (fd, header, sizeof header, 0);
-      fine = size < 0 ? fail_system (errno, path, "read", error) : check_header (header, size, path, error);
+      fine = size < 0 ? fail_system (errno, path, "read", error) : check_header (store, header, size, path, error);
     }
   /* Before SQLite opens the file: closing any descriptor of it drops this process's POSIX locks on it. */
   close (fd);

@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "base/error.h"
+#include "store/public-keys.h"
 #include "store/row.h"
 
 #define COLUMNS                                                                                                        \
@@ -175,8 +176,11 @@ cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **erro
     return FALSE;
   if (sqlite3_changes (store->database) != 1)
     return fail_not_found (error);
-  if (record->envelope == NULL)
-    cmk_store_note_erasure (store);
+  if (record->envelope != NULL)
+    return TRUE;
+  if (cmk_key_spec_is_asymmetric (record->spec) && !cmk_store_delete_public_key (store, &record->id, error))
+    return FALSE;
+  cmk_store_note_erasure (store);
   return TRUE;
 }
 

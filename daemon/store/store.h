@@ -22,8 +22,8 @@ typedef gboolean (*CmkRowMac) (gpointer user_data, const guint8 *data, gsize siz
                                GError **error);
 
 /* Open, or make, the database in @directory (mode 0700, ours, no symlink: else CMK_ERROR_STORAGE_FAILURE saying what
- * to mend). The directory is locked for this process alone. A format newer than ours is CMK_ERROR_STATE_CORRUPTED and
- * left untouched. */
+ * to mend). The directory is locked for this process alone. An older format is brought forward to ours; a newer one is
+ * CMK_ERROR_STATE_CORRUPTED and left untouched. */
 CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_store_close (CmkStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)

@@ -212,6 +212,33 @@ insert_import_set (CmkStore *store, const CmkImportSetRecord *record)
   g_assert_true (inserted);
 }
 
+static inline void
+put_public_key (CmkStore *store, const CmkKeyRecord *key, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) public_key = g_bytes_new (text, strlen (text));
+  gboolean put = cmk_store_put_public_key (store, &key->id, public_key, &error);
+  g_assert_no_error (error);
+  g_assert_true (put);
+}
+
+static inline void
+assert_public_key (CmkStore *store, const CmkKeyRecord *key, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) stored = cmk_store_get_public_key (store, &key->id, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (g_bytes_get_data (stored, NULL), g_bytes_get_size (stored), text, strlen (text));
+}
+
+static inline void
+assert_no_public_key (CmkStore *store, const CmkKeyRecord *key)
+{
+  g_autoptr (GError) error = NULL;
+  g_assert_null (cmk_store_get_public_key (store, &key->id, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
+}
+
 /* Warnings of the store, which would otherwise end the test. */
 static guint n_warnings;
 

@@ -4,7 +4,7 @@
  * was, and nothing he wrote is ever taken for ours. */
 #include "store-fixture.h"
 
-/* Keys 2 and 4 with material, 3 without, and an import set of key 2. */
+/* Keys 2 and 4 with material and public key, 3 without, and an import set of key 2. */
 typedef struct
 {
   CmkKeyRecord *keys[3];
@@ -29,6 +29,8 @@ fill_store (const Fixture *fixture)
   for (guint i = 0; i < G_N_ELEMENTS (contents.keys); i++)
     insert_key (store, contents.keys[i]);
   insert_import_set (store, contents.set);
+  put_public_key (store, contents.keys[0], "public key of 2");
+  put_public_key (store, contents.keys[1], "public key of 4");
   return contents;
 }
 
@@ -243,6 +245,50 @@ test_set_edit (Fixture *fixture, gconstpointer data)
   assert_key_stored (store, contents.keys[0]);
 }
 
+static const EditCase public_key_edits[] = {
+  { "/store/damage/public-key/flipped", "public_key = x'00' || substr (public_key, 2)" },
+  { "/store/damage/public-key/cut", "public_key = substr (public_key, 1, length (public_key) - 1)" },
+  { "/store/damage/public-key/emptied", "public_key = x''" },
+  { "/store/damage/public-key/of-another", "public_key = CAST ('public key of 4' AS BLOB)" },
+  { "/store/damage/public-key/row-of-another",
+    "(public_key, mac) = (SELECT public_key, mac FROM public_keys AS p WHERE p.key_id != public_keys.key_id)" },
+  { "/store/damage/public-key/mac", "mac = zeroblob (32)" },
+  { "/store/damage/public-key/given-to-another", "key_id = (SELECT id FROM keys WHERE serial = 3)" },
+  { "/store/damage/public-key/text", "public_key = CAST (public_key AS TEXT)" },
+  { "/store/damage/public-key/null", "public_key = NULL" },
+  { "/store/damage/public-key/mac-null", "mac = NULL" },
+};
+
+static void
+test_public_key_edit (Fixture *fixture, gconstpointer data)
+{
+  const EditCase *test = data;
+  g_auto (Contents) contents = fill_store (fixture);
+  g_autofree char *sql = g_strconcat ("UPDATE public_keys SET ", test->set,
+                                      " WHERE key_id = (SELECT id FROM keys WHERE serial = 1)", NULL);
+  edit_loosely (fixture, sql);
+  g_autoptr (CmkStore) store = open_store (fixture);
+  assert_no_public_key (store, contents.keys[0]);
+  assert_no_public_key (store, contents.keys[2]);
+  assert_public_key (store, contents.keys[1], "public key of 4");
+  assert_key_stored (store, contents.keys[0]);
+  put_public_key (store, contents.keys[0], "and again");
+  assert_public_key (store, contents.keys[0], "and again");
+}
+
+static void
+test_public_keys_swapped (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_auto (Contents) contents = fill_store (fixture);
+  edit_database (fixture, "CREATE TEMP TABLE t AS SELECT * FROM public_keys;"
+                          "UPDATE public_keys SET (public_key, mac) = (SELECT public_key, mac FROM t "
+                          "WHERE t.key_id != public_keys.key_id)");
+  g_autoptr (CmkStore) store = open_store (fixture);
+  assert_no_public_key (store, contents.keys[0]);
+  assert_no_public_key (store, contents.keys[1]);
+  assert_key_stored (store, contents.keys[0]);
+}
+
 /* A key's columns cannot be passed off as an import set's, nor the rows of one store as another's. */
 static void
 test_other_mac_key (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
@@ -253,6 +299,7 @@ test_other_mac_key (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   cmk_store_set_mac (store, test_mac, (gpointer) "another key");
   g_assert_null (cmk_store_get_key (store, &contents.keys[0]->id, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
+  assert_no_public_key (store, contents.keys[0]);
 }
 
 static gboolean
@@ -357,6 +404,9 @@ assert_nothing_forged (const Fixture *fixture, const Contents *contents)
   g_assert_true (records == NULL || records->len <= G_N_ELEMENTS (contents->keys));
   g_autoptr (CmkImportSetRecord) set = cmk_store_get_import_set (store, &contents->set->id, NULL);
   g_assert_true (set == NULL || set->failures == contents->set->failures);
+  g_autoptr (GBytes) public_key = cmk_store_get_public_key (store, &contents->keys[0]->id, NULL);
+  g_autoptr (GBytes) written = g_bytes_new_static ("public key of 2", 15);
+  g_assert_true (public_key == NULL || g_bytes_equal (public_key, written));
 }
 
 static void
@@ -402,10 +452,13 @@ main (int argc, char **argv)
     ADD (swap_cases[i].name, &swap_cases[i], test_swap);
   for (gsize i = 0; i < G_N_ELEMENTS (set_edits); i++)
     ADD (set_edits[i].name, &set_edits[i], test_set_edit);
+  for (gsize i = 0; i < G_N_ELEMENTS (public_key_edits); i++)
+    ADD (public_key_edits[i].name, &public_key_edits[i], test_public_key_edit);
   for (gsize i = 0; i < G_N_ELEMENTS (sequence_edits); i++)
     ADD (sequence_edits[i].name, &sequence_edits[i], test_sequence);
   ADD ("/store/damage/key/null-is-not-empty", NULL, test_null_is_not_empty);
   ADD ("/store/damage/key/columns-shifted", NULL, test_shifted_columns);
+  ADD ("/store/damage/public-key/swapped", NULL, test_public_keys_swapped);
   ADD ("/store/damage/sequence/at-its-end", NULL, test_sequence_at_end);
   ADD ("/store/damage/meta-of-another-type", NULL, test_meta_type);
   ADD ("/store/damage/rows-of-another-store", NULL, test_other_mac_key);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A database of an earlier version becomes one of ours, with all that was in it, or stays what it was. The earlier ones
+ * are written here as their cmkd wrote them, MACs and all: nothing of this may be brought up to date. */
+#include "store-fixture.h"
+
+#include "deny-syscall.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KEYS_OF_VERSION_1                                                                                              \
+  "CREATE TABLE keys (serial INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, owner_uid INTEGER NOT NULL, " \
+  "created_at INTEGER NOT NULL, spec INTEGER NOT NULL, usage INTEGER NOT NULL, origin INTEGER NOT NULL, "              \
+  "protection_level INTEGER NOT NULL, state INTEGER NOT NULL, description TEXT NOT NULL, "                             \
+  "expires_at INTEGER NOT NULL, sealed_key BLOB, envelope BLOB, fingerprint BLOB, mac BLOB NOT NULL) STRICT;"
+
+/* Keys 2 and 3 of the fixture, and import set 1 of key 2. */
+static const char version_1[] =
+    "PRAGMA journal_mode = WAL; PRAGMA application_id = 1129139012; PRAGMA user_version = 1;"
+    "CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT;" KEYS_OF_VERSION_1
+    "CREATE INDEX keys_by_owner ON keys (owner_uid);"
+    "CREATE INDEX keys_by_expiry ON keys (expires_at) WHERE expires_at > 0;"
+    "CREATE TABLE import_sets (id BLOB PRIMARY KEY NOT NULL, key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE "
+    "CASCADE, uid INTEGER NOT NULL, algorithm INTEGER NOT NULL, wrapping_spec INTEGER NOT NULL, "
+    "expires_at INTEGER NOT NULL, failures INTEGER NOT NULL, sealed_key BLOB NOT NULL, envelope BLOB NOT NULL, "
+    "mac BLOB NOT NULL) STRICT;"
+    "CREATE INDEX import_sets_by_key ON import_sets (key_id, expires_at);"
+    "CREATE INDEX import_sets_by_uid ON import_sets (uid, expires_at);"
+    "CREATE INDEX import_sets_by_expiry ON import_sets (expires_at);"
+    "INSERT INTO meta VALUES ('store-id', x'676f6c64656e');"
+    "INSERT INTO keys VALUES (1, x'00000202020202020202020202020202', 1000, 1700000002, 1, 1, 2, 1, 1, "
+    "'key number 2, 密钥', 2000000002, "
+    "x'32206f662077686174206973207365616c65642c20616e64206f662077686174206973206e6f', "
+    "x'32206f662077686174206973207365616c65642c20616e64206f662077686174206973206e6f74', x'32206f6620', "
+    "x'b5fadebb08a849e48cfb254dfb00b6def260982eed5b8e4983d8d10fce35d638');"
+    "INSERT INTO keys VALUES (2, x'00000303030303030303030303030303', 1001, 1700000003, 2, 1, 2, 1, 3, "
+    "'key number 3, 密钥', 0, NULL, NULL, NULL, "
+    "x'94d86f746dab26bafa36008bcb1233e510ba11e0ea5697218d897d5b9f542dff');"
+    "INSERT INTO import_sets VALUES (x'81818181818181818181818181818181', x'00000202020202020202020202020202', 1000, "
+    "3, 2, 5000, 1, x'7365616c65642064617461206b6579', x'656e76656c6f7065206f6620612070726976617465206b6579', "
+    "x'8afdfca221c94acd151823542e3a829161135376efe2bd4c03f21afaf483b055');";
+
+static const char to_version_2[] =
+    "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
+    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; PRAGMA user_version = 2;";
+
+static void
+make_version_1 (const Fixture *fixture)
+{
+  g_assert_cmpint (g_mkdir (fixture->directory, 0700), ==, 0);
+  replace_file (fixture->database, "", 0);
+  edit_database (fixture, version_1);
+}
+
+static int
+read_version (const Fixture *fixture)
+{
+  sqlite3 *database = NULL;
+  sqlite3_stmt *statement = NULL;
+  g_assert_cmpint (sqlite3_open_v2 (fixture->database, &database, SQLITE_OPEN_READONLY, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_prepare_v2 (database, "PRAGMA user_version", -1, &statement, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_step (statement), ==, SQLITE_ROW);
+  int version = sqlite3_column_int (statement, 0);
+  sqlite3_finalize (statement);
+  sqlite3_close (database);
+  return version;
+}
+
+static void
+assert_contents (CmkStore *store)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkKeyRecord) full = make_key (2, 1000);
+  g_autoptr (CmkKeyRecord) plain = make_key (3, 1001);
+  full->serial = 1;
+  plain->serial = 2;
+  assert_key_stored (store, full);
+  assert_key_stored (store, plain);
+  g_autoptr (CmkImportSetRecord) expected = make_import_set (1, full, 1000, 5000);
+  g_autoptr (CmkImportSetRecord) set = cmk_store_get_import_set (store, &expected->id, &error);
+  g_assert_no_error (error);
+  g_assert_true (bytes_equal (set->envelope, expected->envelope));
+  g_autoptr (GBytes) meta = cmk_store_get_meta (store, "store-id", &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (g_bytes_get_data (meta, NULL), g_bytes_get_size (meta), "golden", 6);
+}
+
+/* What version 2 has beyond version 1. */
+static void
+assert_public_keys_can_be_kept (CmkStore *store)
+{
+  g_autoptr (CmkKeyRecord) key = make_key (2, 1000);
+  put_public_key (store, key, "public key");
+  assert_public_key (store, key, "public key");
+}
+
+static void
+test_version_1 (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  make_version_1 (fixture);
+  g_assert_cmpint (read_version (fixture), ==, 1);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (CmkStore) store = open_store (fixture);
+      assert_contents (store);
+      assert_public_keys_can_be_kept (store);
+      g_autoptr (CmkKeyRecord) key = make_key (4 + 2 * i, 1000);
+      insert_key (store, key);
+      g_assert_cmpint (key->serial, ==, 3 + i);
+      cmk_store_close (g_steal_pointer (&store));
+      g_assert_cmpint (read_version (fixture), ==, 2);
+    }
+}
+
+/* Leave in the log what @sql does, as a process does that is killed. */
+static void
+leave_in_log (const Fixture *fixture, const char *sql)
+{
+  sqlite3 *database = NULL;
+  g_assert_cmpint (sqlite3_open_v2 (fixture->database, &database, SQLITE_OPEN_READWRITE, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_db_config (database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (database, "BEGIN", NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (database, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (database, "COMMIT", NULL, NULL, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);
+}
+
+/* However much of the migration has reached the disk. */
+static void
+test_killed (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autofree char *log = g_strconcat (fixture->database, "-wal", NULL);
+  g_autofree char *shared = g_strconcat (fixture->database, "-shm", NULL);
+  g_autofree char *before = NULL, *frames = NULL;
+  gsize before_size = 0, frames_size = 0;
+  make_version_1 (fixture);
+  g_assert_true (g_file_get_contents (fixture->database, &before, &before_size, NULL));
+  leave_in_log (fixture, to_version_2);
+  g_assert_true (g_file_get_contents (log, &frames, &frames_size, NULL));
+  g_assert_cmpuint (frames_size, >, 2 * 4096);
+  g_assert_cmpint (g_remove (shared), ==, 0);
+  const guint n_steps = 16;
+  for (guint i = 0; i <= n_steps; i++)
+    {
+      replace_file (fixture->database, before, before_size);
+      replace_file (log, frames, frames_size * i / n_steps);
+      g_autoptr (CmkStore) store = open_store (fixture);
+      assert_contents (store);
+      assert_public_keys_can_be_kept (store);
+      cmk_store_close (g_steal_pointer (&store));
+      g_assert_cmpint (read_version (fixture), ==, 2);
+    }
+}
+
+/* The header of the file does not say so yet. */
+static void
+test_newer_in_log (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autofree char *sql = g_strconcat (to_version_2, "CREATE TABLE newer (x); PRAGMA user_version = 3;", NULL);
+  make_version_1 (fixture);
+  leave_in_log (fixture, sql);
+  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "is of format 3");
+  g_assert_cmpint (read_version (fixture), ==, 3);
+}
+
+typedef struct
+{
+  const char *name;
+  const char *sql;
+} Oddity;
+
+static const Oddity oddities[] = {
+  { "trigger", "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN DELETE FROM import_sets; END" },
+  { "table", "CREATE TABLE t (x)" },
+  { "table-of-version-2", "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL, public_key, mac)" },
+  { "version-2-but-for-its-number",
+    "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
+    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { "number-of-version-2", "PRAGMA user_version = 2" },
+  { "no-index", "DROP INDEX keys_by_expiry" },
+  { "view", "DROP TABLE meta; CREATE VIEW meta AS SELECT 'root' AS name, x'00' AS value" },
+};
+
+static void
+test_oddity (Fixture *fixture, gconstpointer data)
+{
+  const Oddity *test = data;
+  g_autofree char *before = NULL, *after = NULL;
+  gsize before_size = 0, after_size = 0;
+  make_version_1 (fixture);
+  edit_database (fixture, test->sql);
+  g_assert_true (g_file_get_contents (fixture->database, &before, &before_size, NULL));
+  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "not those that cmkd made");
+  g_assert_true (g_file_get_contents (fixture->database, &after, &after_size, NULL));
+  g_assert_cmpmem (after, after_size, before, before_size);
+}
+
+typedef struct
+{
+  const char *name;
+  long syscall;
+  int code;
+  CmkError error;
+} DiskCase;
+
+static const DiskCase disk_cases[] = {
+  { "full", SYS_pwrite64, ENOSPC, CMK_ERROR_STORAGE_FULL },
+  { "write-fails", SYS_pwrite64, EIO, CMK_ERROR_STORAGE_FAILURE },
+  { "flush-fails", SYS_fdatasync, EIO, CMK_ERROR_STORAGE_FAILURE },
+};
+
+static void
+test_disk (Fixture *fixture, gconstpointer data)
+{
+  const DiskCase *test = data;
+  int status = 0;
+  make_version_1 (fixture);
+  pid_t child = fork ();
+  if (child == 0)
+    {
+      deny_syscall (test->syscall, test->code);
+      assert_refused (fixture, test->error, "the state in");
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_cmpint (status, ==, 0);
+  g_autoptr (CmkStore) store = open_store (fixture);
+  assert_contents (store);
+  assert_public_keys_can_be_kept (store);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+#define ADD(name, data, function) g_test_add (name, Fixture, data, fixture_set_up, function, fixture_tear_down)
+  ADD ("/store/migration/version-1-keeps-what-it-holds", NULL, test_version_1);
+  ADD ("/store/migration/killed-is-one-version-or-the-other", NULL, test_killed);
+  ADD ("/store/migration/newer-than-the-header-says-is-refused", NULL, test_newer_in_log);
+  for (gsize i = 0; i < G_N_ELEMENTS (oddities); i++)
+    {
+      g_autofree char *name = g_strconcat ("/store/migration/refuses-untouched/", oddities[i].name, NULL);
+      ADD (name, &oddities[i], test_oddity);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (disk_cases); i++)
+    {
+      g_autofree char *name = g_strconcat ("/store/migration/disk/", disk_cases[i].name, NULL);
+      ADD (name, &disk_cases[i], test_disk);
+    }
+  return g_test_run ();
+}
