@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The inverse of RSA padding for a message of known length, in constant time: what is known beforehand is
- * where every byte of the padding must be, so nothing is searched for and neither a branch nor an index
- * depends on the block. Both say whether the block is the encoding of a message of exactly @message_size
- * bytes; @ret_message means nothing if not. Inside this room only. */
+ * The inverse of padding, in constant time: neither a branch nor an index depends on what is padded before it is known
+ * whether that is good. Inside this room only.
+ *
+ * A message of known length is not searched for: where every byte of the padding must be is known beforehand.
+ * @ret_message means nothing if FALSE is returned. */
 #pragma once
 
 #include <glib.h>
 #include <openssl/evp.h>
 
-#define CMK_PKCS1_OVERHEAD 11 /* 00 02, at least eight bytes of padding, 00 */
+#define CMK_PKCS1_OVERHEAD   11 /* 00 02, at least eight bytes of padding, 00 */
+#define CMK_PKCS7_BLOCK_SIZE 16 /* of AES */
 
 /* RSAES-PKCS1-v1_5 (RFC 8017, 7.2.2). @block_size is at least @message_size + CMK_PKCS1_OVERHEAD. */
 gboolean cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_message,
@@ -21,7 +23,11 @@ gboolean cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_mes
 gboolean cmk_unpad_oaep (guint8 *block, gsize block_size, const EVP_MD *hash, guint8 *ret_message,
                          gsize message_size) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same for a message of any length: *@ret_offset is where it begins in @block, at whose end it ends. Nothing depends
- * on what is found until both are known. */
+/* The same for a message of any length but 0: *@ret_offset is where it begins in @block, at whose end it ends. When FALSE is
+ * returned that is some place within @block which does not depend on it, so that the caller has something to go on with. */
 gboolean cmk_unpad_oaep_any (guint8 *block, gsize block_size, const EVP_MD *hash,
                              gsize *ret_offset) G_GNUC_WARN_UNUSED_RESULT;
+
+/* PKCS#7 padding (RFC 5652, 6.3) of blocks of 16 bytes. @size is a positive multiple of them. *@ret_message_size is that of
+ * the message, which is not empty; when FALSE is returned it is @size. */
+gboolean cmk_unpad_pkcs7 (const guint8 *data, gsize size, gsize *ret_message_size) G_GNUC_WARN_UNUSED_RESULT;
