@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Faults of the padding gather in a volatile accumulator that is looked at once, at the end: volatile, so
- * that no compiler turns a loop into one that stops at the first fault. */
+ * that no compiler turns a loop into one that stops at the first fault, or a mask into a branch. */
 #include "crypto/unpad.h"
 
 #include "crypto/openssl.h"
@@ -110,7 +110,7 @@ cmk_unpad_oaep_any (guint8 *block, gsize block_size, const EVP_MD *hash, gsize *
       searching &= ~found;
     }
   faults |= searching;
-  gsize good = mask_if_zero (faults);
+  volatile gsize good = mask_if_zero (faults);
   *ret_offset = (good & offset) | (~good & padding);
   return good != 0;
 }
@@ -119,15 +119,15 @@ gboolean
 cmk_unpad_pkcs7 (const guint8 *data, gsize size, gsize *ret_message_size)
 {
   g_return_val_if_fail (size >= CMK_PKCS7_BLOCK_SIZE, FALSE);
-  gsize padding = data[size - 1];
+  volatile gsize padding = data[size - 1];
   volatile gsize faults = (padding - 1) / CMK_PKCS7_BLOCK_SIZE; /* 0 for 1 to 16 only */
   faults |= mask_if_zero (size ^ padding);
   for (gsize i = 1; i <= CMK_PKCS7_BLOCK_SIZE; i++)
     {
-      gsize within = mask_if_zero ((padding - i) >> (8 * sizeof padding - 1)); /* i <= padding */
+      gsize within = mask_if_zero ((padding - i) >> (8 * sizeof padding - 1)); /* if i <= padding */
       faults |= within & (data[size - i] ^ padding);
     }
-  gsize good = mask_if_zero (faults);
+  volatile gsize good = mask_if_zero (faults);
   *ret_message_size = size - (good & padding);
   return good != 0;
 }

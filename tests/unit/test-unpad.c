@@ -81,6 +81,16 @@ mask (guint8 *target, gsize size, const guint8 *seed, gsize seed_size, const EVP
     }
 }
 
+static void
+mask_oaep (guint8 block[BLOCK_SIZE], const EVP_MD *hash)
+{
+  gsize hash_size = (gsize) EVP_MD_get_size (hash);
+  guint8 *masked = block + 1 + hash_size;
+  gsize masked_size = BLOCK_SIZE - 1 - hash_size;
+  mask (masked, masked_size, block + 1, hash_size, hash);
+  mask (block + 1, hash_size, masked, masked_size, hash);
+}
+
 static gboolean
 unpad (Padding padding, guint8 block[BLOCK_SIZE], guint8 ret_message[MESSAGE_SIZE])
 {
@@ -106,14 +116,9 @@ test_case (gconstpointer data)
     }
   else
     {
-      const EVP_MD *hash = hash_of (c->padding);
-      gsize hash_size = (gsize) EVP_MD_get_size (hash);
-      guint8 *masked = block + 1 + hash_size;
-      gsize masked_size = BLOCK_SIZE - 1 - hash_size;
-      pad_oaep (block, hash);
+      pad_oaep (block, hash_of (c->padding));
       block[c->offset] = c->value;
-      mask (masked, masked_size, block + 1, hash_size, hash);
-      mask (block + 1, hash_size, masked, masked_size, hash);
+      mask_oaep (block, hash_of (c->padding));
     }
   g_assert_cmpint (unpad (c->padding, block, found), ==, c->good);
   if (c->good)
@@ -159,6 +164,117 @@ static const Case cases[] = {
   { "oaep-sha-256/other-separator", PADDING_OAEP_SHA_256, SEPARATOR, 0x03, FALSE },
 };
 
+/* A message that is searched for: the separator is put at @separator, all that follows is 5a, and then one byte is put
+ * elsewhere than the padding has it. */
+typedef struct
+{
+  const char *name;
+  Padding padding;
+  guint separator; /* 0: none */
+  guint offset;
+  guint8 value;
+  guint message; /* where it begins; 0: refused */
+} SearchCase;
+
+static void
+test_search (gconstpointer data)
+{
+  const SearchCase *c = data;
+  guint8 block[BLOCK_SIZE];
+  const EVP_MD *hash = hash_of (c->padding);
+  gsize hash_size = (gsize) EVP_MD_get_size (hash);
+  gsize offset;
+  pad_oaep (block, hash);
+  memset (block + 1 + 2 * hash_size, 0, BLOCK_SIZE - 1 - 2 * hash_size);
+  if (c->separator > 0)
+    {
+      memset (block + c->separator, 0x5a, BLOCK_SIZE - c->separator);
+      block[c->separator] = 0x01;
+    }
+  block[c->offset] = c->value;
+  mask_oaep (block, hash);
+
+  VALGRIND_MAKE_MEM_UNDEFINED (block, BLOCK_SIZE);
+  gboolean good = cmk_unpad_oaep_any (block, BLOCK_SIZE, hash, &offset);
+  VALGRIND_MAKE_MEM_DEFINED (&good, sizeof good);
+  VALGRIND_MAKE_MEM_DEFINED (&offset, sizeof offset);
+  VALGRIND_MAKE_MEM_DEFINED (block, BLOCK_SIZE);
+  g_assert_cmpint (good, ==, c->message > 0);
+  g_assert_cmpuint (offset, ==, c->message > 0 ? c->message : 1 + 2 * hash_size);
+  if (c->message > 0)
+    g_assert_cmpint (block[offset], ==, c->message == c->offset ? c->value : 0x5a);
+}
+
+static const SearchCase search_cases[] = {
+  { "oaep-sha-1/well-formed", PADDING_OAEP_SHA_1, 100, 0, 0x00, 101 },
+  { "oaep-sha-1/no-padding", PADDING_OAEP_SHA_1, 41, 0, 0x00, 42 },
+  { "oaep-sha-1/one-byte", PADDING_OAEP_SHA_1, BLOCK_SIZE - 2, 0, 0x00, BLOCK_SIZE - 1 },
+  { "oaep-sha-1/separator-in-message", PADDING_OAEP_SHA_1, 100, 101, 0x01, 101 },
+  { "oaep-sha-1/empty", PADDING_OAEP_SHA_1, BLOCK_SIZE - 1, 0, 0x00, 0 },
+  { "oaep-sha-1/no-separator", PADDING_OAEP_SHA_1, 0, 0, 0x00, 0 },
+  { "oaep-sha-1/other-separator", PADDING_OAEP_SHA_1, 100, 100, 0x02, 0 },
+  { "oaep-sha-1/byte-in-padding", PADDING_OAEP_SHA_1, 100, 41, 0x80, 0 },
+  { "oaep-sha-1/byte-last-in-padding", PADDING_OAEP_SHA_1, 100, 99, 0x03, 0 },
+  { "oaep-sha-1/first-byte", PADDING_OAEP_SHA_1, 100, 0, 0x01, 0 },
+  { "oaep-sha-1/first-byte-of-label-hash", PADDING_OAEP_SHA_1, 100, 21, 0x00, 0 },
+  { "oaep-sha-1/last-byte-of-label-hash", PADDING_OAEP_SHA_1, 100, 40, 0x00, 0 },
+
+  { "oaep-sha-256/well-formed", PADDING_OAEP_SHA_256, 117, 0, 0x00, 118 },
+  { "oaep-sha-256/no-padding", PADDING_OAEP_SHA_256, 65, 0, 0x00, 66 },
+  { "oaep-sha-256/one-byte", PADDING_OAEP_SHA_256, BLOCK_SIZE - 2, 0, 0x00, BLOCK_SIZE - 1 },
+  { "oaep-sha-256/empty", PADDING_OAEP_SHA_256, BLOCK_SIZE - 1, 0, 0x00, 0 },
+  { "oaep-sha-256/no-separator", PADDING_OAEP_SHA_256, 0, 0, 0x00, 0 },
+  { "oaep-sha-256/other-separator", PADDING_OAEP_SHA_256, 117, 117, 0x81, 0 },
+  { "oaep-sha-256/byte-in-padding", PADDING_OAEP_SHA_256, 117, 65, 0x02, 0 },
+  { "oaep-sha-256/first-byte", PADDING_OAEP_SHA_256, 117, 0, 0x80, 0 },
+  { "oaep-sha-256/first-byte-of-label-hash", PADDING_OAEP_SHA_256, 117, 33, 0x00, 0 },
+  { "oaep-sha-256/last-byte-of-label-hash", PADDING_OAEP_SHA_256, 117, 64, 0x00, 0 },
+};
+
+/* The last sixteen bytes are all @padding, then one of them, or one before them, is put elsewhere. */
+typedef struct
+{
+  const char *name;
+  guint size;
+  guint8 padding;
+  guint from_end;
+  guint8 value;
+  guint message_size; /* 0: refused */
+} BlockCase;
+
+static void
+test_pkcs7 (gconstpointer data)
+{
+  const BlockCase *c = data;
+  guint8 padded[48];
+  gsize message_size;
+  memset (padded, 0x5a, sizeof padded);
+  memset (padded + c->size - 16, c->padding, 16);
+  padded[c->size - c->from_end] = c->value;
+  VALGRIND_MAKE_MEM_UNDEFINED (padded, c->size);
+  gboolean good = cmk_unpad_pkcs7 (padded, c->size, &message_size);
+  VALGRIND_MAKE_MEM_DEFINED (&good, sizeof good);
+  VALGRIND_MAKE_MEM_DEFINED (&message_size, sizeof message_size);
+  g_assert_cmpint (good, ==, c->message_size > 0);
+  g_assert_cmpuint (message_size, ==, good ? c->message_size : c->size);
+}
+
+static const BlockCase block_cases[] = {
+  { "pkcs7/one", 48, 1, 2, 0x5a, 47 },
+  { "pkcs7/one-in-one-block", 16, 1, 2, 0x5a, 15 },
+  { "pkcs7/seven", 32, 7, 8, 0x5a, 25 },
+  { "pkcs7/fifteen", 16, 15, 16, 0x5a, 1 },
+  { "pkcs7/sixteen", 48, 16, 17, 0x5a, 32 },
+  { "pkcs7/sixteen-and-nothing-else", 16, 16, 16, 16, 0 },
+  { "pkcs7/zero", 32, 0, 1, 0, 0 },
+  { "pkcs7/seventeen", 48, 17, 1, 17, 0 },
+  { "pkcs7/high-bit", 48, 0x90, 1, 0x90, 0 },
+  { "pkcs7/byte-next-to-last", 32, 7, 2, 0x06, 0 },
+  { "pkcs7/byte-first", 32, 7, 7, 0x87, 0 },
+  { "pkcs7/byte-first-of-sixteen", 32, 16, 16, 0x00, 0 },
+  { "pkcs7/more-padding-than-said", 32, 16, 1, 0x0f, 0 },
+};
+
 int
 main (int argc, char **argv)
 {
@@ -170,6 +286,16 @@ main (int argc, char **argv)
     {
       g_autofree char *path = g_strdup_printf ("/unpad/%s", cases[i].name);
       g_test_add_data_func (path, &cases[i], test_case);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (search_cases); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/unpad/any-length/%s", search_cases[i].name);
+      g_test_add_data_func (path, &search_cases[i], test_search);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (block_cases); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/unpad/%s", block_cases[i].name);
+      g_test_add_data_func (path, &block_cases[i], test_pkcs7);
     }
   return g_test_run ();
 }
