@@ -41,18 +41,19 @@
 #define CMKD_ERROR_STORAGE_FAILURE        "StorageFailure"
 #define CMKD_ERROR_INTERNAL               "Internal"
 
-#define CMKD_MAX_PLAINTEXT_BYTES     6144
-#define CMKD_MAX_SM2_PLAINTEXT_BYTES 6047 /* of AsymmetricEncrypt by SM2PKE */
-#define CMKD_MAX_MESSAGE_BYTES       6144 /* to sign, verify or authenticate; sign the digest of what is longer */
-#define CMKD_MAX_PRIVATE_KEY_CHARS   6144 /* EncryptedPrivateKey, Base64 characters, seed 001 */
-#define CMKD_MAX_CONTEXT_BYTES       8192 /* names and values of an EncryptionContext together, UTF-8 */
-#define CMKD_MAX_DATA_KEY_BYTES      1024
-#define CMKD_MAX_DESCRIPTION_CHARS   8192
-#define CMKD_MIN_TOKEN_CHARS         200  /* Base64 characters, seed 001 */
-#define CMKD_MAX_TOKEN_CHARS         6144 /* Base64 characters, seed 001 */
-#define CMKD_MAX_LIST_LIMIT          1000
-#define CMKD_DEFAULT_LIST_LIMIT      100
-#define CMKD_SEQUENCE_CHARS          36
-#define CMKD_TOKEN_LIFETIME_SECONDS  (24 * 60 * 60)
-#define CMKD_UNWRAP_FAILURE_BUDGET   8              /* failed unwraps after which a wrapping key is destroyed */
-#define CMKD_LAST_SECOND             253402300799LL /* 9999-12-31T23:59:59Z, the latest expiry taken */
+#define CMKD_MAX_PLAINTEXT_BYTES             6144
+#define CMKD_MAX_SM2_PLAINTEXT_BYTES         6047 /* of AsymmetricEncrypt by SM2PKE */
+#define CMKD_MAX_ASYMMETRIC_CIPHERTEXT_BYTES 6192 /* 6144 of SM2PKE, and what its ASN.1 form adds */
+#define CMKD_MAX_MESSAGE_BYTES               6144 /* to sign, verify or authenticate; sign the digest of what is longer */
+#define CMKD_MAX_PRIVATE_KEY_CHARS           6144 /* EncryptedPrivateKey, Base64 characters, seed 001 */
+#define CMKD_MAX_CONTEXT_BYTES               8192 /* names and values of an EncryptionContext together, UTF-8 */
+#define CMKD_MAX_DATA_KEY_BYTES              1024
+#define CMKD_MAX_DESCRIPTION_CHARS           8192
+#define CMKD_MIN_TOKEN_CHARS                 200  /* Base64 characters, seed 001 */
+#define CMKD_MAX_TOKEN_CHARS                 6144 /* Base64 characters, seed 001 */
+#define CMKD_MAX_LIST_LIMIT                  1000
+#define CMKD_DEFAULT_LIST_LIMIT              100
+#define CMKD_SEQUENCE_CHARS                  36
+#define CMKD_TOKEN_LIFETIME_SECONDS          (24 * 60 * 60)
+#define CMKD_UNWRAP_FAILURE_BUDGET           8              /* failed unwraps after which a wrapping key is destroyed */
+#define CMKD_LAST_SECOND                     253402300799LL /* 9999-12-31T23:59:59Z, the latest expiry taken */

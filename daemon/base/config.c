@@ -15,11 +15,13 @@ static const NumberKey number_keys[] = {
   { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 64 },
   { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 64 },
   { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 64 },
+  { "WrappingKeys", "ReadyEcSm2", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_EC_SM2]), 64 },
   { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 7 * 86400 },
   { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 86400 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 10000000 },
   { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 100000 },
   { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 1000000 },
+  { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 1000000 },
 };
 
 static CmkConfig *
@@ -35,6 +37,7 @@ new_default (void)
   config->keys_per_user = 10000;
   config->import_sets_per_key = 16;
   config->import_sets_per_user = 256;
+  config->decrypt_failures_per_minute = 30;
   return config;
 }
 

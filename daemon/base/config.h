@@ -9,13 +9,14 @@
 
 typedef struct
 {
-  char *tcti;                                       /* [Tpm] Tcti */
-  guint ready_pairs[CMK_WRAPPING_KEY_RSA_4096 + 1]; /* [WrappingKeys] ReadyRsa2048, ReadyRsa3072, ReadyRsa4096 */
-  guint context_seconds;                            /* [Cache] ContextSeconds */
-  guint material_seconds;                           /* [Cache] MaterialSeconds; 0 = never cached */
-  guint keys_per_user;                              /* [Limits] KeysPerUser */
-  guint import_sets_per_key;                        /* [Limits] ImportSetsPerKey */
-  guint import_sets_per_user;                       /* [Limits] ImportSetsPerUser */
+  char *tcti;                                     /* [Tpm] Tcti */
+  guint ready_pairs[CMK_WRAPPING_KEY_EC_SM2 + 1]; /* [WrappingKeys] ReadyRsa2048, -3072, -4096, ReadyEcSm2 */
+  guint context_seconds;                          /* [Cache] ContextSeconds */
+  guint material_seconds;                         /* [Cache] MaterialSeconds; 0 = never cached */
+  guint keys_per_user;                            /* [Limits] KeysPerUser */
+  guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
+  guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */
+  guint decrypt_failures_per_minute;              /* [Limits] DecryptFailuresPerMinute; 0 = no limit */
 } CmkConfig;
 
 /* The defaults, overlaid with @path if it exists. A @path that was asked for by name (@required) must exist.

@@ -168,14 +168,21 @@ on_worked (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static gboolean
+is_too_late (CmkCall *call)
+{
+  if (g_get_monotonic_time () <= call->deadline)
+    return FALSE;
+  g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                       "cmkd was too busy to take this call in time; nothing was done: try again");
+  return TRUE;
+}
+
 static void
 work (gpointer data)
 {
   CmkCall *call = data;
-  if (g_get_monotonic_time () > call->deadline)
-    g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
-                         "cmkd was too busy to take this call in time; nothing was done: try again");
-  else
+  if (!is_too_late (call))
     run (call, CMK_EFFORT_FULL);
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
 }
@@ -186,6 +193,40 @@ submit (CmkCall *call)
   call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
   cmk_worker_submit (cmk_kms_worker (call->calls->kms), call->caller.uid, work, call);
 }
+
+/* --- its way through the calculator --- */
+
+static gboolean
+on_calculated (gpointer data)
+{
+  CmkCall *call = data;
+  if (call->error == NULL || call->error->domain != CMK_CACHE_MISS)
+    end_call (call);
+  else
+    {
+      g_clear_error (&call->error);
+      submit (call);
+    }
+  return G_SOURCE_REMOVE;
+}
+
+static void
+calculate (gpointer data)
+{
+  CmkCall *call = data;
+  if (!is_too_late (call))
+    run (call, CMK_EFFORT_CACHED);
+  g_idle_add_full (G_PRIORITY_DEFAULT, on_calculated, call, NULL);
+}
+
+static void
+submit_to_calculator (CmkCall *call)
+{
+  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
+  cmk_worker_submit (cmk_kms_calculator (call->calls->kms), call->caller.uid, calculate, call);
+}
+
+/* --- waiting for what is missing --- */
 
 static void
 on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
@@ -252,7 +293,10 @@ on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
     refuse (call, throttled);
   else if (call->error != NULL)
     end_call (call);
-  else if (call->method->cacheable && (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
+  else if (call->method->cached == CMK_CACHED_ON_CALCULATOR)
+    submit_to_calculator (call);
+  else if (call->method->cached == CMK_CACHED_ON_MAIN_LOOP &&
+           (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
     end_call (call);
   else
     {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One method call, from its checked request to its answer: who calls, a try from the caches on the main loop, else the
- * worker, then the reply and its entry in the journal, both with the call's RequestId. */
+ * One method call, from its checked request to its answer: who calls, a try from the caches, else the worker, then the
+ * reply and its entry in the journal, both with the call's RequestId. */
 #pragma once
 
 #include <gio/gio.h>
@@ -12,15 +12,23 @@
 typedef struct _CmkCall CmkCall;
 typedef struct _CmkCalls CmkCalls;
 
+/* Where a method tries to answer from the caches before it goes to the worker. */
+typedef enum
+{
+  CMK_CACHED_NOWHERE,
+  CMK_CACHED_ON_MAIN_LOOP,  /* takes microseconds */
+  CMK_CACHED_ON_CALCULATOR, /* may take milliseconds */
+} CmkCachedPlace;
+
 typedef struct
 {
   const char *name;
 
   /* Do it and put the fields of the answer, but for RequestId, into @answer. On the worker with CMK_EFFORT_FULL;
-   * before that on the main loop with CMK_EFFORT_CACHED, if @cacheable. */
+   * before that, with CMK_EFFORT_CACHED, where @cached says. */
   gboolean (*run) (CmkKms *kms, const CmkCaller *caller, gpointer request, CmkEffort effort, GVariantDict *answer,
                    GError **error);
-  gboolean cacheable;
+  CmkCachedPlace cached;
 
   /* What CMK_CACHE_MISS from the worker means: wait on the main loop for what is missing, then
    * cmk_call_resume(). NULL if that cannot be. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "bus/answer.h"
 #include "bus/arguments.h"
+#include "bus/pair-wait.h"
 #include "cmkd.h"
 #include "kms/import.h"
 
@@ -16,16 +17,14 @@ static const CmkOption no_options[] = { { NULL, NULL } };
 typedef struct
 {
   CmkImportParametersRequest parameters;
-  CmkWrappingPool *pool; /* that was waited at */
-  CmkWrappingPair *pair; /* that was waited for, and not yet taken */
+  CmkPairWait wait;
 } ParametersRequest;
 
 static void
 free_get_parameters (gpointer data)
 {
   ParametersRequest *request = data;
-  if (request->pair != NULL)
-    cmk_wrapping_pool_give_back (request->pool, request->pair);
+  cmk_pair_wait_clear (&request->wait);
   g_free (request);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
@@ -67,7 +66,7 @@ run_get_parameters (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_
   ParametersRequest *request = data;
   const CmkImportParametersRequest *wanted = &request->parameters;
   CmkImportParameters parameters = { 0 };
-  if (!cmk_import_get_parameters (kms, caller, wanted, g_steal_pointer (&request->pair), &parameters, error))
+  if (!cmk_import_get_parameters (kms, caller, wanted, g_steal_pointer (&request->wait.pair), &parameters, error))
     return FALSE;
   cmk_answer_put_key_id (answer, "KeyId", &wanted->key_id);
   cmk_answer_put_bytes (answer, "ImportToken", parameters.token);
@@ -81,29 +80,12 @@ run_get_parameters (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_
   return TRUE;
 }
 
-typedef struct
-{
-  CmkCall *call;
-  ParametersRequest *request;
-} PairWait;
-
-static void
-on_pair_ready (CmkWrappingPair *pair, const GError *error, gpointer data)
-{
-  g_autofree PairWait *wait = data;
-  wait->request->pair = pair;
-  cmk_call_resume (wait->call, error);
-}
-
 static void
 wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer data)
 {
   ParametersRequest *request = data;
-  request->pool = cmk_kms_pool (kms);
-  PairWait *wait = g_new (PairWait, 1);
-  *wait = (PairWait) { .call = call, .request = request };
-  cmk_wrapping_pool_wait (request->pool, request->parameters.wrapping_spec, &request->parameters.key_id, caller->uid,
-                          on_pair_ready, wait);
+  const CmkImportParametersRequest *wanted = &request->parameters;
+  cmk_pair_wait_begin (&request->wait, call, kms, caller, wanted->wrapping_spec, &wanted->key_id);
 }
 
 static const CmkMethod get_parameters = {
@@ -146,6 +128,7 @@ free_import (gpointer data)
   ImportRequest *request = data;
   g_clear_pointer (&request->import.encrypted_key_material, g_bytes_unref);
   g_clear_pointer (&request->import.import_token, g_bytes_unref);
+  g_clear_pointer (&request->import.encrypted_private_key, g_bytes_unref);
   g_free (request->sequence);
   g_free (request);
 }
@@ -172,11 +155,11 @@ parse_import_options (GVariant *options, ImportRequest *request, GError **error)
   if (g_variant_lookup (options, "Sequence", "s", &request->sequence) && !check_sequence (request->sequence, error))
     return FALSE;
   const char *text;
-  request->import.has_private_key = g_variant_lookup (options, "EncryptedPrivateKey", "&s", &text);
-  if (!request->import.has_private_key)
+  if (!g_variant_lookup (options, "EncryptedPrivateKey", "&s", &text))
     return TRUE;
-  g_autoptr (GBytes) private_key = cmk_arguments_decode ("EncryptedPrivateKey", text, 0, error);
-  return private_key != NULL;
+  request->import.encrypted_private_key =
+      cmk_arguments_decode ("EncryptedPrivateKey", text, CMKD_MAX_PRIVATE_KEY_CHARS, error);
+  return request->import.encrypted_private_key != NULL;
 }
 
 static ImportRequest *

@@ -12,6 +12,11 @@ void cmk_bus_serve_import (CmkDBusImport *skeleton, CmkCalls *calls);
 void cmk_bus_serve_crypto (CmkDBusCrypto *skeleton, CmkCalls *calls);
 void cmk_bus_serve_service (CmkDBusService *skeleton, CmkCalls *calls, CmkKms *kms);
 
+/* The three parts of the Crypto interface. */
+void cmk_bus_serve_symmetric (CmkDBusCrypto *skeleton, CmkCalls *calls);
+void cmk_bus_serve_asymmetric (CmkDBusCrypto *skeleton, CmkCalls *calls);
+void cmk_bus_serve_mac (CmkDBusCrypto *skeleton, CmkCalls *calls);
+
 /* Bring the properties of the Service interface up to date. */
 void cmk_bus_refresh_service (CmkDBusService *skeleton, CmkKms *kms);
 

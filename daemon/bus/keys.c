@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "bus/answer.h"
 #include "bus/arguments.h"
+#include "bus/pair-wait.h"
 #include "cmkd.h"
 #include "kms/keys.h"
 
@@ -20,14 +21,20 @@ static const CmkOption create_key_options[] = {
   { "Tags", "a{ss}" },        { "KeyId", "s" },       { NULL, NULL },
 };
 
+typedef struct
+{
+  CmkCreateKeyRequest create;
+  CmkPairWait wait; /* RSA */
+} CreateKeyRequest;
+
 static void
 free_create_key (gpointer data)
 {
-  CmkCreateKeyRequest *request = data;
-  g_free (request->description);
+  CreateKeyRequest *request = data;
+  cmk_pair_wait_clear (&request->wait);
+  g_free (request->create.description);
   g_free (request);
 }
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCreateKeyRequest, free_create_key)
 
 static gboolean
 refuse_later_options (GVariant *options, GError **error)
@@ -46,7 +53,7 @@ refuse_later_options (GVariant *options, GError **error)
   return TRUE;
 }
 
-static CmkCreateKeyRequest *
+static CreateKeyRequest *
 parse_create_key (GVariant *options, GError **error)
 {
   int origin = CMK_ORIGIN_CMKD_KMS;
@@ -63,29 +70,39 @@ parse_create_key (GVariant *options, GError **error)
   if (!cmk_arguments_get_choice (options, "KeyUsage", cmk_key_usages, &usage, error) ||
       !cmk_arguments_check_description ("Description", description, error) || !refuse_later_options (options, error))
     return NULL;
-  CmkCreateKeyRequest *request = g_new (CmkCreateKeyRequest, 1);
-  *request = (CmkCreateKeyRequest) { .origin = (CmkOrigin) origin,
-                                     .spec = (CmkKeySpec) spec,
-                                     .usage = (CmkKeyUsage) usage,
-                                     .protection_level = (CmkProtectionLevel) protection_level,
-                                     .description = g_strdup (description) };
+  CreateKeyRequest *request = g_new0 (CreateKeyRequest, 1);
+  request->create = (CmkCreateKeyRequest) { .origin = (CmkOrigin) origin,
+                                            .spec = (CmkKeySpec) spec,
+                                            .usage = (CmkKeyUsage) usage,
+                                            .protection_level = (CmkProtectionLevel) protection_level,
+                                            .description = g_strdup (description) };
   return request;
 }
 
 static gboolean
-run_create_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+run_create_key (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
                 GVariantDict *answer, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = cmk_keys_create (kms, caller, request, error);
+  CreateKeyRequest *request = data;
+  g_autoptr (CmkKeyRecord) record =
+      cmk_keys_create (kms, caller, &request->create, g_steal_pointer (&request->wait.pair), error);
   if (record == NULL)
     return FALSE;
   g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (record));
   return TRUE;
 }
 
+static void
+wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer data)
+{
+  CreateKeyRequest *request = data;
+  cmk_pair_wait_begin (&request->wait, call, kms, caller, cmk_keys_pair_spec (request->create.spec), NULL);
+}
+
 static const CmkMethod create_key = {
   .name = "CreateKey",
   .run = run_create_key,
+  .wait = wait_for_pair,
   .free_request = free_create_key,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };

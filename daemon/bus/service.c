@@ -51,6 +51,7 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
     { CMK_WRAPPING_KEY_RSA_2048, "ReadyRsa2048" },
     { CMK_WRAPPING_KEY_RSA_3072, "ReadyRsa3072" },
     { CMK_WRAPPING_KEY_RSA_4096, "ReadyRsa4096" },
+    { CMK_WRAPPING_KEY_EC_SM2, "ReadyEcSm2" },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (shelves); i++)
     g_variant_dict_insert (answer, shelves[i].field, "u",
@@ -61,7 +62,7 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
 static const CmkMethod get_status = {
   .name = "GetStatus",
   .run = run_get_status,
-  .cacheable = TRUE,
+  .cached = CMK_CACHED_ON_MAIN_LOOP,
   .log_level = G_LOG_LEVEL_DEBUG,
 };
 

@@ -9,12 +9,34 @@ struct _CmkActiveKeys
   GHashTable *by_id; /* CmkUuid inside the CmkActiveKey -> CmkActiveKey */
 };
 
+void
+cmk_active_key_clear (CmkActiveKey *key)
+{
+  g_clear_pointer (&key->public_key, g_bytes_unref);
+}
+
+static CmkActiveKey
+copy_key (const CmkActiveKey *key)
+{
+  CmkActiveKey copy = *key;
+  if (key->public_key != NULL)
+    g_bytes_ref (key->public_key);
+  return copy;
+}
+
+static void
+free_key (gpointer key)
+{
+  cmk_active_key_clear (key);
+  g_free (key);
+}
+
 CmkActiveKeys *
 cmk_active_keys_new (void)
 {
   CmkActiveKeys *keys = g_new0 (CmkActiveKeys, 1);
   g_mutex_init (&keys->mutex);
-  keys->by_id = g_hash_table_new_full (cmk_uuid_hash, cmk_uuid_equal_func, NULL, g_free);
+  keys->by_id = g_hash_table_new_full (cmk_uuid_hash, cmk_uuid_equal_func, NULL, free_key);
   return keys;
 }
 
@@ -35,14 +57,15 @@ cmk_active_keys_lookup (CmkActiveKeys *keys, const CmkUuid *id, CmkActiveKey *re
   const CmkActiveKey *key = g_hash_table_lookup (keys->by_id, id);
   if (key == NULL)
     return FALSE;
-  *ret_key = *key;
+  *ret_key = copy_key (key);
   return TRUE;
 }
 
 void
 cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key)
 {
-  CmkActiveKey *copy = g_memdup2 (key, sizeof *key);
+  CmkActiveKey *copy = g_new (CmkActiveKey, 1);
+  *copy = copy_key (key);
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keys->mutex);
   if (g_hash_table_size (keys->by_id) >= MAX_KEYS)
     g_hash_table_remove_all (keys->by_id);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the main loop needs to know of keys in use to answer without the store: kept when a key's material was
- * unsealed, forgotten when anything of the key changes, before that change is answered. Any thread. */
+ * What the main loop needs to know of keys in use to answer without the store: kept when a key was
+ * used, forgotten when anything of the key changes, before that change is answered. Any thread. */
 #pragma once
 
 #include "base/spec.h"
@@ -16,12 +16,17 @@ typedef struct
   guint32 owner_uid;
   CmkKeySpec spec;
   CmkKeyUsage usage;
-  gint64 expires_at; /* 0 = never */
+  gint64 expires_at;  /* 0 = never */
+  GBytes *public_key; /* NULL of a symmetric key */
 } CmkActiveKey;
+
+void cmk_active_key_clear (CmkActiveKey *key);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkActiveKey, cmk_active_key_clear)
 
 CmkActiveKeys *cmk_active_keys_new (void);
 void cmk_active_keys_free (CmkActiveKeys *keys);
 
+/* The caller clears *@ret_key. */
 gboolean cmk_active_keys_lookup (CmkActiveKeys *keys, const CmkUuid *id, CmkActiveKey *ret_key);
 void cmk_active_keys_put (CmkActiveKeys *keys, const CmkActiveKey *key);
 void cmk_active_keys_forget (CmkActiveKeys *keys, const CmkUuid *id);

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "cmkd.h"
-#include "crypto/wrapping-key.h"
+#include "crypto/unwrap.h"
 #include "kms/import-token.h"
 
 void
@@ -33,14 +33,14 @@ load_external_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, 
 /* --- GetParametersForImport --- */
 
 static gboolean
-check_supported (CmkWrappingAlgorithm algorithm, GError **error)
+check_carries (CmkWrappingAlgorithm algorithm, CmkKeySpec spec, GError **error)
 {
-  if (algorithm <= CMK_WRAPPING_RSAES_OAEP_SHA_256)
+  if (cmk_wrapping_algorithm_carries (algorithm, spec))
     return TRUE;
   g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-               "wrapping_algorithm %s is not supported by this version: use RSAES_OAEP_SHA_256, RSAES_OAEP_SHA_1 or "
-               "RSAES_PKCS1_V1_5",
-               cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm));
+               "wrapping_algorithm %s cannot carry the material of a key of spec %s: use %s",
+               cmk_spec_name (cmk_wrapping_algorithms, (int) algorithm), cmk_spec_name (cmk_key_specs, (int) spec),
+               cmk_key_spec_is_asymmetric (spec) ? "RSA_AES_KEY_WRAP_SHA_256" : "RSAES_OAEP_SHA_256");
   return FALSE;
 }
 
@@ -112,7 +112,7 @@ check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportP
                           gboolean has_waited, GError **error)
 {
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
-  if (record == NULL || !check_supported (request->algorithm, error))
+  if (record == NULL || !check_carries (request->algorithm, record->spec, error))
     return FALSE;
   if (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_kms_require_enabled (record->state, error))
     return FALSE;
@@ -193,19 +193,6 @@ find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **err
   return NULL;
 }
 
-static gboolean
-check_ciphertext_length (const CmkImportRequest *request, const CmkImportSetRecord *set, GError **error)
-{
-  gsize expected = cmk_wrapping_key_spec_bits (set->wrapping_spec) / 8;
-  if (g_bytes_get_size (request->encrypted_key_material) == expected)
-    return TRUE;
-  g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
-               "encrypted_key_material: what is wrapped by %s with %s is %" G_GSIZE_FORMAT " bytes long before Base64",
-               cmk_spec_name (cmk_wrapping_algorithms, (int) set->algorithm),
-               cmk_spec_name (cmk_wrapping_key_specs, (int) set->wrapping_spec), expected);
-  return FALSE;
-}
-
 /* An attempt is charged, durably, before anything is unwrapped, and refunded if it was no failure of the importer's. So
  * neither a crash nor a full disk gives a free try, and the uniform error is no oracle. */
 static gboolean
@@ -238,26 +225,27 @@ conclude_failure (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set)
     g_warning ("a wrapping key that must not be used any more is not erased yet: %s", error->message);
 }
 
-static CmkWrappingKey *
+static CmkPrivateKey *
 unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, GError **error)
 {
   CmkSecretIdentity identity = cmk_wrapping_pair_identity (&set->id, set->wrapping_spec);
   g_autoptr (CmkSecret) private_key = cmk_vault_unseal (cmk_kms_vault (kms), session, &identity, set->sealed_key,
                                                         set->envelope, CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
-  return private_key != NULL ? cmk_wrapping_key_decode (private_key, error) : NULL;
+  return private_key != NULL
+             ? cmk_private_key_decode (cmk_wrapping_key_spec_key (set->wrapping_spec), private_key, error)
+             : NULL;
 }
 
 /* The material, if it unwraps and is the one that the key is bound to, if it is. *ret_fingerprint is that of the
  * material. */
 static CmkSecret *
-unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkImportRequest *request, const CmkKeyRecord *record,
+unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped, const CmkKeyRecord *record,
                  const CmkImportSetRecord *set, GBytes **ret_fingerprint, GError **error)
 {
-  g_autoptr (CmkWrappingKey) wrapping_key = unseal_wrapping_key (kms, session, set, error);
+  g_autoptr (CmkPrivateKey) wrapping_key = unseal_wrapping_key (kms, session, set, error);
   if (wrapping_key == NULL)
     return NULL;
-  g_autoptr (CmkSecret) material = cmk_wrapping_key_unwrap (
-      wrapping_key, set->algorithm, request->encrypted_key_material, cmk_key_spec_material_bytes (record->spec), error);
+  g_autoptr (CmkSecret) material = cmk_unwrap (wrapping_key, wrapped, error);
   if (material == NULL)
     return NULL;
   g_autoptr (GBytes) fingerprint =
@@ -307,10 +295,10 @@ load_importable_key (CmkKms *kms, const CmkCaller *caller, const CmkImportReques
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
   if (record == NULL)
     return NULL;
-  if (request->has_private_key)
+  if (request->encrypted_private_key != NULL && !cmk_key_spec_is_asymmetric (record->spec))
     {
       g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-                           "EncryptedPrivateKey belongs to asymmetric keys, and this key is symmetric: leave it out");
+                           "EncryptedPrivateKey belongs to private keys, and this key is none: leave it out");
       return NULL;
     }
   if (record->state != CMK_KEY_STATE_PENDING_IMPORT && !cmk_kms_require_enabled (record->state, error))
@@ -318,23 +306,50 @@ load_importable_key (CmkKms *kms, const CmkCaller *caller, const CmkImportReques
   return g_steal_pointer (&record);
 }
 
-/* Bind and keep @material; the attempt is refunded in the same commit. */
+/* The public half of @material, and TRUE; NULL of a symmetric key. */
 static gboolean
-commit_import (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, CmkImportSetRecord *set,
-               const CmkSecret *material, GError **error)
+derive_public_key (CmkKeySpec spec, const CmkSecret *material, GBytes **ret_public_key, GError **error)
+{
+  if (!cmk_key_spec_is_asymmetric (spec))
+    return TRUE;
+  g_autoptr (CmkPrivateKey) key = cmk_private_key_decode (spec, material, error);
+  *ret_public_key = key != NULL ? cmk_private_key_public_der (key, error) : NULL;
+  return *ret_public_key != NULL;
+}
+
+/* Bind and keep the sealed material of @record; the attempt is refunded in the same commit. */
+static gboolean
+commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GBytes *public_key, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
-  if (!seal_material (kms, session, record, material, error))
-    return FALSE;
   set->failures--;
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_update_import_set (store, set, error) ||
-      !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
+      !cmk_store_update_key (store, record, error) ||
+      (public_key != NULL && !cmk_store_put_public_key (store, &record->id, public_key, error)) ||
+      !cmk_store_commit (transaction, error))
     {
       set->failures++;
       return FALSE;
     }
   cmk_kms_key_changed (kms, record, "MaterialImported");
+  cmk_kms_note_expiry (kms, record->expires_at);
+  return TRUE;
+}
+
+static gboolean
+bind_material (CmkKms *kms, CmkTpmSession *session, gint64 expires_at, CmkKeyRecord *record, CmkImportSetRecord *set,
+               const CmkSecret *material, GBytes *fingerprint, GError **error)
+{
+  g_autoptr (GBytes) public_key = NULL;
+  record->state = CMK_KEY_STATE_ENABLED;
+  record->expires_at = expires_at;
+  if (record->fingerprint == NULL)
+    record->fingerprint = g_bytes_ref (fingerprint);
+  if (!derive_public_key (record->spec, material, &public_key, error) ||
+      !seal_material (kms, session, record, material, error) || !commit_import (kms, record, set, public_key, error))
+    return FALSE;
+  cmk_kms_keep_active (kms, record, material, public_key);
   return TRUE;
 }
 
@@ -347,25 +362,14 @@ is_importers_failure (const GError *error)
 
 /* From the charged attempt to the commit. */
 static gboolean
-import_material (CmkKms *kms, CmkTpmSession *session, const CmkImportRequest *request, CmkKeyRecord *record,
-                 CmkImportSetRecord *set, GError **error)
+import_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped, gint64 expires_at,
+                 CmkKeyRecord *record, CmkImportSetRecord *set, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GBytes) fingerprint = NULL;
-  g_autoptr (CmkSecret) material = unwrap_material (kms, session, request, record, set, &fingerprint, &local_error);
-  if (material != NULL)
-    {
-      record->state = CMK_KEY_STATE_ENABLED;
-      record->expires_at = request->expires_at;
-      if (record->fingerprint == NULL)
-        record->fingerprint = g_steal_pointer (&fingerprint);
-      if (commit_import (kms, session, record, set, material, &local_error))
-        {
-          cmk_kms_note_expiry (kms, record->expires_at);
-          cmk_kms_keep_material (kms, record, material);
-          return TRUE;
-        }
-    }
+  g_autoptr (CmkSecret) material = unwrap_material (kms, session, wrapped, record, set, &fingerprint, &local_error);
+  if (material != NULL && bind_material (kms, session, expires_at, record, set, material, fingerprint, &local_error))
+    return TRUE;
   if (is_importers_failure (local_error))
     conclude_failure (kms, session, set);
   else
@@ -384,11 +388,20 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
   if (record == NULL)
     return NULL;
   g_autoptr (CmkImportSetRecord) set = find_set (kms, request, now, error);
-  if (set == NULL || !check_ciphertext_length (request, set, error))
+  if (set == NULL)
+    return NULL;
+  const CmkWrapped wrapped = {
+    .algorithm = set->algorithm,
+    .wrapping_spec = set->wrapping_spec,
+    .spec = record->spec,
+    .encrypted_key_material = request->encrypted_key_material,
+    .encrypted_private_key = request->encrypted_private_key,
+  };
+  if (!cmk_wrapped_check (&wrapped, error))
     return NULL;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
   if (session == NULL || !charge_attempt (kms, set, error) ||
-      !import_material (kms, session, request, record, set, error))
+      !import_material (kms, session, &wrapped, request->expires_at, record, set, error))
     return NULL;
   return g_steal_pointer (&record);
 }

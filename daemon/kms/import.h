@@ -33,8 +33,8 @@ typedef struct
   CmkUuid key_id;
   GBytes *encrypted_key_material;
   GBytes *import_token;
-  gboolean has_private_key; /* EncryptedPrivateKey was sent */
-  gint64 expires_at;        /* 0 = never; else later than now and not after the year 9999 */
+  GBytes *encrypted_private_key; /* EncryptedPrivateKey; NULL: none was sent */
+  gint64 expires_at;             /* 0 = never; else later than now and not after the year 9999 */
 } CmkImportRequest;
 
 CmkKeyRecord *cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request,

@@ -14,8 +14,14 @@ typedef struct
   char *description; /* valid UTF-8, within the limit */
 } CmkCreateKeyRequest;
 
+/* The wrapping pairs of which an RSA key of @spec is made. */
+CmkWrappingKeySpec cmk_keys_pair_spec (CmkKeySpec spec);
+
+/* An RSA key with Origin CMKD_KMS is a pair of the pool: @pair, if not NULL, is one that the caller waited for and is
+ * consumed in any case; without it one is taken, and CMK_CACHE_MISS says that none is ready: wait with
+ * cmk_wrapping_pool_wait() and call again with it. */
 CmkKeyRecord *cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request,
-                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                               CmkWrappingPair *pair, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 CmkKeyRecord *cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;

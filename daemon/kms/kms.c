@@ -12,8 +12,10 @@ struct _CmkKms
   const CmkConfig *config;
   CmkVault *vault;
   CmkWorker *worker;
+  CmkWorker *calculator;
   CmkWrappingPool *pool;
   CmkActiveKeys *active_keys;
+  CmkDecryptFailures *decrypt_failures;
   CmkExpiryTimer *expiry_timer;
   CmkKeyChangedFunc key_changed;
   gpointer key_changed_data;
@@ -41,6 +43,12 @@ cmk_kms_worker (CmkKms *kms)
   return kms->worker;
 }
 
+CmkWorker *
+cmk_kms_calculator (CmkKms *kms)
+{
+  return kms->calculator;
+}
+
 CmkWrappingPool *
 cmk_kms_pool (CmkKms *kms)
 {
@@ -51,6 +59,12 @@ CmkActiveKeys *
 cmk_kms_active_keys (CmkKms *kms)
 {
   return kms->active_keys;
+}
+
+CmkDecryptFailures *
+cmk_kms_decrypt_failures (CmkKms *kms)
+{
+  return kms->decrypt_failures;
 }
 
 void
@@ -178,7 +192,7 @@ cmk_kms_material_identity (const CmkKeyRecord *record)
 }
 
 void
-cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material)
+cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key)
 {
   CmkActiveKey key = {
     .id = record->id,
@@ -186,8 +200,10 @@ cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret 
     .spec = record->spec,
     .usage = record->usage,
     .expires_at = record->expires_at,
+    .public_key = public_key,
   };
-  cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
+  if (material != NULL)
+    cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
   cmk_active_keys_put (kms->active_keys, &key);
 }
 
@@ -344,6 +360,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc 
   kms->key_changed_data = user_data;
   kms->next_expiry = NOT_KNOWN;
   kms->active_keys = cmk_active_keys_new ();
+  kms->decrypt_failures = cmk_decrypt_failures_new (config->decrypt_failures_per_minute);
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
     return NULL;
@@ -354,7 +371,8 @@ cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc 
     sweep_if_due (kms, cmk_clock_now ());
   else
     cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
-  kms->worker = cmk_worker_start ();
+  kms->worker = cmk_worker_start ("worker");
+  kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
 }
@@ -375,10 +393,12 @@ cmk_kms_close (CmkKms *kms)
       cmk_wrapping_pool_stop (kms->pool);
       cmk_wrapping_pool_join (kms->pool);
     }
+  cmk_worker_stop (kms->calculator);
   cmk_worker_stop (kms->worker);
   if (kms->pool != NULL)
     cmk_wrapping_pool_free (kms->pool);
   cmk_expiry_timer_free (kms->expiry_timer);
+  cmk_decrypt_failures_free (kms->decrypt_failures);
   cmk_active_keys_free (kms->active_keys);
   cmk_vault_close (kms->vault);
   g_free (kms);

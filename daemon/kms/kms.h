@@ -10,6 +10,7 @@
 #include "base/spec.h"
 #include "base/uuid.h"
 #include "kms/active-keys.h"
+#include "kms/decrypt-failures.h"
 #include "kms/vault.h"
 #include "kms/worker.h"
 #include "kms/wrapping-pool.h"
@@ -37,7 +38,7 @@ GQuark cmk_cache_miss_quark (void);
 
 typedef enum
 {
-  CMK_EFFORT_CACHED, /* main loop: neither TPM nor disk; a miss is CMK_CACHE_MISS */
+  CMK_EFFORT_CACHED, /* main loop or calculator: neither TPM nor disk; a miss is CMK_CACHE_MISS */
   CMK_EFFORT_FULL,   /* worker */
 } CmkEffort;
 
@@ -60,8 +61,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkKms, cmk_kms_close)
 const CmkConfig *cmk_kms_config (CmkKms *kms);
 CmkVault *cmk_kms_vault (CmkKms *kms);
 CmkWorker *cmk_kms_worker (CmkKms *kms);
+CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
+CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase what has expired, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -83,8 +86,9 @@ gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char
 /* What a commit of @record must be followed by: forget what is cached of the key, tell @reason. */
 void cmk_kms_key_changed (CmkKms *kms, const CmkKeyRecord *record, const char *reason);
 
-/* @material of the Enabled key @record is at hand: keep it for the uses that come next. */
-void cmk_kms_keep_material (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material);
+/* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL,
+ * @public_key is NULL of a symmetric key. */
+void cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key);
 
 /* Tell that a key changed. Any thread. */
 void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);

@@ -66,13 +66,13 @@ work (gpointer data)
 }
 
 CmkWorker *
-cmk_worker_start (void)
+cmk_worker_start (const char *name)
 {
   CmkWorker *worker = g_new0 (CmkWorker, 1);
   g_mutex_init (&worker->mutex);
   g_cond_init (&worker->work_or_stop);
   g_queue_init (&worker->turns);
-  worker->thread = g_thread_new ("worker", work, worker);
+  worker->thread = g_thread_new (name, work, worker);
   return worker;
 }
 

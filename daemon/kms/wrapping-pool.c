@@ -2,17 +2,18 @@
 #include "kms/wrapping-pool.h"
 
 #include "base/error.h"
-#include "crypto/wrapping-key.h"
+#include "crypto/private-key.h"
 
 #include <errno.h>
 #include <sched.h>
 
-#define N_SPECS             (CMK_WRAPPING_KEY_RSA_4096 + 1)
+#define N_SPECS             (CMK_WRAPPING_KEY_EC_SM2 + 1)
 #define RETRY_AFTER_FAILURE (10 * G_USEC_PER_SEC)
 
 typedef struct
 {
-  CmkUuid key_id;
+  gboolean is_for_import;
+  CmkUuid key_id; /* that will have an import set */
   guint32 uid;
   CmkPairReadyFunc ready;
   gpointer user_data;
@@ -184,9 +185,10 @@ run_seal (gpointer data)
 static Sealing *
 generate (Maker *maker, CmkWrappingKeySpec spec, GError **error)
 {
-  g_autoptr (CmkWrappingKey) key = cmk_wrapping_key_generate (spec, &maker->pool->stopping, error);
-  g_autoptr (GBytes) public_key = key != NULL ? cmk_wrapping_key_public_der (key, error) : NULL;
-  CmkSecret *private_key = public_key != NULL ? cmk_wrapping_key_encode (key, error) : NULL;
+  g_autoptr (CmkPrivateKey) key =
+      cmk_private_key_generate (cmk_wrapping_key_spec_key (spec), &maker->pool->stopping, error);
+  g_autoptr (GBytes) public_key = key != NULL ? cmk_private_key_public_der (key, error) : NULL;
+  CmkSecret *private_key = public_key != NULL ? cmk_private_key_encode (key, error) : NULL;
   if (private_key == NULL)
     return NULL;
   CmkWrappingPair *pair = g_new0 (CmkWrappingPair, 1);
@@ -343,7 +345,9 @@ cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, const Cm
                         CmkPairReadyFunc ready, gpointer user_data)
 {
   Waiter *waiter = g_new (Waiter, 1);
-  *waiter = (Waiter) { .key_id = *key_id, .uid = uid, .ready = ready, .user_data = user_data };
+  *waiter = (Waiter) { .is_for_import = key_id != NULL, .uid = uid, .ready = ready, .user_data = user_data };
+  if (key_id != NULL)
+    waiter->key_id = *key_id;
 
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
   Shelf *shelf = &pool->shelves[spec];
@@ -367,6 +371,8 @@ cmk_wrapping_pool_count_waiting (CmkWrappingPool *pool, const CmkUuid *key_id, g
     for (const GList *link = pool->shelves[spec].waiters.head; link != NULL; link = link->next)
       {
         const Waiter *waiter = link->data;
+        if (!waiter->is_for_import)
+          continue;
         for_key += cmk_uuid_equal (&waiter->key_id, key_id);
         of_uid += waiter->uid == uid;
       }

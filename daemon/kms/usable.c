@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/usable.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+
+void
+cmk_usable_clear (CmkUsable *usable)
+{
+  g_clear_pointer (&usable->material, cmk_secret_free);
+  g_clear_pointer (&usable->public_key, g_bytes_unref);
+}
+
+static gboolean
+check_purpose (const CmkPurpose *purpose, CmkKeySpec spec, CmkKeyUsage usage, GError **error)
+{
+  if (usage != purpose->usage)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "the key is for %s: use a key with KeyUsage %s",
+                   cmk_spec_name (cmk_key_usages, (int) usage), cmk_spec_name (cmk_key_usages, (int) purpose->usage));
+      return FALSE;
+    }
+  if ((purpose->specs & CMK_SPEC_BIT (spec)) != 0)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+               "%s does not go with a key of spec %s: see docs/dbus-api.md for what does", purpose->name,
+               cmk_spec_name (cmk_key_specs, (int) spec));
+  return FALSE;
+}
+
+static gboolean
+miss (GError **error)
+{
+  g_set_error_literal (error, CMK_CACHE_MISS, 0, "not cached");
+  return FALSE;
+}
+
+/* FALSE with CMK_CACHE_MISS, or with the contract's error if what is cached says no. */
+static gboolean
+get_cached (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, const CmkPurpose *purpose,
+            CmkUsable *ret_usable, GError **error)
+{
+  g_auto (CmkActiveKey) key = { 0 };
+  if (reference->alias != NULL || !cmk_active_keys_lookup (cmk_kms_active_keys (kms), &reference->id, &key))
+    return miss (error);
+  if (caller->uid != 0 && caller->uid != key.owner_uid)
+    {
+      cmk_kms_refuse_unknown_key (error);
+      return FALSE;
+    }
+  if (!check_purpose (purpose, key.spec, key.usage, error))
+    return FALSE;
+  if (key.expires_at != 0 && key.expires_at <= cmk_clock_now ())
+    return cmk_kms_require_enabled (CMK_KEY_STATE_PENDING_IMPORT, error);
+  CmkSecret *material = NULL;
+  if (!purpose->needs_public_only)
+    {
+      material = cmk_keyring_lookup_material (cmk_vault_keyring (cmk_kms_vault (kms)), &reference->id);
+      if (material == NULL)
+        return miss (error);
+    }
+  *ret_usable = (CmkUsable) {
+    .id = key.id, .spec = key.spec, .material = material, .public_key = g_steal_pointer (&key.public_key)
+  };
+  return TRUE;
+}
+
+static CmkSecret *
+unseal_material (CmkKms *kms, const CmkKeyRecord *record, GError **error)
+{
+  CmkVault *vault = cmk_kms_vault (kms);
+  CmkSecretIdentity identity = cmk_kms_material_identity (record);
+  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
+  if (session == NULL)
+    return NULL;
+  return cmk_vault_unseal (vault, session, &identity, record->sealed_key, record->envelope, CMK_UNSEAL_AGAIN,
+                           CMK_TPM_LAST, error);
+}
+
+static gboolean
+get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, const CmkPurpose *purpose,
+                CmkUsable *ret_usable, GError **error)
+{
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return FALSE;
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, reference, now, error);
+  if (record == NULL || !check_purpose (purpose, record->spec, record->usage, error) ||
+      !cmk_kms_require_enabled (record->state, error))
+    return FALSE;
+  g_auto (CmkUsable) usable = { .id = record->id, .spec = record->spec };
+  if (cmk_key_spec_is_asymmetric (record->spec))
+    {
+      usable.public_key = cmk_store_get_public_key (cmk_vault_store (cmk_kms_vault (kms)), &record->id, error);
+      if (usable.public_key == NULL)
+        return FALSE;
+    }
+  if (!purpose->needs_public_only)
+    {
+      usable.material = unseal_material (kms, record, error);
+      if (usable.material == NULL)
+        return FALSE;
+    }
+  cmk_kms_keep_active (kms, record, usable.material, usable.public_key);
+  *ret_usable = usable;
+  usable = (CmkUsable) { 0 };
+  return TRUE;
+}
+
+gboolean
+cmk_usable_get (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *reference,
+                const CmkPurpose *purpose, CmkUsable *ret_usable, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  if (get_cached (kms, caller, reference, purpose, ret_usable, &local_error))
+    return TRUE;
+  /* What another call unsealed while this one was queued serves this one as well. */
+  if (effort == CMK_EFFORT_FULL && local_error->domain == CMK_CACHE_MISS)
+    return get_from_store (kms, caller, reference, purpose, ret_usable, error);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}

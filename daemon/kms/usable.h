@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A key that a caller may use now, for one purpose: who, usage, spec and state are checked in the contract's order, and
+ * what the use needs is at hand. With CMK_EFFORT_CACHED any thread, with CMK_EFFORT_FULL the worker. */
+#pragma once
+
+#include "kms/kms.h"
+
+/* What a method needs of a key. */
+typedef struct
+{
+  CmkKeyUsage usage;
+  guint specs;                /* the bit of each spec that the method, and its algorithm, goes with */
+  const char *name;           /* of the algorithm, or of the method where it takes none, for the refusal */
+  gboolean needs_public_only; /* the material is not looked at */
+} CmkPurpose;
+
+/* The bit of @spec in CmkPurpose.specs. */
+#define CMK_SPEC_BIT(spec) (1U << (spec))
+
+typedef struct
+{
+  CmkUuid id;
+  CmkKeySpec spec;
+  CmkSecret *material; /* NULL if not needed */
+  GBytes *public_key;  /* DER SubjectPublicKeyInfo; NULL of a symmetric key */
+} CmkUsable;
+
+void cmk_usable_clear (CmkUsable *usable);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkUsable, cmk_usable_clear)
+
+/* FALSE with the contract's error, or, with CMK_EFFORT_CACHED, with CMK_CACHE_MISS. */
+gboolean cmk_usable_get (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *reference,
+                         const CmkPurpose *purpose, CmkUsable *ret_usable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
