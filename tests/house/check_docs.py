@@ -28,6 +28,14 @@ def every_error_is_documented():
         [] if names else ['no errors found in include/cmkd.h'])
 
 
+def every_name_of_the_contract_is_documented():
+    """Specs, usages, states, wrapping and other algorithms: the API document has each by its name."""
+    names = [name for source in ('spec', 'algorithm')
+             for name in re.findall(r'{ CMK_\w+, "(\w+)" }', read(f'daemon/base/{source}.c'))]
+    return [f'{name} is not in docs/dbus-api.md' for name in names if f'`{name}`' not in read('docs/dbus-api.md')] or (
+        [] if len(names) > 40 else ['no names found in daemon/base'])
+
+
 def option_keys(text, pattern):
     group = None
     for line in text.splitlines():
@@ -69,14 +77,23 @@ def manual_pages_render():
     return wrong
 
 
+def anchors(page):
+    """What a link into the page can name: its headings as GitHub spells them."""
+    headings = re.findall(r'^#+ (.+)$', re.sub(r'^```.*?^```$', '', page.read_text(), flags=re.MULTILINE | re.DOTALL),
+                          re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
 def links_lead_somewhere():
     wrong = []
     for page in [*tap.SOURCE.glob('*.md'), *(tap.SOURCE / 'docs').glob('*.md')]:
-        for target in re.findall(r'\]\((?!https?:)([^)#\s]+)', page.read_text()):
-            if not (page.parent / target).exists():
-                wrong.append(f'{page.name}: {target}')
+        for target, anchor in re.findall(r'\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)', page.read_text()):
+            there = page.parent / target if target else page
+            if not there.exists() or (anchor and anchor not in anchors(there)):
+                wrong.append(f'{page.name}: {target}#{anchor}')
     return wrong
 
 
 tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
-            configuration_is_documented, options_are_documented, manual_pages_render, links_lead_somewhere])
+            every_name_of_the_contract_is_documented, configuration_is_documented, options_are_documented,
+            manual_pages_render, links_lead_somewhere])
