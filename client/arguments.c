@@ -190,26 +190,41 @@ cmk_arguments_get_number (const CmkArguments *arguments, const char *name, uint3
   return CMK_EXIT_DONE;
 }
 
+/* Verbs with an option --in or --out take the standard stream where it is not given; an answer as JSON takes that of
+ * --out for itself. */
 static bool
 is_stream (const CmkArguments *arguments, const char *name)
 {
-  return name != NULL && strcmp (cmk_arguments_get (arguments, name, ""), "-") == 0;
+  bool is_default = strcmp (name, "in") == 0 || (strcmp (name, "out") == 0 && !cmk_arguments_has (arguments, "json"));
+
+  return strcmp (cmk_arguments_get (arguments, name, is_default ? "-" : ""), "-") == 0;
 }
 
 int
-cmk_arguments_check_inputs (const CmkArguments *arguments, const char *first, const char *second)
+cmk_arguments_check_inputs (const CmkArguments *arguments, const char *const *names)
 {
-  if (is_stream (arguments, first) && is_stream (arguments, second))
-    return cmk_arguments_fail (arguments, "only one of --%s and --%s can come from standard input", first, second);
+  const char *stream = NULL;
+
+  for (; *names != NULL; names++)
+    {
+      if (!is_stream (arguments, *names))
+        continue;
+      if (stream != NULL)
+        return cmk_arguments_fail (arguments, "only one of --%s and --%s can come from standard input", stream, *names);
+      stream = *names;
+    }
   return CMK_EXIT_DONE;
 }
 
 int
-cmk_arguments_check_outputs (const CmkArguments *arguments, const char *first, const char *second)
+cmk_arguments_check_outputs (const CmkArguments *arguments, const char *const *names)
 {
-  if (is_stream (arguments, first) + is_stream (arguments, second) + cmk_arguments_has (arguments, "json") > 1)
-    return cmk_arguments_fail (arguments, "more than one thing would go to standard output");
-  return CMK_EXIT_DONE;
+  int n_streams = cmk_arguments_has (arguments, "json");
+
+  for (; *names != NULL; names++)
+    n_streams += is_stream (arguments, *names);
+  return n_streams > 1 ? cmk_arguments_fail (arguments, "more than one thing would go to standard output")
+                       : CMK_EXIT_DONE;
 }
 
 int
@@ -274,7 +289,7 @@ print_options (const char *title, const CmkOption *options)
     {
       int width = printf ("  --%s%s%s", options->name, options->argument != NULL ? " " : "",
                           options->argument != NULL ? options->argument : "");
-      printf ("%*s%s%s\n", width < 28 ? 28 - width : 1, "", options->help,
+      printf ("%*s%s%s\n", width < 32 ? 32 - width : 1, "", options->help,
               options->is_repeatable ? " (may be repeated)" : "");
     }
 }

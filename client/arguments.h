@@ -37,12 +37,11 @@ const char *cmk_arguments_get (const CmkArguments *arguments, const char *name, 
 /* The argument of the option @name as a number of 1 to @highest; @ret_number stays as it is if it was not given. */
 int cmk_arguments_get_number (const CmkArguments *arguments, const char *name, uint32_t highest, uint32_t *ret_number);
 
-/* Refuse that both options @first and @second, files to read, mean standard input. */
-int cmk_arguments_check_inputs (const CmkArguments *arguments, const char *first, const char *second);
+/* Refuse that more than one of the options @names, files to read, means standard input; @names ends with NULL. */
+int cmk_arguments_check_inputs (const CmkArguments *arguments, const char *const *names);
 
-/* Refuse that more than one of the options @first and @second (or NULL), files to write, and --json mean standard
- * output. */
-int cmk_arguments_check_outputs (const CmkArguments *arguments, const char *first, const char *second);
+/* Refuse that more than one of the options @names, files to write, and --json means standard output. */
+int cmk_arguments_check_outputs (const CmkArguments *arguments, const char *const *names);
 
 /* Add the arguments NAME=VALUE of the repeatable option @name to @call as its option @wire_name. */
 int cmk_arguments_add_pairs (const CmkArguments *arguments, const char *name, CmkCall *call, const char *wire_name);

@@ -15,6 +15,8 @@
 #include "base64.h"
 #include "exit-code.h"
 
+#define PEM_LINE_CHARS 64
+
 int
 cmk_fail (int code, const char *format, ...)
 {
@@ -108,6 +110,28 @@ cmk_output_write_decoded (const char *path, bool is_secret, const char *text)
     return cmk_fail (CMK_EXIT_REFUSED,
                      "the daemon's answer is not Base64: cmkctl and cmkd must be of the same version");
   return cmk_output_write (path, is_secret, data.data, data.size);
+}
+
+int
+cmk_output_write_pem (const char *path, const char *base64)
+{
+  _cleanup_ (cmk_freep) char *text = NULL;
+  size_t size;
+  FILE *stream = open_memstream (&text, &size);
+
+  cmk_require_memory (stream != NULL);
+  fputs ("-----BEGIN PUBLIC KEY-----\n", stream);
+  for (size_t left = strlen (base64); left > 0;)
+    {
+      size_t line = left < PEM_LINE_CHARS ? left : PEM_LINE_CHARS;
+
+      fprintf (stream, "%.*s\n", (int) line, base64);
+      base64 += line;
+      left -= line;
+    }
+  fputs ("-----END PUBLIC KEY-----\n", stream);
+  cmk_require_memory (fclose (stream) == 0);
+  return cmk_output_write (path, false, text, size);
 }
 
 char *

@@ -15,6 +15,9 @@ int cmk_output_write_line (const char *path, const char *text);
 /* Write what the Base64 text @text stands for. */
 int cmk_output_write_decoded (const char *path, bool is_secret, const char *text);
 
+/* Write the public key @base64, a DER SubjectPublicKeyInfo, as PEM: in lines of 64 between its two labels (RFC 7468). */
+int cmk_output_write_pem (const char *path, const char *base64);
+
 /* @time as RFC 3339 in UTC, "never" for 0; an owned text. */
 char *cmk_output_format_time (int64_t time);
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The verbs that use a key. Raw data and Base64 blobs pass through files and streams, never through arguments. */
-#include <string.h>
-
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
 #include "input.h"
 #include "output.h"
+
+static const char *const outputs[] = { "out", NULL };
+static const char *const data_key_outputs[] = { "plaintext", "out", NULL };
 
 /* Send @call and write the blob of its answer to --out, or print all of the answer with --json. */
 static int
@@ -35,7 +36,7 @@ run_encrypt (const CmkArguments *arguments)
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_CRYPTO, "Encrypt");
   _cleanup_ (cmk_buffer_clear) CmkBuffer plaintext = { 0 };
   _cleanup_ (cmk_buffer_clear) CmkBuffer text = { 0 };
-  int code = cmk_arguments_check_outputs (arguments, "out", NULL);
+  int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_input_read (cmk_arguments_get (arguments, "in", "-"), "plaintext", CMKD_MAX_PLAINTEXT_BYTES, &plaintext);
@@ -60,7 +61,7 @@ run_decrypt (const CmkArguments *arguments)
   bool is_json = cmk_arguments_has (arguments, "json");
   const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
   const char *plaintext;
-  int code = cmk_arguments_check_outputs (arguments, "out", NULL);
+  int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_input_read_base64 (cmk_arguments_get (arguments, "in", "-"), "ciphertext blob", &blob);
@@ -89,7 +90,7 @@ run_re_encrypt (const CmkArguments *arguments)
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_CRYPTO, "ReEncrypt");
   _cleanup_ (cmk_buffer_clear) CmkBuffer blob = { 0 };
   bool is_same = cmk_arguments_has (arguments, "context");
-  int code = cmk_arguments_check_outputs (arguments, "out", NULL);
+  int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code != CMK_EXIT_DONE)
     return code;
@@ -122,14 +123,11 @@ check_data_key (const CmkArguments *arguments)
     return cmk_arguments_fail (arguments, "give either --spec or --bytes");
   if (cmk_arguments_has (arguments, "without-plaintext"))
     return has_plaintext ? cmk_arguments_fail (arguments, "--without-plaintext leaves nothing for --plaintext")
-                         : cmk_arguments_check_outputs (arguments, "out", NULL);
+                         : cmk_arguments_check_outputs (arguments, outputs);
   if (!has_plaintext && !is_json)
     return cmk_arguments_fail (arguments,
                                "say with --plaintext where the key goes, or use --without-plaintext or --json");
-  if (!cmk_arguments_has (arguments, "out") && !is_json &&
-      strcmp (cmk_arguments_get (arguments, "plaintext", ""), "-") == 0)
-    return cmk_arguments_fail (arguments, "more than one thing would go to standard output");
-  return cmk_arguments_check_outputs (arguments, "plaintext", "out");
+  return cmk_arguments_check_outputs (arguments, data_key_outputs);
 }
 
 static int

@@ -1,120 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The verbs of the import flow: parameters, wrapping, import, and taking the material away again. */
-#include <dlfcn.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "base64.h"
 #include "buffer.h"
 #include "cmkd.h"
+#include "describe.h"
 #include "exit-code.h"
 #include "input.h"
 #include "output.h"
-#include "wrap.h"
+#include "wrapping.h"
 
-#define CMK_WRAP_MODULE "cmkctl-wrap.so"
+#define SM2_WRAPPING_SPEC "EC_SM2"
+#define RSA_WRAPPING_SPEC "RSA_2048"
 
-#define DEFAULT_ALGORITHM     "RSAES_OAEP_SHA_256"
-#define DEFAULT_WRAPPING_SPEC "RSA_2048"
-#define PEM_LINE_CHARS        64
-
-/* More than fits under the longest wrapping key, and than any key is long. */
-#define MAX_MATERIAL_BYTES   4096
 #define MAX_PUBLIC_KEY_BYTES 16384
 
-/* The module beside the program, as in a build tree, else where it is installed. By its path: a run path would have the
- * dynamic linker look there for every library of every call. It stays loaded. */
-static void *
-open_module (void)
+static bool
+is_under_sm2 (const CmkArguments *arguments)
 {
-  char path[PATH_MAX + sizeof CMK_WRAP_MODULE];
-  ssize_t length = readlink ("/proc/self/exe", path, PATH_MAX);
-  char *slash = length > 0 ? memrchr (path, '/', (size_t) length) : NULL;
+  const char *spec = cmk_arguments_get (arguments, "wrapping-spec", NULL);
 
-  if (slash != NULL)
-    {
-      memcpy (slash + 1, CMK_WRAP_MODULE, sizeof CMK_WRAP_MODULE);
-      if (access (path, R_OK) == 0)
-        return dlopen (path, RTLD_NOW | RTLD_LOCAL);
-    }
-  return dlopen (CMK_WRAP_DIRECTORY "/" CMK_WRAP_MODULE, RTLD_NOW | RTLD_LOCAL);
+  if (spec != NULL)
+    return strcmp (spec, SM2_WRAPPING_SPEC) == 0;
+  return strncmp (cmk_arguments_get (arguments, "algorithm", ""), "SM2", 3) == 0;
 }
 
+/* Get parameters for the WrappingAlgorithm @algorithm. */
 static int
-load_wrap (CmkWrapFunction **ret_wrap)
-{
-  void *module = open_module ();
-  void *symbol = module != NULL ? dlsym (module, CMK_WRAP_FUNCTION) : NULL;
-
-  if (symbol == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "cannot load what wraps (%s): is cmkctl installed completely?", dlerror ());
-
-  /* ISO C has no conversion from a data to a function pointer; POSIX promises that their bits are the same. */
-  memcpy (ret_wrap, &symbol, sizeof symbol);
-  return CMK_EXIT_DONE;
-}
-
-static int
-wrap (const char *algorithm, const CmkBuffer *public_key, const CmkBuffer *material, CmkBuffer *ret_wrapped)
-{
-  CmkWrapFunction *wrap_material = NULL;
-  const char *problem;
-  int code = load_wrap (&wrap_material);
-
-  if (code != CMK_EXIT_DONE)
-    return code;
-  problem = wrap_material (algorithm, public_key, material, ret_wrapped);
-  return problem == NULL ? CMK_EXIT_DONE : cmk_fail (CMK_EXIT_REFUSED, "%s", problem);
-}
-
-static int
-read_material (const char *path, CmkBuffer *ret_material)
-{
-  int code = cmk_input_read (path, "key material", MAX_MATERIAL_BYTES, ret_material);
-
-  if (code == CMK_EXIT_DONE && ret_material->size == 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "the key material '%s' is empty", path);
-  return code;
-}
-
-static int
-get_parameters (const CmkArguments *arguments, CmkBus *bus, CmkValue *ret_answer)
+get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, CmkValue *ret_answer)
 {
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_IMPORT, "GetParametersForImport");
+  const char *spec = is_under_sm2 (arguments) ? SM2_WRAPPING_SPEC : RSA_WRAPPING_SPEC;
 
   cmk_call_add_string (call, arguments->operands[0]);
-  cmk_call_add_string (call, cmk_arguments_get (arguments, "algorithm", DEFAULT_ALGORITHM));
-  cmk_call_add_string (call, cmk_arguments_get (arguments, "wrapping-spec", DEFAULT_WRAPPING_SPEC));
+  cmk_call_add_string (call, algorithm);
+  cmk_call_add_string (call, cmk_arguments_get (arguments, "wrapping-spec", spec));
   cmk_call_begin_options (call);
   return cmk_call_send (call, bus, ret_answer);
 }
 
-/* RFC 7468: the Base64 in lines of 64 between its two labels. */
+/* The same algorithm that wrap chooses for material of this key. */
 static int
-write_pem (const char *path, const char *base64)
+choose_algorithm (const CmkArguments *arguments, CmkBus *bus, const char **ret_algorithm)
 {
-  _cleanup_ (cmk_freep) char *text = NULL;
-  size_t size;
-  FILE *stream = open_memstream (&text, &size);
+  const CmkSpec *spec = NULL;
+  int code;
 
-  cmk_require_memory (stream != NULL);
-  fputs ("-----BEGIN PUBLIC KEY-----\n", stream);
-  for (size_t left = strlen (base64); left > 0;)
-    {
-      size_t line = left < PEM_LINE_CHARS ? left : PEM_LINE_CHARS;
-
-      fprintf (stream, "%.*s\n", (int) line, base64);
-      base64 += line;
-      left -= line;
-    }
-  fputs ("-----END PUBLIC KEY-----\n", stream);
-  cmk_require_memory (fclose (stream) == 0);
-  return cmk_output_write (path, false, text, size);
+  *ret_algorithm = cmk_arguments_get (arguments, "algorithm", NULL);
+  if (*ret_algorithm != NULL)
+    return CMK_EXIT_DONE;
+  code = cmk_describe_spec (bus, arguments->operands[0], &spec);
+  if (code == CMK_EXIT_DONE)
+    *ret_algorithm = cmk_spec_wrapping_algorithm (spec->kind, is_under_sm2 (arguments));
+  return code;
 }
 
 static int
@@ -128,7 +71,7 @@ write_parameters (const CmkArguments *arguments, const CmkValue *answer)
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (answer, "ImportToken", &token);
   if (code == CMK_EXIT_DONE && key_path != NULL)
-    code = cmk_arguments_has (arguments, "pem") ? write_pem (key_path, key)
+    code = cmk_arguments_has (arguments, "pem") ? cmk_output_write_pem (key_path, key)
                                                 : cmk_output_write_decoded (key_path, false, key);
   if (code == CMK_EXIT_DONE && token_path != NULL)
     code = cmk_output_write_line (token_path, token);
@@ -147,10 +90,12 @@ print_token_end (const CmkValue *answer)
 static int
 run_get_parameters (const CmkArguments *arguments)
 {
+  static const char *const outputs[] = { "public-key", "token", NULL };
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   bool is_json = cmk_arguments_has (arguments, "json");
-  int code = cmk_arguments_check_outputs (arguments, "public-key", "token");
+  const char *algorithm;
+  int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code != CMK_EXIT_DONE)
     return code;
@@ -159,7 +104,9 @@ run_get_parameters (const CmkArguments *arguments)
 
   code = cmk_arguments_open_bus (arguments, &bus);
   if (code == CMK_EXIT_DONE)
-    code = get_parameters (arguments, bus, &answer);
+    code = choose_algorithm (arguments, bus, &algorithm);
+  if (code == CMK_EXIT_DONE)
+    code = get_parameters (arguments, bus, algorithm, &answer);
   if (code == CMK_EXIT_DONE)
     code = write_parameters (arguments, &answer);
   if (code != CMK_EXIT_DONE)
@@ -176,33 +123,44 @@ run_get_parameters (const CmkArguments *arguments)
 static int
 run_wrap (const CmkArguments *arguments)
 {
+  static const char *const inputs[] = { "public-key", "in", NULL };
+  static const char *const outputs[] = { "out", "private-key-out", NULL };
   _cleanup_ (cmk_buffer_clear) CmkBuffer public_key = { 0 };
-  _cleanup_ (cmk_buffer_clear) CmkBuffer material = { 0 };
-  _cleanup_ (cmk_buffer_clear) CmkBuffer wrapped = { 0 };
+  _cleanup_ (cmk_material_clear) CmkMaterial material = { 0 };
+  _cleanup_ (cmk_wrapped_clear) CmkWrapped wrapped = { 0 };
   const char *key_path = cmk_arguments_get (arguments, "public-key", NULL);
-  int code = cmk_arguments_check_inputs (arguments, "public-key", "in");
+  const char *private_key_path = cmk_arguments_get (arguments, "private-key-out", NULL);
+  CmkWrapJob job = { cmk_arguments_get (arguments, "algorithm", NULL), &public_key, &material,
+                     private_key_path != NULL ? CMK_WRAP_IN_TWO : CMK_WRAP_IN_ONE };
+  int code;
 
-  if (code != CMK_EXIT_DONE)
-    return code;
   if (key_path == NULL)
     return cmk_arguments_fail (arguments, "--public-key is missing");
   if (cmk_arguments_has (arguments, "json"))
     return cmk_arguments_fail (arguments, "wrap asks no daemon and has no answer for --json");
+  code = cmk_arguments_check_inputs (arguments, inputs);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_arguments_check_outputs (arguments, outputs);
 
-  code = cmk_input_read (key_path, "public key", MAX_PUBLIC_KEY_BYTES, &public_key);
   if (code == CMK_EXIT_DONE)
-    code = read_material (cmk_arguments_get (arguments, "in", "-"), &material);
+    code = cmk_input_read (key_path, "public key", MAX_PUBLIC_KEY_BYTES, &public_key);
   if (code == CMK_EXIT_DONE)
-    code = wrap (cmk_arguments_get (arguments, "algorithm", DEFAULT_ALGORITHM), &public_key, &material, &wrapped);
-  if (code != CMK_EXIT_DONE)
-    return code;
-  return cmk_output_write (cmk_arguments_get (arguments, "out", "-"), false, wrapped.data, wrapped.size);
+    code = cmk_wrapping_read_material (cmk_arguments_get (arguments, "in", "-"), &material);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_wrapping_run (&job, &wrapped);
+  if (code == CMK_EXIT_DONE && private_key_path != NULL)
+    code = cmk_output_write (private_key_path, false, wrapped.private_key.data, wrapped.private_key.size);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_output_write (cmk_arguments_get (arguments, "out", "-"), false, wrapped.material.data,
+                             wrapped.material.size);
+  return code;
 }
 
-/* What the last step sends: the wrapped material and the token, both Base64. */
+/* What the last step sends, all of it Base64. */
 typedef struct
 {
   CmkBuffer encrypted;
+  CmkBuffer private_key; /* empty if there is none */
   CmkBuffer token;
 } Import;
 
@@ -210,6 +168,7 @@ static void
 import_clear (Import *import)
 {
   cmk_buffer_clear (&import->encrypted);
+  cmk_buffer_clear (&import->private_key);
   cmk_buffer_clear (&import->token);
 }
 
@@ -225,13 +184,16 @@ copy_text (const char *text)
 
 /* The steps before the last, for --material. */
 static int
-prepare (const CmkArguments *arguments, CmkBus *bus, const CmkBuffer *material, Import *ret_import)
+prepare (const CmkArguments *arguments, CmkBus *bus, const CmkMaterial *material, Import *ret_import)
 {
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   _cleanup_ (cmk_buffer_clear) CmkBuffer public_key = { 0 };
-  _cleanup_ (cmk_buffer_clear) CmkBuffer wrapped = { 0 };
+  _cleanup_ (cmk_wrapped_clear) CmkWrapped wrapped = { 0 };
+  const char *fitting = cmk_spec_wrapping_algorithm (material->kind, is_under_sm2 (arguments));
+  const char *algorithm = cmk_arguments_get (arguments, "algorithm", fitting);
+  const CmkWrapJob job = { algorithm, &public_key, material, CMK_WRAP_AS_NEEDED };
   const char *key, *token;
-  int code = get_parameters (arguments, bus, &answer);
+  int code = get_parameters (arguments, bus, algorithm, &answer);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (&answer, "PublicKey", &key);
@@ -244,11 +206,13 @@ prepare (const CmkArguments *arguments, CmkBus *bus, const CmkBuffer *material, 
   if (!cmk_base64_decode (key, strlen (key), public_key.data, &public_key.size))
     return cmk_fail (CMK_EXIT_REFUSED,
                      "the daemon's public key is not Base64: cmkctl and cmkd must be of the same version");
-  code = wrap (cmk_arguments_get (arguments, "algorithm", DEFAULT_ALGORITHM), &public_key, material, &wrapped);
+  code = cmk_wrapping_run (&job, &wrapped);
   if (code != CMK_EXIT_DONE)
     return code;
 
-  ret_import->encrypted = cmk_buffer_encode (&wrapped);
+  ret_import->encrypted = cmk_buffer_encode (&wrapped.material);
+  if (wrapped.private_key.size > 0)
+    ret_import->private_key = cmk_buffer_encode (&wrapped.private_key);
   ret_import->token = copy_text (token);
   return CMK_EXIT_DONE;
 }
@@ -273,6 +237,7 @@ finish (const CmkArguments *arguments, CmkBus *bus, const Import *import)
         return code;
       cmk_call_add_time_option (call, "KeyMaterialExpireUnix", expiry);
     }
+  cmk_call_add_text_option (call, "EncryptedPrivateKey", (const char *) import->private_key.data);
   cmk_call_add_text_option (call, "Sequence", cmk_arguments_get (arguments, "sequence", NULL));
 
   code = cmk_call_send (call, bus, &answer);
@@ -285,11 +250,13 @@ finish (const CmkArguments *arguments, CmkBus *bus, const Import *import)
 static int
 check_import (const CmkArguments *arguments)
 {
+  static const char *const inputs[] = { "encrypted", "encrypted-private-key", "token", NULL };
   const char *expires = cmk_arguments_get (arguments, "expires", "never");
   int64_t expiry;
   bool is_whole = cmk_arguments_has (arguments, "material");
   bool is_last_step = cmk_arguments_has (arguments, "encrypted") && cmk_arguments_has (arguments, "token");
-  bool is_some_of_last_step = cmk_arguments_has (arguments, "encrypted") || cmk_arguments_has (arguments, "token");
+  bool is_some_of_last_step = cmk_arguments_has (arguments, "encrypted") || cmk_arguments_has (arguments, "token") ||
+                              cmk_arguments_has (arguments, "encrypted-private-key");
   int code = cmk_input_parse_expiry (expires, (int64_t) time (NULL), &expiry);
 
   if (code != CMK_EXIT_DONE)
@@ -299,28 +266,36 @@ check_import (const CmkArguments *arguments)
   if (!is_whole && (cmk_arguments_has (arguments, "algorithm") || cmk_arguments_has (arguments, "wrapping-spec")))
     return cmk_arguments_fail (arguments,
                                "--algorithm and --wrapping-spec go with --material; the token names its own");
-  return cmk_arguments_check_inputs (arguments, "encrypted", "token");
+  return cmk_arguments_check_inputs (arguments, inputs);
+}
+
+/* What was wrapped elsewhere. */
+static int
+read_import (const CmkArguments *arguments, Import *ret_import)
+{
+  const char *private_key_path = cmk_arguments_get (arguments, "encrypted-private-key", NULL);
+  int code = cmk_input_read_wrapped (cmk_arguments_get (arguments, "encrypted", NULL), "encrypted material",
+                                     &ret_import->encrypted);
+
+  if (code == CMK_EXIT_DONE && private_key_path != NULL)
+    code = cmk_input_read_wrapped (private_key_path, "encrypted private key", &ret_import->private_key);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_input_read_base64 (cmk_arguments_get (arguments, "token", NULL), "import token", &ret_import->token);
+  return code;
 }
 
 static int
 run_import (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
-  _cleanup_ (cmk_buffer_clear) CmkBuffer material = { 0 };
+  _cleanup_ (cmk_material_clear) CmkMaterial material = { 0 };
   _cleanup_ (import_clear) Import import = { 0 };
   const char *material_path = cmk_arguments_get (arguments, "material", NULL);
   int code = check_import (arguments);
 
-  if (code == CMK_EXIT_DONE && material_path != NULL)
-    code = read_material (material_path, &material);
-  else if (code == CMK_EXIT_DONE)
-    {
-      code = cmk_input_read_wrapped (cmk_arguments_get (arguments, "encrypted", NULL), "encrypted material",
-                                     &import.encrypted);
-      if (code == CMK_EXIT_DONE)
-        code = cmk_input_read_base64 (cmk_arguments_get (arguments, "token", NULL), "import token", &import.token);
-    }
-
+  if (code == CMK_EXIT_DONE)
+    code = material_path != NULL ? cmk_wrapping_read_material (material_path, &material)
+                                 : read_import (arguments, &import);
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
   if (code == CMK_EXIT_DONE && material_path != NULL)
@@ -337,11 +312,11 @@ run_delete_material (const CmkArguments *arguments)
   return cmk_arguments_send_and_print (arguments, call);
 }
 
-#define ALGORITHM_HELP "RSAES_OAEP_SHA_256 (default), RSAES_OAEP_SHA_1 or RSAES_PKCS1_V1_5"
-#define SPEC_HELP      "RSA_2048 (default), RSA_3072 or RSA_4096"
+#define ALGORITHM_HELP "wrapping algorithm, see cmkctl(1); default: what suits "
+#define SPEC_HELP      "RSA_2048 (default), RSA_3072, RSA_4096 or EC_SM2"
 
 static const CmkOption get_parameters_options[] = {
-  { "algorithm", "ALGORITHM", ALGORITHM_HELP, false },
+  { "algorithm", "ALGORITHM", ALGORITHM_HELP "the key", false },
   { "wrapping-spec", "SPEC", SPEC_HELP, false },
   { "public-key", "FILE", "write the wrapping public key here, as DER", false },
   { "pem", NULL, "write the public key as PEM", false },
@@ -351,17 +326,19 @@ static const CmkOption get_parameters_options[] = {
 
 static const CmkOption wrap_options[] = {
   { "public-key", "FILE", "the wrapping public key, DER or PEM", false },
-  { "algorithm", "ALGORITHM", ALGORITHM_HELP, false },
-  { "in", "FILE", "the key material; default: standard input", false },
-  { "out", "FILE", "the wrapped material; default: standard output", false },
+  { "algorithm", "ALGORITHM", ALGORITHM_HELP "public key and material", false },
+  { "in", "FILE", "the key material: a private key, PEM or DER, or raw; default: standard input", false },
+  { "out", "FILE", "the wrapped material, or temporary key; default: standard output", false },
+  { "private-key-out", "FILE", "the private key under a temporary key, which goes to --out", false },
   { NULL, NULL, NULL, false },
 };
 
 static const CmkOption import_options[] = {
-  { "material", "FILE", "the key material, - for standard input: get parameters, wrap and import", false },
-  { "algorithm", "ALGORITHM", "with --material: " ALGORITHM_HELP, false },
+  { "material", "FILE", "the key material, a private key, PEM or DER, or raw: get parameters, wrap and import", false },
+  { "algorithm", "ALGORITHM", "with --material: " ALGORITHM_HELP "the material", false },
   { "wrapping-spec", "SPEC", "with --material: " SPEC_HELP, false },
   { "encrypted", "FILE", "wrapped material, as such or Base64: only import it", false },
+  { "encrypted-private-key", "FILE", "with --encrypted: what wrap wrote to --private-key-out", false },
   { "token", "FILE", "with --encrypted: the import token", false },
   { "expires", "TIME", "30d, 12h, 2030-01-31T12:00:00Z, @1893456000 or never (default)", false },
   { "sequence", "SERIAL", "36 characters that the journal and the answer shall carry", false },
@@ -375,7 +352,11 @@ const CmkVerb cmk_import_verbs[] = {
     get_parameters_options, run_get_parameters },
   { "wrap", "", 0, "wrap key material (needs no daemon)",
     "Encrypt key material under a wrapping public key. Needs no daemon: the material need not be on the machine that\n"
-    "imports it.",
+    "imports it. A private key may be PKCS#8, PKCS#1 or SEC1; for its passphrase you are asked. Without --algorithm "
+    "it\n"
+    "is what get-parameters chooses: under an RSA key RSAES_OAEP_SHA_256 for raw material and "
+    "RSA_AES_KEY_WRAP_SHA_256\n"
+    "for a private key; under an SM2 key SM2PKE, and SM2PKE_SM4_ECB for an SM2 key.",
     wrap_options, run_wrap },
   { "import", "KEY", 1, "import key material",
     "Import key material into a key of origin EXTERNAL, either in one step with --material, or, with --encrypted and\n"

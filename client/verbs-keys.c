@@ -174,8 +174,8 @@ run_set_description (const CmkArguments *arguments)
 
 static const CmkOption create_options[] = {
   { "origin", "ORIGIN", "CMKD_KMS: cmkd makes the material (default); EXTERNAL: you import it", false },
-  { "spec", "SPEC", "AES_256 (default) or SM4", false },
-  { "usage", "USAGE", "ENCRYPT_DECRYPT (default)", false },
+  { "spec", "SPEC", "AES_256 (default), SM4, HMAC_256/384/512, RSA_2048/3072/4096, EC_P256/P384/P256K/SM2", false },
+  { "usage", "USAGE", "ENCRYPT_DECRYPT, SIGN_VERIFY or GENERATE_VERIFY_MAC; default: by the spec", false },
   { "description", "TEXT", "what the key is for", false },
   { NULL, NULL, NULL, false },
 };

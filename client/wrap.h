@@ -1,16 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Wrapping of key material under a public key: the one function of the module cmkctl-wrap.so, which alone loads
- * libcrypto, so that the verbs that need no cryptography do not pay for it. */
+ * Wrapping of key material under a public key: what the module cmkctl-wrap.so does, which alone loads libcrypto, so that
+ * the verbs that need no cryptography do not pay for it. */
 #pragma once
 
 #include "buffer.h"
+#include "spec.h"
 
-/* Encrypt @material under @public_key, a SubjectPublicKeyInfo as DER or PEM, by @algorithm, a WrappingAlgorithm of the
- * contract (MGF1 hash = OAEP hash). NULL, or what is wrong, and then *@ret_wrapped is untouched. */
-typedef const char *CmkWrapFunction (const char *algorithm, const CmkBuffer *public_key, const CmkBuffer *material,
-                                     CmkBuffer *ret_wrapped);
+/* Key material as it is wrapped. */
+typedef struct
+{
+  CmkMaterialKind kind;
+  CmkBuffer data; /* the bytes; of a private key its PKCS#8, DER */
+} CmkMaterial;
 
-#define CMK_WRAP_FUNCTION "cmk_wrap_material"
+/* Whether material and a temporary key that encrypts it travel apart, as the fields EncryptedPrivateKey and
+ * encrypted_key_material. */
+typedef enum
+{
+  CMK_WRAP_IN_ONE,
+  CMK_WRAP_IN_TWO,
+  CMK_WRAP_AS_NEEDED, /* in two where the algorithm cannot do it in one */
+} CmkWrapParts;
 
-CmkWrapFunction cmk_wrap_material;
+typedef struct
+{
+  const char *algorithm;       /* WrappingAlgorithm of the contract; NULL: what suits key and material */
+  const CmkBuffer *public_key; /* SubjectPublicKeyInfo as DER or PEM */
+  const CmkMaterial *material;
+  CmkWrapParts parts;
+} CmkWrapJob;
+
+typedef struct
+{
+  CmkBuffer material;    /* encrypted_key_material */
+  CmkBuffer private_key; /* EncryptedPrivateKey, empty if all is in one */
+} CmkWrapped;
+
+/* These functions give NULL, or what is wrong, and then they have given nothing else. */
+typedef struct
+{
+  /* What the file @data is: a private key, PEM or DER, as PKCS#8, PKCS#1 or SEC1, or, if it is none, the bytes
+   * themselves. May ask for a passphrase on the terminal. */
+  const char *(*read_material) (const CmkBuffer *data, CmkMaterial *ret_material);
+
+  const char *(*wrap) (const CmkWrapJob *job, CmkWrapped *ret_wrapped);
+} CmkWrapModule;
+
+#define CMK_WRAP_MODULE_SYMBOL "cmk_wrap_module"
+
+extern const CmkWrapModule cmk_wrap_module;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "describe.h"
+
+#include "buffer.h"
+#include "cmkd.h"
+#include "exit-code.h"
+
+int
+cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "DescribeKey");
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const CmkValue *metadata;
+  const char *name;
+  int code;
+
+  cmk_call_add_string (call, key);
+  code = cmk_call_send (call, bus, &answer);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  metadata = cmk_value_get (&answer, "KeyMetadata", CMK_VALUE_MAP);
+  if (metadata == NULL)
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "the daemon's answer has no KeyMetadata: cmkctl and cmkd must be of the same version");
+  code = cmk_value_require (metadata, "KeySpec", &name);
+  if (code != CMK_EXIT_DONE)
+    return code;
+
+  *ret_spec = cmk_spec_find (name);
+  if (*ret_spec == NULL)
+    return cmk_fail (CMK_EXIT_REFUSED, "the key is of spec %s, which this cmkctl does not know: name the --algorithm",
+                     name);
+  return CMK_EXIT_DONE;
+}
+
+int
+cmk_describe_algorithm (const CmkArguments *arguments, CmkBus *bus, const char *key, CmkUse use,
+                        const char **ret_algorithm)
+{
+  static const char *const uses[] = {
+    [CMK_USE_SIGN] = "signatures", [CMK_USE_ENCRYPT] = "public-key encryption", [CMK_USE_MAC] = "MACs"
+  };
+  const CmkSpec *spec = NULL;
+  int code;
+
+  *ret_algorithm = cmk_arguments_get (arguments, "algorithm", NULL);
+  if (*ret_algorithm != NULL)
+    return CMK_EXIT_DONE;
+  code = cmk_describe_spec (bus, key, &spec);
+  if (code != CMK_EXIT_DONE)
+    return code;
+
+  *ret_algorithm = spec->algorithms[use];
+  if (*ret_algorithm == NULL)
+    return cmk_fail (CMK_EXIT_REFUSED, "a key of spec %s is not for %s: see `cmkctl show`", spec->name, uses[use]);
+  return CMK_EXIT_DONE;
+}
