@@ -31,4 +31,5 @@ typedef struct
 extern const CmkVerb cmk_key_verbs[];
 extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];
+extern const CmkVerb cmk_asymmetric_verbs[];
 extern const CmkVerb cmk_service_verbs[];
