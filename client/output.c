@@ -101,24 +101,37 @@ cmk_output_write_line (const char *path, const char *text)
   return cmk_output_write (path, false, line.data, length + 1);
 }
 
+static int
+decode (const char *text, CmkBuffer *ret_data)
+{
+  *ret_data = cmk_buffer_new (CMK_BASE64_BYTES (strlen (text)));
+  if (!cmk_base64_decode (text, strlen (text), ret_data->data, &ret_data->size))
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "the daemon's answer is not Base64: cmkctl and cmkd must be of the same version");
+  return CMK_EXIT_DONE;
+}
+
 int
 cmk_output_write_decoded (const char *path, bool is_secret, const char *text)
 {
-  _cleanup_ (cmk_buffer_clear) CmkBuffer data = cmk_buffer_new (CMK_BASE64_BYTES (strlen (text)));
+  _cleanup_ (cmk_buffer_clear) CmkBuffer data = { 0 };
+  int code = decode (text, &data);
 
-  if (!cmk_base64_decode (text, strlen (text), data.data, &data.size))
-    return cmk_fail (CMK_EXIT_REFUSED,
-                     "the daemon's answer is not Base64: cmkctl and cmkd must be of the same version");
-  return cmk_output_write (path, is_secret, data.data, data.size);
+  return code == CMK_EXIT_DONE ? cmk_output_write (path, is_secret, data.data, data.size) : code;
 }
 
 int
 cmk_output_write_pem (const char *path, const char *base64)
 {
+  _cleanup_ (cmk_buffer_clear) CmkBuffer data = { 0 };
   _cleanup_ (cmk_freep) char *text = NULL;
   size_t size;
-  FILE *stream = open_memstream (&text, &size);
+  FILE *stream;
+  int code = decode (base64, &data);
 
+  if (code != CMK_EXIT_DONE)
+    return code;
+  stream = open_memstream (&text, &size);
   cmk_require_memory (stream != NULL);
   fputs ("-----BEGIN PUBLIC KEY-----\n", stream);
   for (size_t left = strlen (base64); left > 0;)

@@ -20,7 +20,8 @@ from harness import ALICE, new_machine
 from client import BUS_NAME, DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 
 VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-parameters', 'wrap', 'import',
-         'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'status', 'monitor']
+         'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'sign', 'verify', 'mac', 'public-key',
+         'asymmetric-encrypt', 'asymmetric-decrypt', 'status', 'monitor']
 
 
 # Usage
@@ -54,6 +55,10 @@ VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-
     ['import', UNKNOWN_KEY, '--encrypted', '-', '--token', '-'],
     ['import', UNKNOWN_KEY, '--material', 'file', '--token', 'file'],
     ['import', UNKNOWN_KEY, '--encrypted', 'file', '--token', 'file', '--algorithm', 'RSAES_OAEP_SHA_1'],
+    ['import', UNKNOWN_KEY, '--material', 'file', '--encrypted-private-key', 'file'],
+    ['import', UNKNOWN_KEY, '--encrypted', 'file', '--encrypted-private-key', 'file'],
+    ['import', UNKNOWN_KEY, '--encrypted', 'file', '--encrypted-private-key', '-', '--token', '-'],
+    ['import', UNKNOWN_KEY, '--encrypted', '-', '--encrypted-private-key', '-', '--token', 'file'],
     ['get-parameters', UNKNOWN_KEY],
     ['get-parameters', UNKNOWN_KEY, '--token', 'file'],
     ['get-parameters', UNKNOWN_KEY, '--token', '-', '--public-key', '-'],
@@ -69,6 +74,18 @@ VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-
     ['data-key', UNKNOWN_KEY, '--plaintext', 'file', '--without-plaintext'],
     ['data-key', UNKNOWN_KEY, '--json', '--spec', 'AES_128', '--bytes', '16'],
     ['data-key', UNKNOWN_KEY, '--json', '--bytes', '1025'],
+    ['sign'],
+    ['sign', UNKNOWN_KEY, '--out', '-', '--json'],
+    ['verify', UNKNOWN_KEY],
+    ['verify', UNKNOWN_KEY, '--signature', '-'],
+    ['verify', UNKNOWN_KEY, '--signature', '-', '--in', '-'],
+    ['mac', UNKNOWN_KEY, '--verify', '-'],
+    ['mac', UNKNOWN_KEY, '--verify', 'file', '--out', 'file'],
+    ['mac', UNKNOWN_KEY, '--verify', 'file', '--base64'],
+    ['mac', UNKNOWN_KEY, '--digest'],
+    ['public-key', UNKNOWN_KEY, '--out', '-', '--json'],
+    ['asymmetric-encrypt', UNKNOWN_KEY, '--json', '--out=-'],
+    ['asymmetric-decrypt', UNKNOWN_KEY, '--base64'],
 ], ids=' '.join)
 def test_usage(arguments):
     """2, in one line that names the way to the help, before any bus is looked for."""
@@ -116,6 +133,14 @@ def test_completion():
     assert complete('cmkctl', 'en') == ['enable', 'encrypt']
     assert complete('cmkctl', '--session', 'import', 'KEY', '--w') == ['--wrapping-spec']
     assert complete('cmkctl', 'import', '--algorithm', 'RSAES_P') == ['RSAES_PKCS1_V1_5']
+    assert complete('cmkctl', 'wrap', '--algorithm', 'SM2') == ['SM2PKE', 'SM2PKE_SM4_ECB']
+    assert complete('cmkctl', 'sign', '--algorithm', 'RSA_PSS') == [f'RSA_PSS_SHA_{bits}' for bits in (256, 384, 512)]
+    assert complete('cmkctl', 'mac', '--algorithm', 'HMAC_SHA_3') == ['HMAC_SHA_384']
+    assert complete('cmkctl', 'asymmetric-encrypt', '--algorithm', 'S') == ['SM2PKE']
+    assert complete('cmkctl', 'create', '--spec', 'EC_P2') == ['EC_P256', 'EC_P256K']
+    assert complete('cmkctl', 'data-key', '--spec', 'AES') == ['AES_256', 'AES_128']
+    assert complete('cmkctl', 'create', '--usage', 'S') == ['SIGN_VERIFY']
+    assert complete('cmkctl', 'get-parameters', '--wrapping-spec', 'E') == ['EC_SM2']
     assert '--limit' in complete('cmkctl', 'list', '--')
 
 
@@ -131,7 +156,8 @@ def test_only_wrapping_loads_libcrypto():
     with new_machine() as machine:
         cmkctl = Cmkctl(machine)
         assert any(name.startswith('libdbus') for name in libraries(cmkctl.bus, 'list'))
-        for arguments in (['list'], ['status'], ['create'], ['encrypt', UNKNOWN_KEY]):
+        for arguments in (['list'], ['status'], ['create'], ['encrypt', UNKNOWN_KEY], ['sign', UNKNOWN_KEY],
+                          ['public-key', UNKNOWN_KEY]):
             loaded = libraries(cmkctl.bus, *arguments)
             assert not [name for name in loaded if re.match('libcrypto|libglib|libgio|cmkctl-wrap', name)]
         loaded = libraries('wrap', '--public-key', '/dev/null', '--in', '/etc/hostname')
@@ -251,19 +277,35 @@ def test_exit_codes(bare, impostor, name, code):
     GLib.Variant('(a{sv}s)', ({}, '')),
     GLib.Variant('(a{sv})', ({},)),
     GLib.Variant('(a{sv})', ({name: GLib.Variant('u', 7) for name in (
-        'KeyMetadata', 'Keys', 'NextMarker', 'PublicKey', 'ImportToken', 'CiphertextBlob', 'Plaintext')},)),
+        'KeyMetadata', 'Keys', 'NextMarker', 'PublicKey', 'ImportToken', 'CiphertextBlob', 'Plaintext', 'Signature',
+        'SignatureValid', 'Mac', 'MacValid')},)),
     GLib.Variant('(a{sv})', ({name: GLib.Variant('s', '!!') for name in (
-        'KeyMetadata', 'Keys', 'PublicKey', 'ImportToken', 'Plaintext')},)),
+        'KeyMetadata', 'Keys', 'PublicKey', 'ImportToken', 'Plaintext', 'Signature', 'SignatureValid', 'Mac',
+        'MacValid')},)),
 ], ids=str)
 @pytest.mark.parametrize('arguments', [
     ['create'], ['show', UNKNOWN_KEY], ['list'], ['import', UNKNOWN_KEY, '--material', '-'],
     ['get-parameters', UNKNOWN_KEY, '--public-key', '/dev/null', '--token', '/dev/null'],
     ['encrypt', UNKNOWN_KEY], ['decrypt'], ['data-key', UNKNOWN_KEY, '--plaintext', '/dev/null'],
-], ids=lambda arguments: arguments[0])
+    ['sign', UNKNOWN_KEY], ['sign', UNKNOWN_KEY, '--algorithm', 'ECDSA_SHA_256'],
+    ['verify', UNKNOWN_KEY, '--algorithm', 'ECDSA_SHA_256', '--signature', '/etc/hostname'],
+    ['mac', UNKNOWN_KEY, '--algorithm', 'HMAC_SHA_256'],
+    ['mac', UNKNOWN_KEY, '--algorithm', 'HMAC_SHA_256', '--verify', '/etc/hostname'],
+    ['public-key', UNKNOWN_KEY], ['public-key', UNKNOWN_KEY, '--der'],
+    ['asymmetric-decrypt', UNKNOWN_KEY, '--algorithm', 'SM2PKE'],
+], ids=lambda arguments: ' '.join(arguments[:1] + arguments[2:]))
 def test_an_answer_that_is_none(bare, impostor, arguments, answer):
     """A message and 1: no crash, no half of a result."""
     impostor.answer = answer
     assert 'same version' in Cmkctl(bare).refused(1, *arguments, stdin=b'AAAA')
+
+
+def test_a_key_spec_that_cmkctl_does_not_know(bare, impostor):
+    impostor.answer = GLib.Variant('(a{sv})', ({'KeyMetadata': GLib.Variant('a{sv}', {
+        'KeySpec': GLib.Variant('s', 'ML_DSA_65')})},))
+    for arguments in (['sign', UNKNOWN_KEY], ['get-parameters', UNKNOWN_KEY, '--json']):
+        message = Cmkctl(bare).refused(1, *arguments, stdin=b'x')
+        assert 'ML_DSA_65' in message and '--algorithm' in message
 
 
 def test_every_type_of_value(bare, impostor):
