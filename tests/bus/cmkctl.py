@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl as a test calls it."""
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
+import select
+import struct
 import subprocess
+import termios
+import time
 
 from client import DEADLINE
 
@@ -45,3 +52,22 @@ def refused(code, *arguments, **options):
     message = done.stderr.decode()
     assert re.fullmatch(r'cmkctl: [^\n]+\n', message)
     return message
+
+
+def on_terminal(*arguments, answer=None, columns=80, **environment):
+    """Its exit status and what it prints to a terminal of so many columns, where somebody types @answer once the
+    terminal echoes nothing."""
+    process, terminal = pty.fork()
+    if process == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 25, columns, 0, 0))
+        os.execve(CMKCTL, [CMKCTL, *map(str, arguments)], {**os.environ, 'TERM': 'xterm', 'NO_COLOR': '', **environment})
+    output, deadline = b'', time.monotonic() + DEADLINE
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        while time.monotonic() < deadline:
+            if answer is not None and output and not termios.tcgetattr(terminal)[3] & termios.ECHO:
+                os.write(terminal, f'{answer}\n'.encode())
+                answer = None
+            if select.select([terminal], [], [], 0.01)[0]:
+                output += os.read(terminal, 4096)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), output.decode().replace('\r\n', '\n')

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl when something is wrong: usage, no bus, no daemon, no TPM, refusals, and answers that no cmkd gives."""
-import contextlib
-import fcntl
 import json
 import os
 import pty
 import re
 import shutil
-import struct
 import subprocess
-import termios
 import threading
 
 import pytest
 from gi.repository import Gio, GLib
 
-from cmkctl import CMKCTL, Cmkctl, refused, run
+from cmkctl import CMKCTL, Cmkctl, on_terminal, refused, run
 from harness import ALICE, new_machine
 from client import BUS_NAME, DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 
@@ -379,36 +375,20 @@ def test_au_12_closed_input_is_no_empty_input(bare, impostor):
 
 # On a terminal
 
-def on_terminal(*arguments, columns=80, **environment):
-    """What cmkctl prints to a terminal of so many columns."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack('HHHH', 25, columns, 0, 0))
-    process = subprocess.Popen([CMKCTL, *arguments], stdin=follower, stdout=follower, stderr=follower,
-                               env={**os.environ, 'TERM': 'xterm', 'NO_COLOR': '', **environment})
-    os.close(follower)
-    output = b''
-    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
-        while chunk := os.read(leader, 4096):
-            output += chunk
-    os.close(leader)
-    assert process.wait(DEADLINE) == 0
-    return output.decode().replace('\r\n', '\n')
-
-
 def test_colours_and_width(bare, impostor):
     key = {'KeyId': GLib.Variant('s', UNKNOWN_KEY), 'KeyState': GLib.Variant('s', 'Enabled'),
            'Description': GLib.Variant('s', '日本' * 50)}
     impostor.answer = GLib.Variant('(a{sv})', ({'Keys': GLib.Variant('aa{sv}', [key]),
                                                 'NextMarker': GLib.Variant('s', '')},))
     bus = Cmkctl(bare).bus
-    plain = on_terminal(bus, 'list', columns=120, NO_COLOR='1')
+    _, plain = on_terminal(bus, 'list', columns=120, NO_COLOR='1')
     assert '\x1b' not in plain
     header, row = plain.splitlines()
     assert row.endswith('…')
     used = header.index('Description') + 2 * row.count('日') + 2 * row.count('本') + 1
     assert 119 <= used <= 120
-    assert '\x1b[32mEnabled\x1b[0m' in on_terminal(bus, 'list')
-    assert '\x1b' not in on_terminal(bus, 'list', TERM='dumb')
+    assert '\x1b[32mEnabled\x1b[0m' in on_terminal(bus, 'list')[1]
+    assert '\x1b' not in on_terminal(bus, 'list', TERM='dumb')[1]
     assert '日本' * 50 in Cmkctl(bare)('list').decode()
 
 

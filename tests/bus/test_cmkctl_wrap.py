@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl wrap, offline: every form of the contract, undone by stock openssl; every encoding of a private key; refusals."""
 import os
-import pty
-import select
 import subprocess
-import termios
-import time
 
 import pytest
 
-from cmkctl import CMKCTL, refused, run
 from client import DEADLINE, PADDINGS, openssl
-from der import integer, octets, sequence
+from cmkctl import CMKCTL, on_terminal, refused, run
+from key_encodings import asn1_sm2, traditional
 from openssl_keys import MATERIAL_BYTES, file_of, key_of
 from wrapping import (ALGORITHMS, ECB_AES, ECB_SM4, ENCRYPTION, KEY_WRAPS, PLAIN, RSA_SPECS, forms_of, key_wrap_pad,
                       wrapping_specs)
@@ -19,17 +15,10 @@ from wrapping import (ALGORITHMS, ECB_AES, ECB_SM4, ENCRYPTION, KEY_WRAPS, PLAIN
 PASSPHRASE = 'correct horse'
 
 
-def asn1(raw):
-    """GM/T 0009's SEQUENCE of 04 || X || Y || C3 || C2."""
-    assert raw[0] == 4
-    x, y = (int.from_bytes(raw[start:start + 32], 'big') for start in (1, 33))
-    return sequence(integer(x), integer(y), octets(raw[65:97]), octets(raw[97:]))
-
-
 def undo(key, algorithm, ciphertext):
     """What is under the wrapping key."""
     if ENCRYPTION[algorithm] == 'SM2PKE':
-        return key.decrypt('SM2PKE', asn1(ciphertext))
+        return key.decrypt('SM2PKE', asn1_sm2(ciphertext))
     options = [word for value in PADDINGS[ENCRYPTION[algorithm]] for word in ('-pkeyopt', value)]
     return openssl('pkeyutl', '-decrypt', '-keyform', 'DER', '-inkey', key.private_file, *options, stdin=ciphertext)
 
@@ -124,12 +113,6 @@ def test_a_bare_secret_number_will_do_for_sm2():
 
 # Encodings
 
-def traditional(key, form, *options):
-    """PKCS#1 or SEC1."""
-    return openssl('rsa' if key.spec in RSA_SPECS else 'ec', '-inform', 'DER', '-outform', form,
-                   *(['-traditional'] if key.spec in RSA_SPECS else []), *options, stdin=key.data)
-
-
 def with_parameters(key):
     """As `openssl ecparam -genkey` writes it, and text before it as other tools do."""
     name = {'EC_P256': 'prime256v1', 'EC_P384': 'secp384r1', 'EC_P256K': 'secp256k1', 'EC_SM2': 'SM2'}[key.spec]
@@ -190,36 +173,17 @@ ENCRYPTED = {
 }
 
 
-def on_terminal(answer, *arguments):
-    """Its exit status and what it shows where somebody types @answer once the terminal echoes nothing."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execv(CMKCTL, [CMKCTL, *map(str, arguments)])
-    shown, is_answered, deadline = b'', False, time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if not is_answered and b'pass phrase' in shown and not termios.tcgetattr(terminal)[3] & termios.ECHO:
-            os.write(terminal, f'{answer}\n'.encode())
-            is_answered = True
-        if select.select([terminal], [], [], 0.01)[0]:
-            try:
-                shown += os.read(terminal, 4096)
-            except OSError:  # EIO: it has ended
-                break
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown
-
-
 @pytest.mark.parametrize('spec', ['RSA_2048', 'EC_P256', 'EC_SM2'])
 @pytest.mark.parametrize('encoding', ENCRYPTED)
 def test_a_passphrase_is_asked_for_on_the_terminal(tmp_path, spec, encoding):
     key = key_of(spec)
     arguments = ['wrap', '--public-key', key_of('RSA_2048', 1).public_file, '--in', file_of(ENCRYPTED[encoding](key)),
                  '--out', tmp_path / 'wrapped']
-    status, shown = on_terminal('wrong horse', *arguments)
+    status, shown = on_terminal(*arguments, answer='wrong horse')
     assert (status, (tmp_path / 'wrapped').exists()) == (1, False)
-    assert b'passphrase' in shown and b'horse' not in shown
-    status, shown = on_terminal(PASSPHRASE, *arguments)
-    assert status == 0 and b'horse' not in shown
+    assert 'passphrase' in shown and 'horse' not in shown
+    status, shown = on_terminal(*arguments, answer=PASSPHRASE)
+    assert status == 0 and 'horse' not in shown
     assert unwrapped((tmp_path / 'wrapped').read_bytes())(key.data)
 
 
