@@ -6,34 +6,26 @@
 #include "crypto/private-key.h"
 
 #include "base/error.h"
-#include "crypto/openssl.h"
+#include "crypto/crypto.h"
+#include "crypto/key-form.h"
+#include "crypto/rsa-numbers.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EC_GROUP, EC_GROUP_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (EC_POINT, EC_POINT_clear_free)
 
 struct _CmkPrivateKey
 {
   CmkKeySpec spec;
   EVP_PKEY *pair;
-};
-
-/* What OpenSSL calls a spec. */
-typedef struct
-{
-  CmkKeySpec spec;
-  const char *type;
-  const char *group;
-  gsize scalar_size; /* and of a coordinate */
-} Curve;
-
-static const Curve curves[] = {
-  { CMK_KEY_SPEC_EC_P256, "EC", "P-256", 32 },
-  { CMK_KEY_SPEC_EC_P384, "EC", "P-384", 48 },
-  { CMK_KEY_SPEC_EC_P256K, "EC", "secp256k1", 32 },
-  { CMK_KEY_SPEC_EC_SM2, "SM2", "SM2", 32 },
 };
 
 #define EXPONENT_SIZE 8
@@ -45,27 +37,20 @@ typedef enum
   WIDTH_PRIME,
 } Width;
 
+/* In the order of CmkRsaNumber. */
 static const struct
 {
   const char *name;
   Width width;
-} rsa_numbers[] = {
+} rsa_numbers[CMK_RSA_N_NUMBERS] = {
   { OSSL_PKEY_PARAM_RSA_N, WIDTH_MODULUS },       { OSSL_PKEY_PARAM_RSA_E, WIDTH_EXPONENT },
   { OSSL_PKEY_PARAM_RSA_D, WIDTH_MODULUS },       { OSSL_PKEY_PARAM_RSA_FACTOR1, WIDTH_PRIME },
   { OSSL_PKEY_PARAM_RSA_FACTOR2, WIDTH_PRIME },   { OSSL_PKEY_PARAM_RSA_EXPONENT1, WIDTH_PRIME },
   { OSSL_PKEY_PARAM_RSA_EXPONENT2, WIDTH_PRIME }, { OSSL_PKEY_PARAM_RSA_COEFFICIENT1, WIDTH_PRIME },
 };
 
-#define MAX_PARAMS (G_N_ELEMENTS (rsa_numbers) + 1)
-
-static const Curve *
-curve_of (CmkKeySpec spec)
-{
-  for (guint i = 0; i < G_N_ELEMENTS (curves); i++)
-    if (curves[i].spec == spec)
-      return &curves[i];
-  return NULL;
-}
+#define MAX_PARAMS (CMK_RSA_N_NUMBERS + 1)
+#define EC_N_PARTS 2
 
 static gsize
 number_size (Width width, guint bits)
@@ -84,11 +69,11 @@ number_size (Width width, guint bits)
 static gsize
 encoded_size (CmkKeySpec spec)
 {
-  const Curve *curve = curve_of (spec);
-  if (curve != NULL)
-    return curve->scalar_size + 1 + 2 * curve->scalar_size;
+  const CmkKeyForm *form = cmk_key_form (spec);
+  if (form->curve != NID_undef)
+    return form->scalar_size + 1 + 2 * form->scalar_size;
   gsize size = 0;
-  for (guint i = 0; i < G_N_ELEMENTS (rsa_numbers); i++)
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
     size += number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
   return size;
 }
@@ -97,15 +82,15 @@ encoded_size (CmkKeySpec spec)
 static void
 point_at_parts (CmkKeySpec spec, guint8 *encoded, OSSL_PARAM ret_params[MAX_PARAMS])
 {
-  const Curve *curve = curve_of (spec);
+  const CmkKeyForm *form = cmk_key_form (spec);
   OSSL_PARAM *next = ret_params;
-  if (curve != NULL)
+  if (form->curve != NID_undef)
     {
-      *next++ = OSSL_PARAM_construct_BN (OSSL_PKEY_PARAM_PRIV_KEY, encoded, curve->scalar_size);
-      *next++ = OSSL_PARAM_construct_octet_string (OSSL_PKEY_PARAM_PUB_KEY, encoded + curve->scalar_size,
-                                                   1 + 2 * curve->scalar_size);
+      *next++ = OSSL_PARAM_construct_BN (OSSL_PKEY_PARAM_PRIV_KEY, encoded, form->scalar_size);
+      *next++ = OSSL_PARAM_construct_octet_string (OSSL_PKEY_PARAM_PUB_KEY, encoded + form->scalar_size,
+                                                   1 + 2 * form->scalar_size);
     }
-  for (guint i = 0; curve == NULL && i < G_N_ELEMENTS (rsa_numbers); i++)
+  for (guint i = 0; form->curve == NID_undef && i < CMK_RSA_N_NUMBERS; i++)
     {
       gsize size = number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
       *next++ = OSSL_PARAM_construct_BN (rsa_numbers[i].name, encoded, size);
@@ -144,45 +129,6 @@ cmk_private_key_pair (const CmkPrivateKey *key)
   return key->pair;
 }
 
-/* Called between the candidates for a prime; 0 ends the search. */
-static int
-go_on (EVP_PKEY_CTX *context)
-{
-  gint *cancelled = EVP_PKEY_CTX_get_app_data (context);
-  return g_atomic_int_get (cancelled) == 0;
-}
-
-static EVP_PKEY_CTX *
-new_context (CmkKeySpec spec)
-{
-  const Curve *curve = curve_of (spec);
-  return EVP_PKEY_CTX_new_from_name (NULL, curve != NULL ? curve->type : "RSA", NULL);
-}
-
-CmkPrivateKey *
-cmk_private_key_generate (CmkKeySpec spec, gint *cancelled, GError **error)
-{
-  const Curve *curve = curve_of (spec);
-  guint bits = cmk_key_spec_rsa_bits (spec);
-  g_return_val_if_fail (curve != NULL || (bits > 0 && cancelled != NULL), NULL);
-  EVP_PKEY *pair = NULL;
-  g_autoptr (EVP_PKEY_CTX) context = new_context (spec);
-  gboolean ready = context != NULL && EVP_PKEY_keygen_init (context) == 1 &&
-                   (curve != NULL ? EVP_PKEY_CTX_set_group_name (context, curve->group)
-                                  : EVP_PKEY_CTX_set_rsa_keygen_bits (context, (int) bits)) == 1;
-  if (!cmk_openssl_ok (ready, "cannot prepare to make a key pair", error))
-    return NULL;
-  if (cancelled != NULL)
-    {
-      EVP_PKEY_CTX_set_app_data (context, cancelled);
-      EVP_PKEY_CTX_set_cb (context, go_on);
-    }
-  /* The exponent is 65537 unless told otherwise, and the private numbers are made on the secure heap. */
-  if (!cmk_openssl_ok (EVP_PKEY_generate (context, &pair) == 1, "cannot make a key pair", error))
-    return NULL;
-  return new_from_pair (spec, pair);
-}
-
 GBytes *
 cmk_private_key_public_der (const CmkPrivateKey *key, GError **error)
 {
@@ -211,25 +157,26 @@ cmk_private_key_encode (const CmkPrivateKey *key, GError **error)
   return g_steal_pointer (&encoded);
 }
 
-/* The pair whose numbers are in @encoded; NULL if there can be none. */
-static EVP_PKEY *
-load_pair (CmkKeySpec spec, const CmkSecret *encoded)
+/* The key whose numbers are in @encoded; NULL, with the reason in OpenSSL's queue, if there can be none. */
+static CmkPrivateKey *
+load (CmkKeySpec spec, const CmkSecret *encoded)
 {
   EVP_PKEY *pair = NULL;
   OSSL_PARAM params[MAX_PARAMS];
-  const Curve *curve = curve_of (spec);
+  const CmkKeyForm *form = cmk_key_form (spec);
   /* EVP_PKEY_fromdata() only reads; OSSL_PARAM has no type that says so. */
   point_at_parts (spec, (guint8 *) cmk_secret_peek (encoded), params);
-  if (curve != NULL)
+  if (form->curve != NID_undef)
     {
-      params[2] = OSSL_PARAM_construct_utf8_string (OSSL_PKEY_PARAM_GROUP_NAME, (char *) curve->group, 0);
-      params[3] = OSSL_PARAM_construct_end ();
+      params[EC_N_PARTS] =
+          OSSL_PARAM_construct_utf8_string (OSSL_PKEY_PARAM_GROUP_NAME, (char *) OBJ_nid2sn (form->curve), 0);
+      params[EC_N_PARTS + 1] = OSSL_PARAM_construct_end ();
     }
-  g_autoptr (EVP_PKEY_CTX) context = new_context (spec);
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name (NULL, form->type, NULL);
   if (context == NULL || EVP_PKEY_fromdata_init (context) != 1 ||
       EVP_PKEY_fromdata (context, &pair, EVP_PKEY_KEYPAIR, params) != 1)
     return NULL;
-  return pair;
+  return new_from_pair (spec, pair);
 }
 
 CmkPrivateKey *
@@ -237,8 +184,8 @@ cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded, GError **erro
 {
   g_return_val_if_fail (cmk_key_spec_is_asymmetric (spec), NULL);
   guint bits = cmk_key_spec_rsa_bits (spec);
-  g_autoptr (EVP_PKEY) pair = cmk_secret_length (encoded) == encoded_size (spec) ? load_pair (spec, encoded) : NULL;
-  gboolean fits = pair != NULL && (bits == 0 || (guint) EVP_PKEY_get_bits (pair) == bits);
+  g_autoptr (CmkPrivateKey) key = cmk_secret_length (encoded) == encoded_size (spec) ? load (spec, encoded) : NULL;
+  gboolean fits = key != NULL && (bits == 0 || (guint) EVP_PKEY_get_bits (key->pair) == bits);
   ERR_clear_error ();
   if (!fits)
     {
@@ -248,7 +195,7 @@ cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded, GError **erro
           "a backup, or import the key material again");
       return NULL;
     }
-  return new_from_pair (spec, g_steal_pointer (&pair));
+  return g_steal_pointer (&key);
 }
 
 gboolean
@@ -261,4 +208,207 @@ cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize
                   EVP_PKEY_decrypt (context, cmk_secret_data (block), &block_size, data, size) == 1;
   ERR_clear_error ();
   return done;
+}
+
+static CmkPrivateKey *
+load_new (CmkKeySpec spec, const CmkSecret *encoded, GError **error)
+{
+  CmkPrivateKey *key = load (spec, encoded);
+  return cmk_openssl_ok (key != NULL, "cannot load a private key", error) ? key : NULL;
+}
+
+static void
+set_unsound (const char *what, GError **error)
+{
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL, what);
+}
+
+/* The key of the e, p and q in @numbers. */
+static CmkPrivateKey *
+new_rsa (CmkKeySpec spec, CmkRsaNumbers *numbers, GError **error)
+{
+  g_autoptr (CmkSecret) encoded = cmk_secret_new (encoded_size (spec), error);
+  if (encoded == NULL || !cmk_rsa_numbers_complete (numbers, error))
+    return NULL;
+  OSSL_PARAM params[MAX_PARAMS];
+  point_at_parts (spec, cmk_secret_data (encoded), params);
+  gboolean written = TRUE;
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
+    written = written && OSSL_PARAM_set_BN (&params[i], numbers->values[i]) == 1;
+  if (!cmk_openssl_ok (written, "cannot encode an RSA key", error))
+    return NULL;
+  return load_new (spec, encoded, error);
+}
+
+/* @scalar is in [1, n - 1], and @public, if there is one, is the point that belongs to it. FALSE for want of memory
+ * only. */
+static gboolean
+derive_point (const EC_GROUP *group, const BIGNUM *scalar, CmkPart public, EC_POINT *ret_point, gboolean *ret_sound)
+{
+  g_autoptr (BN_CTX) context = BN_CTX_secure_new ();
+  g_autoptr (EC_POINT) given = EC_POINT_new (group);
+  *ret_sound = FALSE;
+  if (context == NULL || given == NULL)
+    return FALSE;
+  if (BN_is_zero (scalar) || BN_cmp (scalar, EC_GROUP_get0_order (group)) >= 0)
+    return TRUE;
+  if (EC_POINT_mul (group, ret_point, scalar, NULL, NULL, context) != 1)
+    return FALSE;
+  /* Refuses a point that is not on the curve. */
+  *ret_sound = public.size == 0 || (EC_POINT_oct2point (group, given, public.data, public.size, context) == 1 &&
+                                    EC_POINT_cmp (group, ret_point, given, context) == 0);
+  return TRUE;
+}
+
+static CmkPrivateKey *
+new_ec (CmkKeySpec spec, CmkPart scalar_bytes, CmkPart public, GError **error)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  g_autoptr (CmkSecret) encoded = cmk_secret_new (encoded_size (spec), error);
+  if (encoded == NULL)
+    return NULL;
+  OSSL_PARAM params[MAX_PARAMS];
+  point_at_parts (spec, cmk_secret_data (encoded), params);
+  gboolean sound = FALSE;
+  g_autoptr (EC_GROUP) group = EC_GROUP_new_by_curve_name (form->curve);
+  g_autoptr (EC_POINT) point = group != NULL ? EC_POINT_new (group) : NULL;
+  g_autoptr (BIGNUM) scalar = BN_secure_new ();
+  gboolean done = point != NULL && scalar != NULL &&
+                  BN_bin2bn (scalar_bytes.data, (int) scalar_bytes.size, scalar) != NULL &&
+                  derive_point (group, scalar, public, point, &sound);
+  if (done && !sound)
+    {
+      ERR_clear_error ();
+      set_unsound ("the scalar of the private key is not one of its curve, or not that of its public key", error);
+      return NULL;
+    }
+  done = done && OSSL_PARAM_set_BN (&params[0], scalar) == 1 &&
+         EC_POINT_point2oct (group, point, POINT_CONVERSION_UNCOMPRESSED, params[1].data, params[1].data_size, NULL) ==
+             params[1].data_size;
+  if (!cmk_openssl_ok (done, "cannot encode an elliptic curve key", error))
+    return NULL;
+  return load_new (spec, encoded, error);
+}
+
+CmkPrivateKey *
+cmk_private_key_from_scalar (CmkKeySpec spec, const CmkSecret *scalar, GError **error)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  g_return_val_if_fail (form->curve != NID_undef, NULL);
+  if (cmk_secret_length (scalar) != form->scalar_size)
+    {
+      set_unsound ("the scalar of the private key is not as long as the order of the curve", error);
+      return NULL;
+    }
+  return new_ec (spec, (CmkPart) { cmk_secret_peek (scalar), cmk_secret_length (scalar) }, (CmkPart) { NULL, 0 },
+                 error);
+}
+
+/* A number modulo n that no importer could choose comes back from the public and the private operation. The latter works
+ * modulo both factors, so this is Fermat's test of each. Miller and Rabin's with the rounds that the size asks for would
+ * take seconds of the thread that serves everybody, and material is not judged for weakness. */
+static gboolean
+check_round_trip (const CmkPrivateKey *key, GError **error)
+{
+  gsize size = cmk_key_spec_rsa_bits (key->spec) / 8;
+  g_autofree guint8 *number = g_malloc (size);
+  g_autofree guint8 *encrypted = g_malloc (size);
+  g_autoptr (CmkSecret) decrypted = cmk_secret_new (size, error);
+  if (decrypted == NULL || !cmk_random_bytes (number, size, error))
+    return FALSE;
+  number[0] = 0; /* the first bit of the modulus is set */
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_pkey (NULL, key->pair, NULL);
+  gboolean sound = context != NULL && EVP_PKEY_encrypt_init (context) == 1 &&
+                   EVP_PKEY_CTX_set_rsa_padding (context, RSA_NO_PADDING) == 1 &&
+                   EVP_PKEY_encrypt (context, encrypted, &size, number, size) == 1 &&
+                   cmk_private_key_decrypt_raw (key, encrypted, size, decrypted) &&
+                   CRYPTO_memcmp (number, cmk_secret_peek (decrypted), size) == 0;
+  ERR_clear_error ();
+  if (!sound)
+    set_unsound ("the RSA private key does not undo what its public key does", error);
+  return sound;
+}
+
+static CmkPrivateKey *
+parse_rsa (CmkKeySpec spec, const CmkSecret *der, GError **error)
+{
+  CmkPart parts[CMK_RSA_N_NUMBERS];
+  guint bits = cmk_key_spec_rsa_bits (spec);
+  if (!cmk_pkcs8_read_rsa (der, parts))
+    {
+      set_unsound ("not a PKCS#8 private key of rsaEncryption", error);
+      return NULL;
+    }
+  g_autoptr (CmkRsaNumbers) numbers = cmk_rsa_numbers_new (error);
+  if (numbers == NULL)
+    return NULL;
+  gboolean read = TRUE;
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
+    read = read && BN_bin2bn (parts[i].data, (int) parts[i].size, numbers->values[i]) != NULL;
+  if (!cmk_openssl_ok (read, "cannot read an RSA key", error) || !cmk_rsa_numbers_check (numbers, bits, error))
+    return NULL;
+  g_autoptr (CmkPrivateKey) key = new_rsa (spec, numbers, error);
+  return key != NULL && check_round_trip (key, error) ? g_steal_pointer (&key) : NULL;
+}
+
+CmkPrivateKey *
+cmk_private_key_parse (CmkKeySpec spec, const CmkSecret *der, GError **error)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  CmkPart scalar, public;
+  if (form->curve == NID_undef)
+    return parse_rsa (spec, der, error);
+  if (!cmk_pkcs8_read_ec (form, der, &scalar, &public))
+    {
+      set_unsound ("not a PKCS#8 private key of the named curve", error);
+      return NULL;
+    }
+  return new_ec (spec, scalar, public, error);
+}
+
+/* Called between the candidates for a prime; 0 ends the search. */
+static int
+go_on (EVP_PKEY_CTX *context)
+{
+  gint *cancelled = EVP_PKEY_CTX_get_app_data (context);
+  return g_atomic_int_get (cancelled) == 0;
+}
+
+/* OpenSSL's numbers need not be those that stand for the key. */
+static CmkPrivateKey *
+complete_rsa (CmkKeySpec spec, const EVP_PKEY *pair, GError **error)
+{
+  g_autoptr (CmkRsaNumbers) numbers = cmk_rsa_numbers_new (error);
+  if (numbers == NULL)
+    return NULL;
+  static const CmkRsaNumber wanted[] = { CMK_RSA_E, CMK_RSA_P, CMK_RSA_Q };
+  gboolean taken = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (wanted); i++)
+    taken = taken && EVP_PKEY_get_bn_param (pair, rsa_numbers[wanted[i]].name, &numbers->values[wanted[i]]) == 1;
+  return cmk_openssl_ok (taken, "cannot take the primes out of an RSA key", error) ? new_rsa (spec, numbers, error)
+                                                                                   : NULL;
+}
+
+CmkPrivateKey *
+cmk_private_key_generate (CmkKeySpec spec, gint *cancelled, GError **error)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  int bits = (int) cmk_key_spec_rsa_bits (spec);
+  g_return_val_if_fail (form->curve != NID_undef || (bits > 0 && cancelled != NULL), NULL);
+  g_autoptr (EVP_PKEY) pair = NULL;
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name (NULL, form->type, NULL);
+  gboolean ready = context != NULL && EVP_PKEY_keygen_init (context) == 1 &&
+                   (form->curve != NID_undef ? EVP_PKEY_CTX_set_group_name (context, OBJ_nid2sn (form->curve))
+                                             : EVP_PKEY_CTX_set_rsa_keygen_bits (context, bits)) == 1;
+  if (!cmk_openssl_ok (ready, "cannot prepare to make a key pair", error))
+    return NULL;
+  if (cancelled != NULL)
+    {
+      EVP_PKEY_CTX_set_app_data (context, cancelled);
+      EVP_PKEY_CTX_set_cb (context, go_on);
+    }
+  /* The exponent is 65537 unless told otherwise, and the private numbers are made on the secure heap. */
+  if (!cmk_openssl_ok (EVP_PKEY_generate (context, &pair) == 1, "cannot make a key pair", error))
+    return NULL;
+  return form->curve == NID_undef ? complete_rsa (spec, pair, error) : new_from_pair (spec, g_steal_pointer (&pair));
 }
