@@ -162,12 +162,6 @@ cmk_key_spec_supports_usage (CmkKeySpec spec, CmkKeyUsage usage)
   return usage == CMK_KEY_USAGE_ENCRYPT_DECRYPT && may_encrypt;
 }
 
-guint
-cmk_wrapping_key_spec_bits (CmkWrappingKeySpec spec)
-{
-  return cmk_key_spec_rsa_bits (cmk_wrapping_key_spec_key (spec));
-}
-
 CmkKeySpec
 cmk_wrapping_key_spec_key (CmkWrappingKeySpec spec)
 {

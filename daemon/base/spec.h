@@ -108,9 +108,6 @@ CmkKeyUsage cmk_key_spec_default_usage (CmkKeySpec spec);
 
 gboolean cmk_key_spec_supports_usage (CmkKeySpec spec, CmkKeyUsage usage);
 
-/* Bits of the modulus; 0 for EC_SM2. */
-guint cmk_wrapping_key_spec_bits (CmkWrappingKeySpec spec);
-
 /* The spec of the wrapping pair itself. */
 CmkKeySpec cmk_wrapping_key_spec_key (CmkWrappingKeySpec spec);
 

@@ -157,7 +157,7 @@ test_wrapping (void)
         CmkWrappingAlgorithm algorithm = (CmkWrappingAlgorithm) cmk_wrapping_algorithms[i].value;
         CmkWrappingKeySpec spec = (CmkWrappingKeySpec) cmk_wrapping_key_specs[j].value;
         g_assert_cmpint (cmk_wrapping_algorithm_fits (algorithm, spec), ==, wrapping_fits[i][j] == 'y');
-        g_assert_cmpuint (cmk_wrapping_key_spec_bits (spec), ==, bits[j]);
+        g_assert_cmpuint (cmk_key_spec_rsa_bits (cmk_wrapping_key_spec_key (spec)), ==, bits[j]);
       }
 }
 
