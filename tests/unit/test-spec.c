@@ -99,11 +99,12 @@ test_list (void)
 static void
 test_material (void)
 {
+  static const gsize expected[] = {
+    [CMK_KEY_SPEC_AES_256] = 32,  [CMK_KEY_SPEC_SM4] = 16,      [CMK_KEY_SPEC_HMAC_256] = 32,
+    [CMK_KEY_SPEC_HMAC_384] = 48, [CMK_KEY_SPEC_HMAC_512] = 64, [CMK_KEY_SPEC_EC_SM2] = 0
+  };
   for (const CmkSpecName *spec = cmk_key_specs; spec->name != NULL; spec++)
-    {
-      gsize expected = spec->value == CMK_KEY_SPEC_AES_256 ? 32 : spec->value == CMK_KEY_SPEC_SM4 ? 16 : 0;
-      g_assert_cmpuint (cmk_key_spec_material_bytes ((CmkKeySpec) spec->value), ==, expected);
-    }
+    g_assert_cmpuint (cmk_key_spec_material_bytes ((CmkKeySpec) spec->value), ==, expected[spec->value]);
 }
 
 typedef struct
