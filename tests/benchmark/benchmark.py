@@ -8,6 +8,7 @@ Ratios within a table can be compared between machines, times cannot: docs/perfo
 not work, never because it took long."""
 import argparse
 import collections
+import functools
 import json
 import os
 import platform
@@ -22,20 +23,15 @@ from gi.repository import Gio
 
 import harness
 from client import BUS_NAME, OBJECT_PATH, b64, iterate_until
+from kinds import measure_forms, measure_uses, uses
+from programs import ECHO_NAME, PROGRAMS, program
 from report import SAMPLE_COLUMNS, Report, Samples, micros, ratio, ratio_of_minima, read_samples
 
-PROGRAMS = Path(os.environ['CMKD_BENCHMARK_PROGRAMS'])
-ECHO_NAME = 'org.cmkd.Benchmark.Echo'
 PLAINTEXT = b64(bytes(range(256)) * 16)
 LIMITS = {'KeysPerUser': 100000, 'ImportSetsPerKey': 100000, 'ImportSetsPerUser': 100000}
 KEY_NUMBERS = (10, 1000, 10000)
 READY_PAIRS = 24  # as many as one table imports
 PATIENCE = 300  # seconds, for what takes long on a small machine
-
-
-def program(name, *arguments):
-    return subprocess.run([PROGRAMS / name, *map(str, arguments)], check=True, stdout=subprocess.PIPE,
-                          text=True).stdout
 
 
 class Machine(harness.Machine):
@@ -130,6 +126,7 @@ def measure_imports_in_memory(report):
         machine = Machine(READY_PAIRS, state=directory)
         machine.wait_for_pairs()
         measure_imports(report, machine, directory, 'in memory')
+        measure_forms(report, machine, 'in memory')
         machine.close()
 
 
@@ -242,23 +239,34 @@ def measure_tpm_commands(report):
     flow(', warm context')
     count('CreateKey, EXTERNAL', kms.external_key)
     count('CreateKey, CMKD_KMS', kms.own_key)
-    for name, call in warm_calls(kms, key):
+    calls = warm_calls(kms, key)
+    for call in calls.values():
+        call()
+    machine.wait_for_pairs()
+    for name, call in calls.items():
         count(f'{name}, warm', call)
     machine.stop()
     count('start', machine.start)
     machine.wait_for_pairs()
-    count('first Encrypt after a restart, cold', lambda: kms.Encrypt(key, PLAINTEXT))
+    count('first Encrypt after a restart, cold', calls['Encrypt'])
+    for name in 'Verify 4 KB, RSA_2048', 'Sign 4 KB, RSA_2048':
+        count(f'first {name} after a restart, cold', calls[name])
     machine.restart()
     machine.wait_for_pairs()
-    count('first Encrypt after a restart, warm context', lambda: kms.Encrypt(key, PLAINTEXT))
+    count('first Encrypt after a restart, warm context', calls['Encrypt'])
     machine.close()
     report.table('TPM commands', ['call', 'number', 'which'], rows)
 
 
 def warm_calls(kms, key):
     blob = kms.Encrypt(key, PLAINTEXT)['CiphertextBlob']
-    return [('DescribeKey', lambda: kms.DescribeKey(key)), ('Encrypt', lambda: kms.Encrypt(key, PLAINTEXT)),
-            ('Decrypt', lambda: kms.Decrypt(blob)), ('GenerateDataKey', lambda: kms.GenerateDataKey(key))]
+    return {
+        'DescribeKey': lambda: kms.DescribeKey(key),
+        'Encrypt': lambda: kms.Encrypt(key, PLAINTEXT),
+        'Decrypt': lambda: kms.Decrypt(blob),
+        'GenerateDataKey': lambda: kms.GenerateDataKey(key),
+        **{use.name: functools.partial(use.call, kms) for use in uses(kms)},
+    }
 
 
 def create_keys(kms, number):
@@ -374,6 +382,7 @@ def main():
     machine = Machine(READY_PAIRS)
     machine.wait_for_pairs()
     measure_round_trips(report, machine)
+    measure_uses(report, machine)
     measure_imports(report, machine, machine.state, 'on disk')
     measure_throughput(report, machine)
     measure_beside(report, machine)

@@ -14,7 +14,21 @@ static const char introspection[] = "<node><interface name='" ECHO_NAME "'>"
                                     "<method name='EchoText'><arg type='s'/><arg type='s' direction='out'/></method>"
                                     "<method name='EchoEncrypt'><arg type='s'/><arg type='s'/><arg type='a{sv}'/>"
                                     "<arg type='a{sv}' direction='out'/></method>"
+                                    "<method name='EchoUse'><arg type='s'/><arg type='s'/><arg type='s'/>"
+                                    "<arg type='s'/><arg type='a{sv}'/><arg type='u'/>"
+                                    "<arg type='a{sv}' direction='out'/></method>"
                                     "</interface></node>";
+
+static GVariant *
+answer (const char *key, const char *name, const char *value)
+{
+  GVariantDict fields;
+  g_variant_dict_init (&fields, NULL);
+  g_variant_dict_insert (&fields, "KeyId", "s", key);
+  g_variant_dict_insert (&fields, name, "s", value);
+  g_variant_dict_insert (&fields, "RequestId", "s", key);
+  return g_variant_new ("(@a{sv})", g_variant_dict_end (&fields));
+}
 
 /* The answer of Encrypt: the same fields, as long. */
 static GVariant *
@@ -22,12 +36,20 @@ answer_as_encrypt (GVariant *arguments)
 {
   const char *key, *plaintext;
   g_variant_get (arguments, "(&s&s@a{sv})", &key, &plaintext, NULL);
-  GVariantDict answer;
-  g_variant_dict_init (&answer, NULL);
-  g_variant_dict_insert (&answer, "KeyId", "s", key);
-  g_variant_dict_insert (&answer, "CiphertextBlob", "s", plaintext);
-  g_variant_dict_insert (&answer, "RequestId", "s", key);
-  return g_variant_new ("(@a{sv})", g_variant_dict_end (&answer));
+  return answer (key, "CiphertextBlob", plaintext);
+}
+
+/* The answer of any other use of a key: key, message, algorithm and what comes with them; the last argument is how
+ * long a text it is to answer. */
+static GVariant *
+answer_as_use (GVariant *arguments)
+{
+  const char *key;
+  guint32 size;
+  g_variant_get_child (arguments, 0, "&s", &key);
+  g_variant_get_child (arguments, 5, "u", &size);
+  g_autofree char *text = g_strnfill (size, 'A');
+  return answer (key, "Signature", text);
 }
 
 static void
@@ -35,8 +57,10 @@ on_call (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED const char *se
          G_GNUC_UNUSED const char *interface, const char *method, GVariant *arguments,
          GDBusMethodInvocation *invocation, G_GNUC_UNUSED gpointer data)
 {
-  gboolean as_encrypt = g_str_equal (method, "EchoEncrypt");
-  g_dbus_method_invocation_return_value (invocation, as_encrypt ? answer_as_encrypt (arguments) : arguments);
+  GVariant *value = g_str_equal (method, "EchoEncrypt") ? answer_as_encrypt (arguments)
+                    : g_str_equal (method, "EchoUse")   ? answer_as_use (arguments)
+                                                        : arguments;
+  g_dbus_method_invocation_return_value (invocation, value);
 }
 
 static void

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,25 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "case.h"
 #include "cmkd.h"
 #include "echo.h"
-#include "kms-client.h"
 
 #define PLAINTEXT_SIZE  4096
 #define EMPTY_PER_ROUND 50 /* of the rare, slow calls */
-
-typedef struct
-{
-  const char *name;
-  Call call;
-  GArray *micros;
-} Case;
-
-static Case
-new_case (const char *name, Call call)
-{
-  return (Case) { .name = name, .call = call, .micros = g_array_new (FALSE, FALSE, sizeof (double)) };
-}
 
 static Case
 new_floor (const char *name, const char *method, GVariant *arguments)
@@ -47,46 +33,7 @@ new_floor (const char *name, const char *method, GVariant *arguments)
   Call call = kms_method (ECHO_NAME, method, arguments);
   call.destination = ECHO_NAME;
   call.path = ECHO_PATH;
-  return new_case (name, call);
-}
-
-static double
-now_micros (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_MONOTONIC, &now);
-  return (double) now.tv_sec * 1e6 + (double) now.tv_nsec / 1e3;
-}
-
-static GVariant *
-measure (GDBusConnection *bus, Case *measured)
-{
-  double start = now_micros ();
-  GVariant *answer = kms_call (bus, &measured->call);
-  double micros = now_micros () - start;
-  g_array_append_val (measured->micros, micros);
-  return answer;
-}
-
-static void
-measure_times (GDBusConnection *bus, Case *measured, guint times)
-{
-  for (guint i = 0; i < times; i++)
-    g_variant_unref (measure (bus, measured));
-}
-
-static void
-finish (Case *cases, gsize n_cases)
-{
-  for (gsize i = 0; i < n_cases; i++)
-    {
-      printf ("%s", cases[i].name);
-      for (guint j = 0; j < cases[i].micros->len; j++)
-        printf ("\t%.1f", g_array_index (cases[i].micros, double, j));
-      printf ("\n");
-      g_array_unref (cases[i].micros);
-      call_clear (&cases[i].call);
-    }
+  return case_new (name, call);
 }
 
 static char *
@@ -119,21 +66,21 @@ run_warm (GDBusConnection *bus, guint rounds, guint calls)
     new_floor ("echo 4 KB ay", "EchoBytes", g_variant_new_tuple (&bytes, 1)),
     new_floor ("echo 5464 s", "EchoText", g_variant_new ("(s)", plaintext)),
     new_floor ("echo as Encrypt", "EchoEncrypt", encrypt_arguments (key, plaintext)),
-    new_case ("DescribeKey", kms_method (CMKD_INTERFACE_KEYS, "DescribeKey", g_variant_new ("(s)", key))),
-    new_case ("Encrypt 4 KB", encrypt),
-    new_case ("Decrypt 4 KB",
+    case_new ("DescribeKey", kms_method (CMKD_INTERFACE_KEYS, "DescribeKey", g_variant_new ("(s)", key))),
+    case_new ("Encrypt 4 KB", encrypt),
+    case_new ("Decrypt 4 KB",
               kms_method (CMKD_INTERFACE_CRYPTO, "Decrypt", g_variant_new_parsed ("(%s, @a{sv} {})", blob))),
-    new_case ("GenerateDataKey",
+    case_new ("GenerateDataKey",
               kms_method (CMKD_INTERFACE_CRYPTO, "GenerateDataKey", g_variant_new_parsed ("(%s, @a{sv} {})", key))),
-    new_case ("ListKeys, 100 keys",
+    case_new ("ListKeys, 100 keys",
               kms_method (CMKD_INTERFACE_KEYS, "ListKeys", g_variant_new_parsed ("({'Limit': <uint32 100>},)"))),
   };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     g_variant_unref (kms_call (bus, &cases[i].call));
   for (guint round = 0; round < rounds; round++)
     for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-      measure_times (bus, &cases[i], calls);
-  finish (cases, G_N_ELEMENTS (cases));
+      case_measure_times (bus, &cases[i], calls);
+  case_print_all (cases, G_N_ELEMENTS (cases));
 }
 
 /* --- import --- */
@@ -143,9 +90,9 @@ import_once (GDBusConnection *bus, Case *get_parameters, Case *import)
 {
   g_autofree char *key = kms_create_key (bus, "EXTERNAL");
   get_parameters->call = kms_get_parameters (key);
-  g_autoptr (GVariant) parameters = measure (bus, get_parameters);
+  g_autoptr (GVariant) parameters = case_measure (bus, get_parameters);
   import->call = kms_import (key, parameters);
-  g_variant_unref (measure (bus, import));
+  g_variant_unref (case_measure (bus, import));
   call_clear (&get_parameters->call);
   call_clear (&import->call);
 }
@@ -158,8 +105,7 @@ measure_flush (int file, Case *flush)
   double start = now_micros ();
   g_assert_cmpint (write (file, page, sizeof page), ==, sizeof page);
   g_assert_cmpint (fdatasync (file), ==, 0);
-  double micros = now_micros () - start;
-  g_array_append_val (flush->micros, micros);
+  case_add (flush, now_micros () - start);
 }
 
 static void
@@ -169,13 +115,13 @@ run_import (GDBusConnection *bus, guint rounds, guint imports, const char *direc
   g_assert_cmpint (file, >=, 0);
   Case cases[] = {
     new_floor ("empty", "Empty", NULL),
-    new_case ("append of 4 KB and fdatasync", (Call) { 0 }),
-    new_case ("GetParametersForImport", (Call) { 0 }),
-    new_case ("ImportKeyMaterial", (Call) { 0 }),
+    case_new ("append of 4 KB and fdatasync", (Call) { 0 }),
+    case_new ("GetParametersForImport", (Call) { 0 }),
+    case_new ("ImportKeyMaterial", (Call) { 0 }),
   };
   for (guint round = 0; round < rounds; round++)
     {
-      measure_times (bus, &cases[0], EMPTY_PER_ROUND);
+      case_measure_times (bus, &cases[0], EMPTY_PER_ROUND);
       for (guint i = 0; i < imports; i++)
         {
           measure_flush (file, &cases[1]);
@@ -183,7 +129,7 @@ run_import (GDBusConnection *bus, guint rounds, guint imports, const char *direc
         }
     }
   close (file);
-  finish (cases, G_N_ELEMENTS (cases));
+  case_print_all (cases, G_N_ELEMENTS (cases));
 }
 
 /* --- beside --- */
@@ -276,17 +222,16 @@ measure_beside (GDBusConnection *bus, const Importer *importer, Importing import
   tell (importer, (char) importing);
   g_assert_cmpint (read (importer->socket, &begun, 1), ==, 1);
   double start = now_micros ();
-  measure_times (bus, encrypt, calls);
+  case_measure_times (bus, encrypt, calls);
   tell (importer, '.');
   g_assert_cmpint (read (importer->socket, &count, sizeof count), ==, sizeof count);
-  double per_second = count * 1e6 / (now_micros () - start);
-  g_array_append_val (rate->micros, per_second);
+  case_add (rate, count * 1e6 / (now_micros () - start));
 }
 
 static Case
 new_encrypt_case (const char *name, const char *key, const char *plaintext)
 {
-  return new_case (name, kms_method (CMKD_INTERFACE_CRYPTO, "Encrypt", encrypt_arguments (key, plaintext)));
+  return case_new (name, kms_method (CMKD_INTERFACE_CRYPTO, "Encrypt", encrypt_arguments (key, plaintext)));
 }
 
 static void
@@ -298,16 +243,16 @@ run_beside (GDBusConnection *bus, const Importer *importer, guint rounds, guint 
     new_encrypt_case ("alone", key, plaintext),
     new_encrypt_case ("beside imports with fresh pairs", key, plaintext),
     new_encrypt_case ("beside imports with one token", key, plaintext),
-    new_case ("imports/s with fresh pairs", (Call) { 0 }),
-    new_case ("imports/s with one token", (Call) { 0 }),
+    case_new ("imports/s with fresh pairs", (Call) { 0 }),
+    case_new ("imports/s with one token", (Call) { 0 }),
   };
   for (guint round = 0; round < rounds; round++)
     {
-      measure_times (bus, &cases[0], calls);
+      case_measure_times (bus, &cases[0], calls);
       measure_beside (bus, importer, FRESH_PAIRS, &cases[1], &cases[3], calls);
       measure_beside (bus, importer, ONE_TOKEN, &cases[2], &cases[4], calls);
     }
-  finish (cases, G_N_ELEMENTS (cases));
+  case_print_all (cases, G_N_ELEMENTS (cases));
   close (importer->socket);
   waitpid (importer->pid, NULL, 0);
 }

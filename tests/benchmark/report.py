@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark has to say: tables of aligned columns for people, and the same as JSON."""
+import collections
 import statistics
 
 
@@ -25,9 +26,12 @@ SAMPLE_COLUMNS = ['n', 'min', 'median', 'p90', 'p99']
 
 
 def read_samples(output):
-    """{case: Samples} from the lines of latency and start-to-end."""
-    return {name: Samples(map(float, values)) for name, *values in
-            (line.split('\t') for line in output.splitlines()) if values}
+    """{case: Samples} from the lines of latency, calls and start-to-end; a case may have more than one."""
+    micros_of = collections.defaultdict(list)
+    for line in output.splitlines():
+        name, *values = line.split('\t')
+        micros_of[name] += map(float, values)
+    return {name: Samples(values) for name, values in micros_of.items() if values}
 
 
 def micros(value):
