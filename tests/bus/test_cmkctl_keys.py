@@ -8,7 +8,6 @@ import pytest
 from client import UNKNOWN_KEY, b64, openssl, unb64
 from cmkctl import Cmkctl, on_terminal, run
 from key_encodings import asn1_sm2, traditional
-from harness import new_machine
 from openssl_keys import ENCRYPTION, MAC, MATERIAL_BYTES, SIGNING, PublicKey, file_of, key_of
 from wrapping import ALGORITHMS, ASYMMETRIC_SPECS, ECB_SM4, EC_SPECS, forms_of, wrapping_specs
 
@@ -80,7 +79,9 @@ def test_import_chooses_what_suits(cmkctl, spec, wrapping_spec):
     check_use(cmkctl, key, key_of(spec))
 
 
-CARRIED = [(algorithm, spec) for algorithm in ALGORITHMS for spec in SPECS if forms_of(algorithm, spec)]
+# One spec of each kind: that the daemon takes every spec in every form is for test_key_kinds.py.
+CARRIED = [(algorithm, spec) for algorithm in ALGORITHMS
+           for spec in ('AES_256', 'HMAC_512', 'RSA_2048', 'EC_P256', 'EC_SM2') if forms_of(algorithm, spec)]
 
 
 @pytest.mark.parametrize('algorithm, spec', CARRIED)
@@ -110,7 +111,7 @@ def test_the_flow_in_steps(cmkctl, tmp_path, algorithm, spec, form):
     check_use(cmkctl, key, key_of(spec))
 
 
-@pytest.mark.parametrize('wrapping', [[], ['--wrapping-spec', 'RSA_3072'], ['--wrapping-spec', 'EC_SM2']])
+@pytest.mark.parametrize('wrapping', [[], ['--wrapping-spec', 'EC_SM2']], ids=' '.join)
 @pytest.mark.parametrize('spec', ['AES_256', 'HMAC_512', 'RSA_2048', 'EC_P256', 'EC_SM2'])
 def test_parameters_and_wrap_choose_the_same(cmkctl, tmp_path, spec, wrapping):
     """Nobody has to name an algorithm."""
@@ -337,13 +338,3 @@ def test_the_longest_plaintext(cmkctl, imported, spec, algorithm, most):
 def test_usage_decides(cmkctl, imported):
     assert 'UnsupportedOperation' in cmkctl.refused(1, 'asymmetric-encrypt', imported('RSA_2048'), stdin=b'x')
     assert 'UnsupportedOperation' in cmkctl.refused(1, 'sign', imported('RSA_2048', 'ENCRYPT_DECRYPT'), stdin=b'x')
-
-
-# An alias names a key here as elsewhere
-
-def test_aliases():
-    with new_machine() as machine:
-        cmkctl = Cmkctl(machine)
-        key = create(cmkctl, '--spec', 'HMAC_256')
-        machine.client(0).CreateAlias('alias/mac', key)
-        assert cmkctl('mac', 'alias/mac', stdin=b'x') == cmkctl('mac', key, stdin=b'x')
