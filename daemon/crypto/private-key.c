@@ -254,9 +254,11 @@ derive_point (const EC_GROUP *group, const BIGNUM *scalar, CmkPart public, EC_PO
     return TRUE;
   if (EC_POINT_mul (group, ret_point, scalar, NULL, NULL, context) != 1)
     return FALSE;
-  /* Refuses a point that is not on the curve. */
-  *ret_sound = public.size == 0 || (EC_POINT_oct2point (group, given, public.data, public.size, context) == 1 &&
-                                    EC_POINT_cmp (group, ret_point, given, context) == 0);
+  if (public.size == 0)
+    *ret_sound = TRUE;
+  else if (*(const guint8 *) public.data <= POINT_CONVERSION_UNCOMPRESSED) /* not the hybrid form (RFC 5480) */
+    *ret_sound = EC_POINT_oct2point (group, given, public.data, public.size, context) == 1 && /* on the curve */
+                 EC_POINT_cmp (group, ret_point, given, context) == 0;
   return TRUE;
 }
 
