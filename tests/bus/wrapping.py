@@ -129,19 +129,23 @@ class Wrapped(NamedTuple):
     encrypted_private_key: Optional[bytes] = None
 
 
-def wrapped(parameters, form, key, data=None):
+def new_temporary_key(algorithm, form, spec):
+    return os.urandom(16 if algorithm == ECB_SM4 or (form == 'separate' and spec == 'EC_SM2') else 32)
+
+
+def wrapped(parameters, form, key, data=None, temporary=None):
     """@key, or @data in its place, in one of the forms_of() the algorithm."""
     form, _, encoding = form.partition(', ')
     raw, data = encoding == 'raw', key.data if data is None else data
     if form == 'direct':
         return Wrapped(to_wrapping_key(parameters, data, raw))
-    if parameters['WrappingAlgorithm'] == ECB_SM4:
-        temporary, tail = os.urandom(16), key.scalar
-    else:
-        temporary = os.urandom(16 if form == 'separate' and key.spec == 'EC_SM2' else 32)
-        tail = pkcs7(data) if form == 'ECB' else None
+    algorithm = parameters['WrappingAlgorithm']
+    temporary = temporary or new_temporary_key(algorithm, form, key.spec)
     head = to_wrapping_key(parameters, temporary, raw)
-    tail = key_wrap_pad(temporary, data) if tail is None else Blocks(temporary)(tail)
+    if form == 'ECB':
+        tail = Blocks(temporary)(key.scalar if algorithm == ECB_SM4 else pkcs7(data))
+    else:
+        tail = key_wrap_pad(temporary, data)
     return Wrapped(head, tail) if form == 'separate' else Wrapped(head + tail)
 
 
