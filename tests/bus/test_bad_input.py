@@ -53,6 +53,7 @@ def test_bi_01_missing_extra_and_wrongly_typed_arguments(machine, kms, key, meth
     ('CreateKey', []), ('ListKeys', []), ('GetParametersForImport', ['KEY', 'RSAES_OAEP_SHA_256', 'RSA_2048']),
     ('ImportKeyMaterial', ['KEY', 'AAAA', 'AAAA']), ('Encrypt', ['KEY', 'AAAA']), ('Decrypt', ['AAAA']),
     ('ReEncrypt', ['AAAA', 'KEY']), ('GenerateDataKey', ['KEY']), ('GenerateDataKeyWithoutPlaintext', ['KEY']),
+    ('Sign', ['KEY', 'AAAA', 'ECDSA_SHA_256']), ('Verify', ['KEY', 'AAAA', 'AAAA', 'ECDSA_SHA_256']),
 ])
 def test_unknown_options_are_never_ignored(kms, key, method, arguments):
     with refused('InvalidParameter') as refusal:
@@ -109,6 +110,9 @@ BAD_IDS = ['', 'x', UNKNOWN_KEY[:-1], UNKNOWN_KEY + '0', UNKNOWN_KEY.replace('0'
     ('DescribeKey', []), ('EnableKey', []), ('DisableKey', []), ('UpdateKeyDescription', ['text']),
     ('GetParametersForImport', ['RSAES_OAEP_SHA_256', 'RSA_2048']), ('ImportKeyMaterial', ['AAAA', 'AAAA']),
     ('DeleteKeyMaterial', []), ('Encrypt', ['AAAA']), ('GenerateDataKey', []), ('GenerateDataKeyWithoutPlaintext', []),
+    ('Sign', ['AAAA', 'ECDSA_SHA_256']), ('Verify', ['AAAA', 'AAAA', 'ECDSA_SHA_256']), ('GetPublicKey', []),
+    ('AsymmetricEncrypt', ['AAAA', 'SM2PKE']), ('AsymmetricDecrypt', ['AAAA', 'SM2PKE']),
+    ('GenerateMac', ['AAAA', 'HMAC_SHA_256']), ('VerifyMac', ['AAAA', 'AAAA', 'HMAC_SHA_256']),
 ])
 def test_bi_02_key_ids(machine, kms, method, more):
     with machine.tpm_commands() as commands:

@@ -5,8 +5,8 @@ import pytest
 from client import UNKNOWN_KEY, DBusError, modulus, openssl, refused, unb64
 
 DAY = 24 * 60 * 60
-OTHER_ALGORITHMS = ['SM2PKE', 'RSA_AES_KEY_WRAP_SHA_1', 'RSA_AES_KEY_WRAP_SHA_256',
-                    'RSAES_OAEP_SHA_256_AES_256_ECB_PKCS7_PAD', 'SM2PKE_SM4_ECB']
+# What carries no symmetric key, and a wrapping key spec that goes with it.
+UNSUPPORTED = [('RSAES_OAEP_SHA_256_AES_256_ECB_PKCS7_PAD', 'RSA_2048'), ('SM2PKE_SM4_ECB', 'EC_SM2')]
 
 
 @pytest.fixture(scope='module')
@@ -20,6 +20,9 @@ def key(kms):
     ('RSAES_OAEP_SHA_256', 'RSA_2048', 2048),
     ('RSAES_OAEP_SHA_256', 'RSA_3072', 3072),
     ('RSAES_OAEP_SHA_256', 'RSA_4096', 4096),
+    ('RSA_AES_KEY_WRAP_SHA_1', 'RSA_3072', 3072),
+    ('RSA_AES_KEY_WRAP_SHA_256', 'RSA_2048', 2048),
+    ('SM2PKE', 'EC_SM2', 256),
 ])
 def test_vendors_10_and_17_answer(machine, kms, algorithm, spec, bits):
     key = kms.external_key()
@@ -31,6 +34,7 @@ def test_vendors_10_and_17_answer(machine, kms, algorithm, spec, bits):
     unb64(answer['ImportToken'])
     described = openssl('pkey', '-pubin', '-inform', 'DER', '-noout', '-text_pub', stdin=unb64(answer['PublicKey']))
     assert f'Public-Key: ({bits} bit)' in described.decode()
+    assert ('ASN1 OID: SM2' in described.decode()) == (spec == 'EC_SM2')
     assert kms.state(key) == 'PendingImport'
 
 
@@ -85,10 +89,14 @@ def test_vendors_19_bi_04_algorithm_and_spec_that_do_not_fit(kms, key, algorithm
         kms.parameters(key, algorithm, spec)
 
 
-@pytest.mark.parametrize('algorithm', OTHER_ALGORITHMS)
-def test_vendors_18_algorithms_of_later_versions(kms, key, algorithm):
+@pytest.mark.parametrize('algorithm, spec', UNSUPPORTED)
+def test_algorithms_that_do_not_carry_the_key(kms, key, algorithm, spec):
     with refused('UnsupportedOperation'):
-        kms.parameters(key, algorithm, 'EC_SM2' if algorithm.startswith('SM2') else 'RSA_2048')
+        kms.parameters(key, algorithm, spec)
+
+
+def test_vendors_18_sm2_wrapping_keys_are_fresh(kms, key):
+    assert kms.parameters(key, 'SM2PKE', 'EC_SM2')['PublicKey'] != kms.parameters(key, 'SM2PKE', 'EC_SM2')['PublicKey']
 
 
 def test_vendors_20_key_that_is_enabled(kms):
@@ -106,18 +114,17 @@ def test_vendors_21_ws_02_key_that_is_disabled(kms):
 
 def test_bi_04_refused_calls_use_up_no_set(kms):
     key = kms.external_key()
-    for algorithm in ['', 'unknown', *OTHER_ALGORITHMS] * 5:
+    for algorithm, spec in [('', 'RSA_2048'), ('unknown', 'RSA_2048'), ('SM2PKE', 'RSA_2048'), *UNSUPPORTED] * 5:
         with pytest.raises(DBusError):
-            kms.parameters(key, algorithm)
+            kms.parameters(key, algorithm, spec)
     for _ in range(16):
         kms.parameters(key)
     with refused('LimitExceeded'):
         kms.parameters(key)
 
 
-@pytest.mark.parametrize('algorithm', OTHER_ALGORITHMS)
-def test_the_key_is_looked_at_before_what_this_version_supports(kms, algorithm):
-    spec = 'EC_SM2' if algorithm.startswith('SM2') else 'RSA_2048'
+@pytest.mark.parametrize('algorithm, spec', UNSUPPORTED)
+def test_the_key_is_looked_at_before_what_its_spec_supports(kms, algorithm, spec):
     with refused('KeyNotFound'):
         kms.parameters(UNKNOWN_KEY, algorithm, spec)
     with refused('NotExternalKey'):

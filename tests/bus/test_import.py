@@ -218,11 +218,6 @@ def test_options_of_the_wrong_form(kms, options):
     assert kms.state(key) == 'PendingImport'
 
 
-def test_encrypted_private_key_is_of_a_later_version(kms):
-    with refused('UnsupportedOperation'):
-        kms.import_material(kms.external_key(), os.urandom(32), EncryptedPrivateKey=b64(os.urandom(64)))
-
-
 def test_signals_of_imports(machine, kms):
     key, material = kms.external_key(), os.urandom(32)
     with kms.signals() as signals:

@@ -52,11 +52,16 @@ def test_vendors_3_and_4_bi_03_values_are_exact(kms, option, value):
     {'KeySpec': 'AES_256', 'KeyUsage': 'SIGN_VERIFY'},
     {'KeySpec': 'SM4', 'KeyUsage': 'SIGN_VERIFY'},
     {'KeySpec': 'AES_256', 'KeyUsage': 'GENERATE_VERIFY_MAC'},
-    {'KeySpec': 'HMAC_256', 'KeyUsage': 'ENCRYPT_DECRYPT'},
+    {'KeySpec': 'SM4', 'KeyUsage': 'GENERATE_VERIFY_MAC'},
+    *({'KeySpec': spec, 'KeyUsage': usage} for spec in ('HMAC_256', 'HMAC_384', 'HMAC_512')
+      for usage in ('ENCRYPT_DECRYPT', 'SIGN_VERIFY')),
+    *({'KeySpec': spec, 'KeyUsage': 'GENERATE_VERIFY_MAC'} for spec in ('RSA_2048', 'RSA_4096', 'EC_P256', 'EC_SM2')),
+    *({'KeySpec': spec, 'KeyUsage': 'ENCRYPT_DECRYPT'} for spec in ('EC_P256', 'EC_P384', 'EC_P256K')),
 ], ids=str)
 def test_vendors_4_bi_03_usage_that_does_not_fit_the_spec(kms, options):
-    with refused('UnsupportedOperation'):
-        kms.CreateKey(**options)
+    for origin in ('EXTERNAL', 'CMKD_KMS'):
+        with refused('UnsupportedOperation'):
+            kms.CreateKey(Origin=origin, **options)
 
 
 def test_vendors_5_rotation_is_no_option(kms):
@@ -68,9 +73,23 @@ def test_vendors_5_rotation_is_no_option(kms):
 @pytest.mark.parametrize('origin', ['EXTERNAL', 'CMKD_KMS'])
 @pytest.mark.parametrize('spec', ['HMAC_256', 'HMAC_384', 'HMAC_512', 'RSA_2048', 'RSA_3072', 'RSA_4096',
                                   'EC_P256', 'EC_P384', 'EC_P256K', 'EC_SM2'])
-def test_vendors_6_specs_of_later_versions(kms, origin, spec):
-    with refused('UnsupportedOperation'):
-        kms.CreateKey(Origin=origin, KeySpec=spec)
+def test_vendors_6_every_spec_of_both_origins(kms, origin, spec):
+    usages = {'HMAC': ['GENERATE_VERIFY_MAC'], 'RSA_': ['SIGN_VERIFY', 'ENCRYPT_DECRYPT'],
+              'EC_S': ['SIGN_VERIFY', 'ENCRYPT_DECRYPT'], 'EC_P': ['SIGN_VERIFY']}[spec[:4]]
+    assert kms.CreateKey(Origin=origin, KeySpec=spec)['KeyMetadata']['KeyUsage'] == usages[0]
+    for usage in usages:
+        created = kms.CreateKey(Origin=origin, KeySpec=spec, KeyUsage=usage)['KeyMetadata']
+        assert (created['KeySpec'], created['KeyUsage'], created['KeyState']) == (
+            spec, usage, 'Enabled' if origin == 'CMKD_KMS' else 'PendingImport')
+        assert kms.describe(created['KeyId']) == created
+
+
+def test_vendors_9_every_spec_is_listed(machine):
+    kms = machine.client(6)
+    made = {spec: kms.external_key(KeySpec=spec) for spec in ('AES_256', 'HMAC_512', 'RSA_2048', 'EC_P256', 'EC_SM2')}
+    assert [key['KeyId'] for key in kms.ListKeys()['Keys']] == list(made.values())
+    for spec, key in made.items():
+        assert [entry['KeyId'] for entry in kms.ListKeys(KeySpec=spec)['Keys']] == [key]
 
 
 @pytest.mark.parametrize('options', [
