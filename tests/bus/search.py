@@ -5,7 +5,7 @@ import struct
 import subprocess
 import tempfile
 
-from client import modulus, openssl, unb64
+from client import b64, modulus, openssl, unb64
 from ring import Ring
 from state import meta, open_envelope, row_of_key, row_of_set, unseal
 
@@ -69,19 +69,38 @@ def secrets_of_material(machine, key, material):
     return {'material': material, 'data key of the material': data_key}
 
 
+def private_numbers(spec, encoded):
+    """The secret ones of a private key as cmkd keeps it, docs/record-format.md, and the modulus or the public point."""
+    if spec.startswith('EC'):
+        size = (len(encoded) - 1) // 3
+        return {'scalar': int.from_bytes(encoded[:size], 'little')}, encoded[size:]
+    size = int(spec[4:]) // 8
+    numbers, position = {}, 0
+    for name, length in (('n', size), ('e', 8), ('d', size), *((name, size // 2) for name in (
+            'p', 'q', 'd mod p-1', 'd mod q-1', '1/q mod p'))):
+        numbers[name] = int.from_bytes(encoded[position:position + length], 'little')
+        position += length
+    assert position == len(encoded) and numbers['p'] * numbers['q'] == numbers['n']
+    del numbers['e']
+    return numbers, numbers.pop('n')
+
+
 def secrets_of_pair(machine, parameters):
     row = row_of_set(machine, unb64(parameters['ImportToken'])[17:33])
     data_key = unseal(machine, row['sealed_key'])
-    private_key = open_envelope(data_key, row['envelope'])
-    size = int.from_bytes(private_key[:4], 'big') // 8
-    numbers, position = {}, 4
-    for name, length in (('n', size), ('e', 4), ('d', size), *((name, size // 2) for name in (
-            'p', 'q', 'd mod p-1', 'd mod q-1', '1/q mod p'))):
-        numbers[name] = int.from_bytes(private_key[position:position + length], 'little')
-        position += length
-    assert numbers['p'] * numbers['q'] == numbers['n'] == modulus(parameters['PublicKey'])
-    del numbers['n'], numbers['e']
-    return {'data key of the pair': data_key, **numbers}
+    numbers, public = private_numbers(parameters['WrappingKeySpec'], open_envelope(data_key, row['envelope']))
+    der = unb64(parameters['PublicKey'])
+    assert public == (der[-65:] if parameters['WrappingKeySpec'] == 'EC_SM2' else modulus(parameters['PublicKey']))
+    return {'data key of the pair': data_key, **{f'{name} of the pair': number for name, number in numbers.items()}}
+
+
+def secrets_of_private_key(machine, cmk, public_key):
+    """Of an asymmetric CMK with this DER SubjectPublicKeyInfo."""
+    spec, row = machine.client(0).describe(cmk)['KeySpec'], row_of_key(machine, cmk)
+    data_key = unseal(machine, row['sealed_key'])
+    numbers, public = private_numbers(spec, open_envelope(data_key, row['envelope']))
+    assert public == (public_key[-len(public):] if spec.startswith('EC') else modulus(b64(public_key)))
+    return {'data key of the material': data_key, **numbers}
 
 
 # The places.

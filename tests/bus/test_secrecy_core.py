@@ -9,7 +9,11 @@ import pytest
 
 from client import PADDINGS, b64, refused, unb64
 from harness import new_machine
-from search import find, forms, read_core, secrets_of_material, secrets_of_pair, secrets_of_store
+from openssl_keys import ENCRYPTION, MAC, SIGNING, SecretKey, key_of
+from search import (find, forms, read_core, secrets_of_material, secrets_of_pair, secrets_of_private_key,
+                    secrets_of_store)
+from test_secrecy import FORMS, key_to_use, private_numbers_of
+from wrapping import KEY_WRAPS, new_temporary_key, send, wrapped
 
 ALGORITHMS = [name for name in PADDINGS if name != 'none']
 CANARY = os.urandom(32)
@@ -72,3 +76,65 @@ def test_me_01_use(machine, kms, spec):
         kms.GetStatus()
         assert_not_in_core(machine, {**secrets, 'plaintext': plaintext, 'data key': data_key})
         machine.restart()  # the next time the material is unsealed
+
+
+@pytest.mark.parametrize('spec, algorithm, wrapping_spec, form', FORMS)
+def test_me_01_import_of_private_keys(machine, kms, spec, algorithm, wrapping_spec, form):
+    key, temporary = key_of(spec), new_temporary_key(algorithm, form, spec)
+    parameters = kms.parameters(kms.external_key(KeySpec=spec), algorithm, wrapping_spec)
+    send(kms, parameters, wrapped(parameters, form, key, temporary=temporary))
+    secrets = {**secrets_of_pair(machine, parameters), 'temporary key': temporary,
+               **secrets_of_private_key(machine, parameters['KeyId'], key.public)}
+    assert_not_in_core(machine, secrets)
+    with refused('MaterialMismatch'):
+        send(kms, parameters, wrapped(parameters, form, key_of(spec, 1), temporary=temporary))
+    broken = key_of(spec, 1).data[:-1]
+    with refused('IncorrectKeyMaterial'):
+        send(kms, parameters, wrapped(parameters, form, key_of(spec, 1), broken, temporary) if form != 'ECB' else
+             wrapped(parameters, form, key_of(spec, 1), temporary=temporary)._replace(
+                 encrypted_key_material=bytes(len(wrapped(parameters, form, key)[0]))))
+    assert_not_in_core(machine, {**secrets, **private_numbers_of('other', key_of(spec, 1))})
+
+
+@pytest.mark.parametrize('spec', ['HMAC_256', 'HMAC_512'])
+def test_me_01_macs(machine, kms, spec):
+    key, temporary = SecretKey(spec), os.urandom(32)
+    parameters = kms.parameters(kms.external_key(KeySpec=spec), KEY_WRAPS[1])
+    send(kms, parameters, wrapped(parameters, 'key wrap', key, temporary=temporary))
+    cmk = parameters['KeyId']
+    for end in (machine.restart, lambda: None):
+        assert unb64(kms.GenerateMac(cmk, b64(b'message'), MAC[spec])['Mac']) == key.mac(b'message')
+        assert not kms.VerifyMac(cmk, b64(b'message'), b64(bytes(32)), MAC[spec])['MacValid']
+        assert_not_in_core(machine, {**secrets_of_material(machine, cmk, key.data), 'temporary key': temporary})
+        end()
+
+
+@pytest.mark.parametrize('origin', ['EXTERNAL', 'CMKD_KMS'])
+@pytest.mark.parametrize('spec', ['RSA_2048', 'EC_P256', 'EC_P384', 'EC_P256K', 'EC_SM2'])
+def test_me_01_signing(machine, kms, spec, origin):
+    cmk, algorithm = key_to_use(kms, spec, origin, 'SIGN_VERIFY'), SIGNING[spec][0]
+    secrets = secrets_of_private_key(machine, cmk, unb64(kms.GetPublicKey(cmk)['PublicKey']))
+    for end in (machine.restart, lambda: None):
+        for _ in range(3):
+            signature = kms.Sign(cmk, b64(b'message'), algorithm)['Signature']
+            assert kms.Verify(cmk, b64(b'message'), signature, algorithm)['SignatureValid']
+        assert_not_in_core(machine, secrets)
+        end()
+
+
+@pytest.mark.parametrize('origin', ['EXTERNAL', 'CMKD_KMS'])
+@pytest.mark.parametrize('spec, algorithm', [(spec, algorithm) for spec in ('RSA_2048', 'EC_SM2')
+                                             for algorithm in ENCRYPTION[spec]])
+def test_me_01_decryption(machine, kms, spec, algorithm, origin):
+    cmk, plaintext, other = key_to_use(kms, spec, origin, 'ENCRYPT_DECRYPT'), os.urandom(48), kms.own_key()
+    secrets = secrets_of_private_key(machine, cmk, unb64(kms.GetPublicKey(cmk)['PublicKey']))
+    for end in (machine.restart, lambda: None):
+        ciphertext = kms.AsymmetricEncrypt(cmk, b64(plaintext), algorithm)['CiphertextBlob']
+        overwrite_received(kms, other, len(plaintext) + 48)
+        assert_not_in_core(machine, {**secrets, 'plaintext': plaintext})
+        assert unb64(kms.AsymmetricDecrypt(cmk, ciphertext, algorithm)['Plaintext']) == plaintext
+        with refused('InvalidCiphertext'):
+            kms.AsymmetricDecrypt(cmk, b64(unb64(ciphertext)[:-1]), algorithm)
+        kms.GetStatus()
+        assert_not_in_core(machine, {**secrets, 'plaintext': plaintext})
+        end()
