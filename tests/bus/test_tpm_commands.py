@@ -8,10 +8,13 @@ import pytest
 
 from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
 from client import DBusError, b64, iterate_until, unb64, wrap
+from openssl_keys import key_of
 from ring import Ring
 from state import ROOT_KEY, tpm_tool
+from wrapping import ASYMMETRIC_SPECS, forms_of, send, wrapped
 
 ALGORITHM = 'RSAES_OAEP_SHA_256'
+MESSAGE = b64(b'message')
 NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
 NO_MATERIAL = {'Cache': {'MaterialSeconds': 0}}
 
@@ -79,9 +82,9 @@ def grow_cold(machine):
     machine.start()
 
 
-def parameters_in_peace(machine, key, algorithm=ALGORITHM):
+def parameters_in_peace(machine, key, algorithm=ALGORITHM, spec='RSA_2048'):
     """Where none is ready, both threads of the pool may make a pair. What is not done by now ends with this cmkd."""
-    parameters = machine.client().parameters(key, algorithm)
+    parameters = machine.client().parameters(key, algorithm, spec)
     machine.restart()
     return parameters
 
@@ -223,6 +226,73 @@ def test_first_use_after_a_restart(machine, kms, cost):
             call()
         with costs(machine):
             call()
+
+
+# Other kinds of keys
+
+@pytest.mark.parametrize('spec, algorithm, wrapping_spec', [
+    ('RSA_2048', 'RSAES_OAEP_SHA_256', 'RSA_2048'), ('EC_P256', 'RSA_AES_KEY_WRAP_SHA_256', 'RSA_2048'),
+    ('EC_SM2', 'SM2PKE', 'EC_SM2'), ('EC_SM2', 'SM2PKE_SM4_ECB', 'EC_SM2'),
+    ('HMAC_512', 'RSA_AES_KEY_WRAP_SHA_1', 'RSA_2048')])
+def test_import_of_other_kinds(machine, kms, cost, spec, algorithm, wrapping_spec):
+    """What a symmetric key costs, whatever is wrapped and how: nine commands cold, eight then."""
+    key = kms.external_key(KeySpec=spec)
+    parameters = parameters_in_peace(machine, key, algorithm, wrapping_spec)
+    sent = wrapped(parameters, forms_of(algorithm, spec)[0], key_of(spec))
+    grow_cold(machine)
+    for load in (LOAD_COLD, LOAD_WARM):
+        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, load, ['HMAC'], FLUSH, SEAL, cost['end']):
+            send(kms, parameters, sent)
+
+
+# Spec, usage, and the calls of it that need the secret and those that do not.
+USES = {
+    'RSA_2048 SIGN_VERIFY': ([lambda kms, key: kms.Sign(key, MESSAGE, 'RSA_PSS_SHA_256')],
+                             [lambda kms, key: kms.Verify(key, MESSAGE, MESSAGE, 'RSA_PKCS1_SHA_256')]),
+    'EC_P256 SIGN_VERIFY': ([lambda kms, key: kms.Sign(key, MESSAGE, 'ECDSA_SHA_256')],
+                            [lambda kms, key: kms.Verify(key, MESSAGE, MESSAGE, 'ECDSA_SHA_256')]),
+    'RSA_2048 ENCRYPT_DECRYPT': ([lambda kms, key: outcome(kms.AsymmetricDecrypt, key, MESSAGE, 'RSAES_OAEP_SHA_1')],
+                                 [lambda kms, key: kms.AsymmetricEncrypt(key, MESSAGE, 'RSAES_OAEP_SHA_256')]),
+    'EC_SM2 ENCRYPT_DECRYPT': ([lambda kms, key: outcome(kms.AsymmetricDecrypt, key, MESSAGE, 'SM2PKE')],
+                               [lambda kms, key: kms.AsymmetricEncrypt(key, MESSAGE, 'SM2PKE')]),
+    'HMAC_256 GENERATE_VERIFY_MAC': ([lambda kms, key: kms.GenerateMac(key, MESSAGE, 'HMAC_SHA_256'),
+                                      lambda kms, key: kms.VerifyMac(key, MESSAGE, MESSAGE, 'HMAC_SHA_256')], []),
+}
+
+
+@pytest.mark.parametrize('kind', USES)
+def test_use_of_other_kinds(machine, kms, cost, kind):
+    """The public key is no secret, and needs no TPM, cold or not. The rest is as for Encrypt."""
+    spec, usage = kind.split()
+    private, public = USES[kind]
+    parameters = parameters_in_peace(machine, kms.external_key(KeySpec=spec, KeyUsage=usage), 'RSA_AES_KEY_WRAP_SHA_1')
+    send(kms, parameters, wrapped(parameters, 'key wrap', key_of(spec)))
+    key = parameters['KeyId']
+    if spec in ASYMMETRIC_SPECS:
+        public = [*public, lambda kms, key: kms.GetPublicKey(key)]
+    with costs(machine):
+        for call in (*private, *public):
+            call(kms, key)
+    grow_cold(machine)
+    with costs(machine):
+        for call in public:
+            call(kms, key)
+    for call in private:
+        grow_cold(machine)
+        with costs(machine, cost['begin'], LOAD_COLD, UNSEAL, FLUSH, cost['end']):
+            call(kms, key)
+        machine.restart()
+        with costs(machine, cost['begin'], LOAD_WARM, UNSEAL, FLUSH, cost['end']):
+            call(kms, key)
+        with costs(machine):
+            for again in (*private, *public):
+                again(kms, key)
+
+
+@pytest.mark.parametrize('spec', ['SM4', 'HMAC_384', 'EC_P256', 'EC_P384', 'EC_P256K', 'EC_SM2'])
+def test_create_key_of_other_kinds(machine, kms, cost, spec):
+    with costs(machine, cost['begin'], SEAL, cost['end']):
+        kms.CreateKey(KeySpec=spec)
 
 
 def test_contexts_from_before_a_reboot(machine, kms, cost, place):
