@@ -80,11 +80,12 @@ def measure_uses(report, machine):
     rows = []
     for use in measured:
         samples, echo, alone = (cases[prefix + use.name] for prefix in ('', 'echo: ', 'libcrypto: '))
+        both, both_minima = echo.median + alone.median, echo.values[0] + alone.values[0]
         rows.append([use.name, *samples.columns(), micros(echo.median), ratio(samples, echo), micros(alone.median),
-                     ratio(samples, alone), f'{samples.median / (echo.median + alone.median):.2f}',
-                     f'{samples.values[0] / (echo.values[0] + alone.values[0]):.2f}'])
+                     ratio(samples, alone), f'{samples.median / both:.2f}', f'{samples.values[0] / both_minima:.2f}'])
+    columns = ['echo', 'to echo', 'libcrypto', 'to libcrypto', 'to both', 'by minima']
     report.table('Use of other key kinds, GDBus client, warm (us); both = echo and libcrypto alone together',
-                 ['call', *SAMPLE_COLUMNS, 'echo', 'to echo', 'libcrypto', 'to libcrypto', 'to both', 'by minima'], rows)
+                 ['call', *SAMPLE_COLUMNS, *columns], rows)
 
 
 FORMS = {  # spec, wrapping algorithm, wrapping key spec, form; the first is what the others are compared with
