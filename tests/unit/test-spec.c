@@ -1,5 +1,9 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "base/spec.h"
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The closed sets of base/spec.h and base/algorithm.h. */
+#include "base/algorithm.h"
+
+#include <string.h>
 
 typedef struct
 {
@@ -162,6 +166,121 @@ test_wrapping (void)
       }
 }
 
+/* A row of letters for what fits: "y" for each key spec that does, in the order of the specs. */
+static void
+assert_fits (const char *row, gboolean (*fits) (int value, CmkKeySpec spec), int value)
+{
+  g_assert_cmpuint (strlen (row), ==, count_set (cmk_key_specs));
+  for (gsize i = 0; i < count_set (cmk_key_specs); i++)
+    g_assert_cmpint (fits (value, (CmkKeySpec) cmk_key_specs[i].value), ==, row[i] == 'y');
+}
+
+static gboolean
+carries (int value, CmkKeySpec spec)
+{
+  return cmk_wrapping_algorithm_carries ((CmkWrappingAlgorithm) value, spec);
+}
+
+static void
+test_carriers (void)
+{
+  /* AES SM4, HMAC of 256, 384, 512, RSA of 2048, 3072, 4096, P256 P384 P256K SM2 */
+  static const char *const rows[] = { "yyyyyyyyyyyy", "yyyyyyyyyyyy", "yyyyyyyyyyyy", "yyyyyyyyyyyy",
+                                      "yyyyyyyyyyyy", "yyyyyyyyyyyy", "-----yyyyyyy", "-----------y" };
+  g_assert_cmpuint (G_N_ELEMENTS (rows), ==, count_set (cmk_wrapping_algorithms));
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    assert_fits (rows[i], carries, cmk_wrapping_algorithms[i].value);
+}
+
+static gboolean
+signs (int value, CmkKeySpec spec)
+{
+  return cmk_signing_algorithm_fits ((CmkSigningAlgorithm) value, spec);
+}
+
+static gboolean
+encrypts (int value, CmkKeySpec spec)
+{
+  return cmk_encryption_algorithm_fits ((CmkEncryptionAlgorithm) value, spec);
+}
+
+static gboolean
+macs (int value, CmkKeySpec spec)
+{
+  return cmk_mac_algorithm_fits ((CmkMacAlgorithm) value, spec);
+}
+
+typedef struct
+{
+  const CmkSpecName *set;
+  const char *name;
+  gboolean (*fits) (int value, CmkKeySpec spec);
+  const char *row;
+  gsize digest_bytes; /* of a signature */
+} AlgorithmCase;
+
+static const AlgorithmCase algorithm_cases[] = {
+  { cmk_signing_algorithms, "RSA_PSS_SHA_256", signs, "-----yyy----", 32 },
+  { cmk_signing_algorithms, "RSA_PSS_SHA_384", signs, "-----yyy----", 48 },
+  { cmk_signing_algorithms, "RSA_PSS_SHA_512", signs, "-----yyy----", 64 },
+  { cmk_signing_algorithms, "RSA_PKCS1_SHA_256", signs, "-----yyy----", 32 },
+  { cmk_signing_algorithms, "RSA_PKCS1_SHA_384", signs, "-----yyy----", 48 },
+  { cmk_signing_algorithms, "RSA_PKCS1_SHA_512", signs, "-----yyy----", 64 },
+  { cmk_signing_algorithms, "ECDSA_SHA_256", signs, "--------y-y-", 32 },
+  { cmk_signing_algorithms, "ECDSA_SHA_384", signs, "---------y--", 48 },
+  { cmk_signing_algorithms, "SM2DSA", signs, "-----------y", 32 },
+  { cmk_encryption_algorithms, "RSAES_OAEP_SHA_1", encrypts, "-----yyy----", 0 },
+  { cmk_encryption_algorithms, "RSAES_OAEP_SHA_256", encrypts, "-----yyy----", 0 },
+  { cmk_encryption_algorithms, "SM2PKE", encrypts, "-----------y", 0 },
+  { cmk_mac_algorithms, "HMAC_SHA_256", macs, "--y---------", 0 },
+  { cmk_mac_algorithms, "HMAC_SHA_384", macs, "---y--------", 0 },
+  { cmk_mac_algorithms, "HMAC_SHA_512", macs, "----y-------", 0 },
+};
+
+static void
+test_algorithms (void)
+{
+  g_assert_cmpuint (count_set (cmk_signing_algorithms) + count_set (cmk_encryption_algorithms) +
+                        count_set (cmk_mac_algorithms),
+                    ==, G_N_ELEMENTS (algorithm_cases));
+  for (gsize i = 0; i < G_N_ELEMENTS (algorithm_cases); i++)
+    {
+      const AlgorithmCase *test = &algorithm_cases[i];
+      int value = 0;
+      g_test_message ("%s", test->name);
+      g_assert_true (cmk_spec_parse (test->set, test->name, &value));
+      g_assert_cmpstr (cmk_spec_name (test->set, value), ==, test->name);
+      assert_fits (test->row, test->fits, value);
+      if (test->digest_bytes > 0)
+        g_assert_cmpuint (cmk_signing_algorithm_digest_bytes ((CmkSigningAlgorithm) value), ==, test->digest_bytes);
+    }
+  g_autofree char *types = cmk_spec_list (cmk_message_types);
+  g_assert_cmpstr (types, ==, "RAW or DIGEST");
+}
+
+/* As Alibaba says them, and RSA_4096 by the same rule (RFC 8017, 7.1.1). */
+static void
+test_plaintext_limits (void)
+{
+  static const struct
+  {
+    CmkEncryptionAlgorithm algorithm;
+    CmkKeySpec spec;
+    gsize limit;
+  } limits[] = {
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_1, CMK_KEY_SPEC_RSA_2048, 214 },
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_256, CMK_KEY_SPEC_RSA_2048, 190 },
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_1, CMK_KEY_SPEC_RSA_3072, 342 },
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_256, CMK_KEY_SPEC_RSA_3072, 318 },
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_1, CMK_KEY_SPEC_RSA_4096, 470 },
+    { CMK_ENCRYPTION_RSAES_OAEP_SHA_256, CMK_KEY_SPEC_RSA_4096, 446 },
+    { CMK_ENCRYPTION_SM2PKE, CMK_KEY_SPEC_EC_SM2, 6047 },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (limits); i++)
+    g_assert_cmpuint (cmk_encryption_algorithm_max_plaintext (limits[i].algorithm, limits[i].spec), ==,
+                      limits[i].limit);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -172,5 +291,8 @@ main (int argc, char **argv)
   g_test_add_func ("/spec/material-of-symmetric-keys", test_material);
   g_test_add_func ("/spec/usages-by-spec", test_usages);
   g_test_add_func ("/spec/wrapping-algorithms-by-key-spec", test_wrapping);
+  g_test_add_func ("/spec/wrapping-algorithms-by-what-they-carry", test_carriers);
+  g_test_add_func ("/spec/algorithms-by-key-spec", test_algorithms);
+  g_test_add_func ("/spec/longest-plaintexts", test_plaintext_limits);
   return g_test_run ();
 }
