@@ -192,7 +192,7 @@ cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded, GError **erro
       g_set_error_literal (
           error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
           "a stored private key is not of the form it was written in; restore the state directory from "
-          "a backup, or import the key material again");
+          "a backup, or import the key material again with a new import token");
       return NULL;
     }
   return g_steal_pointer (&key);
