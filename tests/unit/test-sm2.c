@@ -40,6 +40,7 @@ static const struct
   { "raw-a-byte-less", "04" C1_X C1_Y C3 "21886ca989ca9c7d58087307ca93092d651e", FALSE },
   { "raw-a-byte-more", "04" C1_X C1_Y C3 C2 "00", FALSE },
   { "raw-of-nothing", "04" C1_X C1_Y C3, FALSE },
+  { "asn1-of-nothing", "30690220" C1_X "022100" C1_Y "0420" C3 "0400", FALSE },
   { "altered-c2", "04" C1_X C1_Y C3 "21886ca989ca9c7d58087307ca93092d651efb", FALSE },
   { "altered-c3", "04" C1_X C1_Y "58983c18f809e262923c53aec295d30383b54e39d609d160afcb1908d0bd8766" C2, FALSE },
   { "point-off-the-curve", "04" C1_X C1_X C3 C2, FALSE },
