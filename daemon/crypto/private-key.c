@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The encoding is the numbers of the key one after the other, each as wide as its kind is for the spec and in the
- * machine's byte order, which is what OSSL_PARAM takes: they go in and out without a copy between, and loading them is
- * ten times cheaper than parsing DER. It never leaves the machine, whose TPM sealed it. */
+ * machine's byte order, which is what OSSL_PARAM takes. It never leaves the machine, whose TPM sealed it. Of RSA it
+ * holds those from which the rest is made in microseconds, a third of them all: the kernel's quota for keys is small. */
 #include "crypto/private-key.h"
 
 #include "base/error.h"
@@ -42,15 +42,23 @@ static const struct
 {
   const char *name;
   Width width;
+  gboolean is_encoded;
 } rsa_numbers[CMK_RSA_N_NUMBERS] = {
-  { OSSL_PKEY_PARAM_RSA_N, WIDTH_MODULUS },       { OSSL_PKEY_PARAM_RSA_E, WIDTH_EXPONENT },
-  { OSSL_PKEY_PARAM_RSA_D, WIDTH_MODULUS },       { OSSL_PKEY_PARAM_RSA_FACTOR1, WIDTH_PRIME },
-  { OSSL_PKEY_PARAM_RSA_FACTOR2, WIDTH_PRIME },   { OSSL_PKEY_PARAM_RSA_EXPONENT1, WIDTH_PRIME },
-  { OSSL_PKEY_PARAM_RSA_EXPONENT2, WIDTH_PRIME }, { OSSL_PKEY_PARAM_RSA_COEFFICIENT1, WIDTH_PRIME },
+  { OSSL_PKEY_PARAM_RSA_N, WIDTH_MODULUS, FALSE },       { OSSL_PKEY_PARAM_RSA_E, WIDTH_EXPONENT, TRUE },
+  { OSSL_PKEY_PARAM_RSA_D, WIDTH_MODULUS, FALSE },       { OSSL_PKEY_PARAM_RSA_FACTOR1, WIDTH_PRIME, TRUE },
+  { OSSL_PKEY_PARAM_RSA_FACTOR2, WIDTH_PRIME, TRUE },    { OSSL_PKEY_PARAM_RSA_EXPONENT1, WIDTH_PRIME, FALSE },
+  { OSSL_PKEY_PARAM_RSA_EXPONENT2, WIDTH_PRIME, FALSE }, { OSSL_PKEY_PARAM_RSA_COEFFICIENT1, WIDTH_PRIME, TRUE },
 };
 
 #define MAX_PARAMS (CMK_RSA_N_NUMBERS + 1)
 #define EC_N_PARTS 2
+
+/* Which numbers of an RSA key. */
+typedef enum
+{
+  NUMBERS_ENCODED,
+  NUMBERS_ALL,
+} Numbers;
 
 static gsize
 number_size (Width width, guint bits)
@@ -67,36 +75,51 @@ number_size (Width width, guint bits)
 }
 
 static gsize
-encoded_size (CmkKeySpec spec)
+rsa_size (CmkKeySpec spec, Numbers which)
 {
-  const CmkKeyForm *form = cmk_key_form (spec);
-  if (form->curve != NID_undef)
-    return form->scalar_size + 1 + 2 * form->scalar_size;
   gsize size = 0;
   for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
-    size += number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
+    if (which == NUMBERS_ALL || rsa_numbers[i].is_encoded)
+      size += number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
   return size;
 }
 
-/* Point @ret_params at the parts of @encoded, to be read or written there. */
+static gsize
+encoded_size (CmkKeySpec spec)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  return form->curve != NID_undef ? form->scalar_size + 1 + 2 * form->scalar_size : rsa_size (spec, NUMBERS_ENCODED);
+}
+
+/* Point @ret_params at the numbers in @bytes, to be read or written there. */
+static void
+point_at_rsa (CmkKeySpec spec, Numbers which, guint8 *bytes, OSSL_PARAM ret_params[MAX_PARAMS])
+{
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
+    {
+      if (which != NUMBERS_ALL && !rsa_numbers[i].is_encoded)
+        continue;
+      gsize size = number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
+      *ret_params++ = OSSL_PARAM_construct_BN (rsa_numbers[i].name, bytes, size);
+      bytes += size;
+    }
+  *ret_params = OSSL_PARAM_construct_end ();
+}
+
+/* The same for the parts of @encoded. */
 static void
 point_at_parts (CmkKeySpec spec, guint8 *encoded, OSSL_PARAM ret_params[MAX_PARAMS])
 {
   const CmkKeyForm *form = cmk_key_form (spec);
-  OSSL_PARAM *next = ret_params;
-  if (form->curve != NID_undef)
+  if (form->curve == NID_undef)
     {
-      *next++ = OSSL_PARAM_construct_BN (OSSL_PKEY_PARAM_PRIV_KEY, encoded, form->scalar_size);
-      *next++ = OSSL_PARAM_construct_octet_string (OSSL_PKEY_PARAM_PUB_KEY, encoded + form->scalar_size,
-                                                   1 + 2 * form->scalar_size);
+      point_at_rsa (spec, NUMBERS_ENCODED, encoded, ret_params);
+      return;
     }
-  for (guint i = 0; form->curve == NID_undef && i < CMK_RSA_N_NUMBERS; i++)
-    {
-      gsize size = number_size (rsa_numbers[i].width, cmk_key_spec_rsa_bits (spec));
-      *next++ = OSSL_PARAM_construct_BN (rsa_numbers[i].name, encoded, size);
-      encoded += size;
-    }
-  *next = OSSL_PARAM_construct_end ();
+  ret_params[0] = OSSL_PARAM_construct_BN (OSSL_PKEY_PARAM_PRIV_KEY, encoded, form->scalar_size);
+  ret_params[1] = OSSL_PARAM_construct_octet_string (OSSL_PKEY_PARAM_PUB_KEY, encoded + form->scalar_size,
+                                                     1 + 2 * form->scalar_size);
+  ret_params[EC_N_PARTS] = OSSL_PARAM_construct_end ();
 }
 
 static CmkPrivateKey *
@@ -157,26 +180,57 @@ cmk_private_key_encode (const CmkPrivateKey *key, GError **error)
   return g_steal_pointer (&encoded);
 }
 
-/* The key whose numbers are in @encoded; NULL, with the reason in OpenSSL's queue, if there can be none. */
 static CmkPrivateKey *
-load (CmkKeySpec spec, const CmkSecret *encoded)
+load (CmkKeySpec spec, OSSL_PARAM params[], GError **error)
 {
   EVP_PKEY *pair = NULL;
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name (NULL, cmk_key_form (spec)->type, NULL);
+  gboolean loaded = context != NULL && EVP_PKEY_fromdata_init (context) == 1 &&
+                    EVP_PKEY_fromdata (context, &pair, EVP_PKEY_KEYPAIR, params) == 1;
+  return cmk_openssl_ok (loaded, "cannot load a private key", error) ? new_from_pair (spec, pair) : NULL;
+}
+
+static CmkPrivateKey *
+load_ec (CmkKeySpec spec, const CmkSecret *encoded, GError **error)
+{
   OSSL_PARAM params[MAX_PARAMS];
-  const CmkKeyForm *form = cmk_key_form (spec);
   /* EVP_PKEY_fromdata() only reads; OSSL_PARAM has no type that says so. */
   point_at_parts (spec, (guint8 *) cmk_secret_peek (encoded), params);
-  if (form->curve != NID_undef)
-    {
-      params[EC_N_PARTS] =
-          OSSL_PARAM_construct_utf8_string (OSSL_PKEY_PARAM_GROUP_NAME, (char *) OBJ_nid2sn (form->curve), 0);
-      params[EC_N_PARTS + 1] = OSSL_PARAM_construct_end ();
-    }
-  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name (NULL, form->type, NULL);
-  if (context == NULL || EVP_PKEY_fromdata_init (context) != 1 ||
-      EVP_PKEY_fromdata (context, &pair, EVP_PKEY_KEYPAIR, params) != 1)
+  params[EC_N_PARTS] = OSSL_PARAM_construct_utf8_string (OSSL_PKEY_PARAM_GROUP_NAME,
+                                                         (char *) OBJ_nid2sn (cmk_key_form (spec)->curve), 0);
+  params[EC_N_PARTS + 1] = OSSL_PARAM_construct_end ();
+  return load (spec, params, error);
+}
+
+/* The key of the e, p, q and qinv in @numbers. */
+static CmkPrivateKey *
+load_rsa_numbers (CmkKeySpec spec, CmkRsaNumbers *numbers, GError **error)
+{
+  g_autoptr (CmkSecret) all = cmk_secret_new (rsa_size (spec, NUMBERS_ALL), error);
+  if (all == NULL || !cmk_rsa_numbers_derive (numbers, error))
     return NULL;
-  return new_from_pair (spec, pair);
+  OSSL_PARAM params[MAX_PARAMS];
+  point_at_rsa (spec, NUMBERS_ALL, cmk_secret_data (all), params);
+  gboolean written = TRUE;
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
+    written = written && OSSL_PARAM_set_BN (&params[i], numbers->values[i]) == 1;
+  return cmk_openssl_ok (written, "cannot lay out an RSA key", error) ? load (spec, params, error) : NULL;
+}
+
+static CmkPrivateKey *
+load_rsa (CmkKeySpec spec, const CmkSecret *encoded, GError **error)
+{
+  g_autoptr (CmkRsaNumbers) numbers = cmk_rsa_numbers_new (error);
+  if (numbers == NULL)
+    return NULL;
+  OSSL_PARAM params[MAX_PARAMS];
+  point_at_parts (spec, (guint8 *) cmk_secret_peek (encoded), params);
+  const OSSL_PARAM *next = params;
+  gboolean read = TRUE;
+  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
+    if (rsa_numbers[i].is_encoded)
+      read = read && OSSL_PARAM_get_BN (next++, &numbers->values[i]) == 1;
+  return cmk_openssl_ok (read, "cannot read an RSA key", error) ? load_rsa_numbers (spec, numbers, error) : NULL;
 }
 
 CmkPrivateKey *
@@ -184,18 +238,21 @@ cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded, GError **erro
 {
   g_return_val_if_fail (cmk_key_spec_is_asymmetric (spec), NULL);
   guint bits = cmk_key_spec_rsa_bits (spec);
-  g_autoptr (CmkPrivateKey) key = cmk_secret_length (encoded) == encoded_size (spec) ? load (spec, encoded) : NULL;
-  gboolean fits = key != NULL && (bits == 0 || (guint) EVP_PKEY_get_bits (key->pair) == bits);
-  ERR_clear_error ();
-  if (!fits)
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (CmkPrivateKey) key = NULL;
+  if (cmk_secret_length (encoded) == encoded_size (spec))
+    key = bits > 0 ? load_rsa (spec, encoded, &local_error) : load_ec (spec, encoded, &local_error);
+  if (key != NULL && (bits == 0 || (guint) EVP_PKEY_get_bits (key->pair) == bits))
+    return g_steal_pointer (&key);
+  if (g_error_matches (local_error, CMK_ERROR, CMK_ERROR_THROTTLED))
     {
-      g_set_error_literal (
-          error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-          "a stored private key is not of the form it was written in; restore the state directory from "
-          "a backup, or import the key material again with a new import token");
+      g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
-  return g_steal_pointer (&key);
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                       "a stored private key is not of the form it was written in; restore the state directory from "
+                       "a backup, or import the key material again");
+  return NULL;
 }
 
 gboolean
@@ -210,13 +267,6 @@ cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize
   return done;
 }
 
-static CmkPrivateKey *
-load_new (CmkKeySpec spec, const CmkSecret *encoded, GError **error)
-{
-  CmkPrivateKey *key = load (spec, encoded);
-  return cmk_openssl_ok (key != NULL, "cannot load a private key", error) ? key : NULL;
-}
-
 static void
 set_unsound (const char *what, GError **error)
 {
@@ -227,17 +277,7 @@ set_unsound (const char *what, GError **error)
 static CmkPrivateKey *
 new_rsa (CmkKeySpec spec, CmkRsaNumbers *numbers, GError **error)
 {
-  g_autoptr (CmkSecret) encoded = cmk_secret_new (encoded_size (spec), error);
-  if (encoded == NULL || !cmk_rsa_numbers_complete (numbers, error))
-    return NULL;
-  OSSL_PARAM params[MAX_PARAMS];
-  point_at_parts (spec, cmk_secret_data (encoded), params);
-  gboolean written = TRUE;
-  for (guint i = 0; i < CMK_RSA_N_NUMBERS; i++)
-    written = written && OSSL_PARAM_set_BN (&params[i], numbers->values[i]) == 1;
-  if (!cmk_openssl_ok (written, "cannot encode an RSA key", error))
-    return NULL;
-  return load_new (spec, encoded, error);
+  return cmk_rsa_numbers_normalise (numbers, error) ? load_rsa_numbers (spec, numbers, error) : NULL;
 }
 
 /* @scalar is in [1, n - 1], and @public, if there is one, is the point that belongs to it. FALSE for want of memory
@@ -289,7 +329,7 @@ new_ec (CmkKeySpec spec, CmkPart scalar_bytes, CmkPart public, GError **error)
              params[1].data_size;
   if (!cmk_openssl_ok (done, "cannot encode an elliptic curve key", error))
     return NULL;
-  return load_new (spec, encoded, error);
+  return load_ec (spec, encoded, error);
 }
 
 CmkPrivateKey *

@@ -103,27 +103,33 @@ cmk_rsa_numbers_check (const CmkRsaNumbers *numbers, guint bits, GError **error)
 }
 
 gboolean
-cmk_rsa_numbers_complete (CmkRsaNumbers *numbers, GError **error)
+cmk_rsa_numbers_normalise (CmkRsaNumbers *numbers, GError **error)
 {
   BIGNUM **values = numbers->values;
   if (BN_cmp (values[CMK_RSA_P], values[CMK_RSA_Q]) < 0)
     BN_swap (values[CMK_RSA_P], values[CMK_RSA_Q]);
+  g_autoptr (BN_CTX) context = BN_CTX_secure_new ();
+  gboolean done =
+      context != NULL && BN_mod_inverse (values[CMK_RSA_QINV], values[CMK_RSA_Q], values[CMK_RSA_P], context) != NULL;
+  return cmk_openssl_ok (done, "cannot invert a prime of an RSA key", error);
+}
+
+gboolean
+cmk_rsa_numbers_derive (CmkRsaNumbers *numbers, GError **error)
+{
+  BIGNUM **values = numbers->values;
   const BIGNUM *p = values[CMK_RSA_P];
   const BIGNUM *q = values[CMK_RSA_Q];
+  const BIGNUM *e = values[CMK_RSA_E];
   g_autoptr (BN_CTX) context = BN_CTX_secure_new ();
   g_autoptr (BIGNUM) p_order = new_secret_number ();
   g_autoptr (BIGNUM) q_order = new_secret_number ();
-  g_autoptr (BIGNUM) common = new_secret_number ();
-  g_autoptr (BIGNUM) quotient = new_secret_number ();
-  g_autoptr (BIGNUM) lcm = new_secret_number ();
-  gboolean done = context != NULL && p_order != NULL && q_order != NULL && common != NULL && quotient != NULL &&
-                  lcm != NULL && BN_sub (p_order, p, BN_value_one ()) == 1 &&
-                  BN_sub (q_order, q, BN_value_one ()) == 1 && BN_gcd (common, p_order, q_order, context) == 1 &&
-                  BN_div (quotient, NULL, p_order, common, context) == 1 &&
-                  BN_mul (lcm, quotient, q_order, context) == 1 && BN_mul (values[CMK_RSA_N], p, q, context) == 1 &&
-                  BN_mod_inverse (values[CMK_RSA_D], values[CMK_RSA_E], lcm, context) != NULL &&
-                  BN_mod (values[CMK_RSA_DP], values[CMK_RSA_D], p_order, context) == 1 &&
-                  BN_mod (values[CMK_RSA_DQ], values[CMK_RSA_D], q_order, context) == 1 &&
-                  BN_mod_inverse (values[CMK_RSA_QINV], q, p, context) != NULL;
-  return cmk_openssl_ok (done, "cannot complete an RSA key", error);
+  g_autoptr (BIGNUM) order = new_secret_number ();
+  gboolean done = context != NULL && p_order != NULL && q_order != NULL && order != NULL &&
+                  BN_sub (p_order, p, BN_value_one ()) == 1 && BN_sub (q_order, q, BN_value_one ()) == 1 &&
+                  BN_mul (order, p_order, q_order, context) == 1 && BN_mul (values[CMK_RSA_N], p, q, context) == 1 &&
+                  BN_mod_inverse (values[CMK_RSA_D], e, order, context) != NULL &&
+                  BN_mod_inverse (values[CMK_RSA_DP], e, p_order, context) != NULL &&
+                  BN_mod_inverse (values[CMK_RSA_DQ], e, q_order, context) != NULL;
+  return cmk_openssl_ok (done, "cannot derive the numbers of an RSA key", error);
 }

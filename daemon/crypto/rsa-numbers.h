@@ -28,6 +28,9 @@ CmkRsaNumbers *cmk_rsa_numbers_new (GError **error) G_GNUC_WARN_UNUSED_RESULT;
  * looked at. */
 gboolean cmk_rsa_numbers_check (const CmkRsaNumbers *numbers, guint bits, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* From e, p and q make p > q, d = 1/e mod lcm (p - 1, q - 1) and the rest: a private exponent may have been made modulo
- * (p - 1)(q - 1) and primes be in either order without the key being another one. */
-gboolean cmk_rsa_numbers_complete (CmkRsaNumbers *numbers, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Put the larger prime first and make qinv of them: e, p, q and qinv then are the same for every file of the key, in
+ * whatever order it has the primes and modulo whichever multiple of the order its private exponent was made. */
+gboolean cmk_rsa_numbers_normalise (CmkRsaNumbers *numbers, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* n, d, dp and dq, from e, p and q: microseconds, unlike qinv. */
+gboolean cmk_rsa_numbers_derive (CmkRsaNumbers *numbers, GError **error) G_GNUC_WARN_UNUSED_RESULT;
