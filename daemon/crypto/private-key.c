@@ -280,23 +280,30 @@ new_rsa (CmkKeySpec spec, CmkRsaNumbers *numbers, GError **error)
   return cmk_rsa_numbers_normalise (numbers, error) ? load_rsa_numbers (spec, numbers, error) : NULL;
 }
 
-/* @scalar is in [1, n - 1], and @public, if there is one, is the point that belongs to it. FALSE for want of memory
- * only. */
+/* In [1, n - 1], of SM2 in [1, n - 2]: its signatures take 1/(1 + scalar). FALSE for want of memory only. */
+static gboolean
+check_scalar (const CmkKeyForm *form, const EC_GROUP *group, const BIGNUM *scalar, gboolean *ret_sound)
+{
+  g_autoptr (BIGNUM) end = BN_dup (EC_GROUP_get0_order (group));
+  if (end == NULL || BN_sub_word (end, form->curve == NID_sm2 ? 1 : 0) != 1)
+    return FALSE;
+  *ret_sound = !BN_is_zero (scalar) && BN_cmp (scalar, end) < 0;
+  return TRUE;
+}
+
+/* @public, if there is one, is the point that belongs to @scalar. FALSE for want of memory only. */
 static gboolean
 derive_point (const EC_GROUP *group, const BIGNUM *scalar, CmkPart public, EC_POINT *ret_point, gboolean *ret_sound)
 {
   g_autoptr (BN_CTX) context = BN_CTX_secure_new ();
   g_autoptr (EC_POINT) given = EC_POINT_new (group);
-  *ret_sound = FALSE;
-  if (context == NULL || given == NULL)
-    return FALSE;
-  if (BN_is_zero (scalar) || BN_cmp (scalar, EC_GROUP_get0_order (group)) >= 0)
-    return TRUE;
-  if (EC_POINT_mul (group, ret_point, scalar, NULL, NULL, context) != 1)
+  if (context == NULL || given == NULL || EC_POINT_mul (group, ret_point, scalar, NULL, NULL, context) != 1)
     return FALSE;
   if (public.size == 0)
     *ret_sound = TRUE;
-  else if (*(const guint8 *) public.data <= POINT_CONVERSION_UNCOMPRESSED) /* not the hybrid form (RFC 5480) */
+  else if (*(const guint8 *) public.data > POINT_CONVERSION_UNCOMPRESSED) /* the hybrid form (RFC 5480) */
+    *ret_sound = FALSE;
+  else
     *ret_sound = EC_POINT_oct2point (group, given, public.data, public.size, context) == 1 && /* on the curve */
                  EC_POINT_cmp (group, ret_point, given, context) == 0;
   return TRUE;
@@ -315,9 +322,9 @@ new_ec (CmkKeySpec spec, CmkPart scalar_bytes, CmkPart public, GError **error)
   g_autoptr (EC_GROUP) group = EC_GROUP_new_by_curve_name (form->curve);
   g_autoptr (EC_POINT) point = group != NULL ? EC_POINT_new (group) : NULL;
   g_autoptr (BIGNUM) scalar = BN_secure_new ();
-  gboolean done = point != NULL && scalar != NULL &&
-                  BN_bin2bn (scalar_bytes.data, (int) scalar_bytes.size, scalar) != NULL &&
-                  derive_point (group, scalar, public, point, &sound);
+  gboolean done =
+      point != NULL && scalar != NULL && BN_bin2bn (scalar_bytes.data, (int) scalar_bytes.size, scalar) != NULL &&
+      check_scalar (form, group, scalar, &sound) && (!sound || derive_point (group, scalar, public, point, &sound));
   if (done && !sound)
     {
       ERR_clear_error ();

@@ -300,6 +300,17 @@ test_scalars (void)
     }
 }
 
+/* There is no 1/(1 + scalar) for it, which SM2 signs with. */
+static void
+test_last_scalar_of_sm2 (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) scalar = from_hex ("FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54122");
+  g_autoptr (CmkSecret) secret = new_secret (scalar);
+  g_assert_null (cmk_private_key_from_scalar (CMK_KEY_SPEC_EC_SM2, secret, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_INCORRECT_KEY_MATERIAL);
+}
+
 static void
 test_scalar_lengths (void)
 {
@@ -456,6 +467,7 @@ main (int argc, char **argv)
   g_test_add_func ("/private-key-refused/pem", test_pem);
   g_test_add_func ("/private-key-refused/damaged", test_damage);
   g_test_add_func ("/private-key-refused/curve/scalar-out-of-range", test_scalars);
+  g_test_add_func ("/private-key-refused/curve/last-scalar-of-sm2", test_last_scalar_of_sm2);
   g_test_add_func ("/private-key-refused/curve/scalar-of-another-length", test_scalar_lengths);
   g_test_add_func ("/private-key-refused/curve/point", test_points);
   g_test_add_func ("/private-key-refused/curve/parameters", test_parameters);
