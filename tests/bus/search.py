@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looking for secrets where none may be: in raw, hex and Base64, and in both byte orders where they are numbers."""
 import base64
+import math
 import struct
 import subprocess
 import tempfile
@@ -74,15 +75,12 @@ def private_numbers(spec, encoded):
     if spec.startswith('EC'):
         size = (len(encoded) - 1) // 3
         return {'scalar': int.from_bytes(encoded[:size], 'little')}, encoded[size:]
-    size = int(spec[4:]) // 8
-    numbers, position = {}, 0
-    for name, length in (('n', size), ('e', 8), ('d', size), *((name, size // 2) for name in (
-            'p', 'q', 'd mod p-1', 'd mod q-1', '1/q mod p'))):
-        numbers[name] = int.from_bytes(encoded[position:position + length], 'little')
-        position += length
-    assert position == len(encoded) and numbers['p'] * numbers['q'] == numbers['n']
-    del numbers['e']
-    return numbers, numbers.pop('n')
+    e, size, rest = int.from_bytes(encoded[:8], 'little'), int(spec[4:]) // 16, encoded[8:]
+    p, q, coefficient = (int.from_bytes(rest[place:place + size], 'little') for place in range(0, len(rest), size))
+    assert coefficient * q % p == 1
+    return {'p': p, 'q': q, '1/q mod p': coefficient, 'd mod p-1': pow(e, -1, p - 1), 'd mod q-1': pow(e, -1, q - 1),
+            'd mod lambda (n)': pow(e, -1, math.lcm(p - 1, q - 1)),
+            'd mod phi (n)': pow(e, -1, (p - 1) * (q - 1))}, p * q
 
 
 def secrets_of_pair(machine, parameters):
