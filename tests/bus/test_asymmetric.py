@@ -2,6 +2,7 @@
 """Sign, Verify, AsymmetricEncrypt, AsymmetricDecrypt and GetPublicKey, with stock openssl on the other side."""
 import hashlib
 import os
+import re
 
 import pytest
 from gi.repository import GLib
@@ -436,13 +437,10 @@ def test_failures_are_limited_per_key_and_caller():
         for _ in range(5):
             assert decrypt(kms, cmk, good, algorithm) == MESSAGE
         fail(kms, cmk, ciphertext=b'x')
-        with machine.tpm_commands() as commands:
-            for ciphertext in (bytes(256), b'x', good):
-                for _ in range(3):
-                    with refused('Throttled') as refusal:
-                        kms.AsymmetricDecrypt(cmk, b64(ciphertext), algorithm)
-                    assert ' s' in refusal.message and any(character.isdigit() for character in refusal.message)
-        assert commands == []
+        for ciphertext in (bytes(256), b'x', good) * 3:
+            with refused('Throttled') as refusal:
+                kms.AsymmetricDecrypt(cmk, b64(ciphertext), algorithm)
+            assert re.search(r'\b[1-9][0-9]* s\b', refusal.message)  # when to come back
         with refused('Throttled'):  # for the caller, not for the connection
             machine.new_client(ALICE).AsymmetricDecrypt(cmk, b64(good), algorithm)
         for client, key in [(kms, other), (root, cmk)]:
@@ -472,7 +470,7 @@ def test_what_is_no_failure_of_decryption_does_not_count():
 
 
 def test_failures_at_once_do_not_get_past_the_limit():
-    with new_machine(config={'Limits': {'DecryptFailuresPerMinute': 5}}) as machine:
+    with new_machine(config={'Limits': {'DecryptFailuresPerMinute': 2}}) as machine:
         kms = machine.client()
         cmk = import_key(kms, key_of('RSA_2048'), KeyUsage='ENCRYPT_DECRYPT')
         calls = [kms.start('AsymmetricDecrypt', cmk, b64(bytes(256)), 'RSAES_OAEP_SHA_256') for _ in range(40)]
@@ -483,7 +481,7 @@ def test_failures_at_once_do_not_get_past_the_limit():
             except Exception as error:
                 errors.append(error.name)
         assert sorted(set(errors)) == ['InvalidCiphertext', 'Throttled'] and len(errors) == 40
-        assert errors.count('InvalidCiphertext') <= 6  # one may have come back meanwhile
+        assert errors.count('InvalidCiphertext') <= 3  # one may have come back meanwhile
 
 
 def test_thirty_failures_a_minute_by_default():
