@@ -127,21 +127,21 @@ check_private_key (const CmkWrapped *wrapped, GError **error)
                  "EncryptedPrivateKey: leave it out: all that %s wraps for a key of spec %s goes into "
                  "encrypted_key_material",
                  algorithm, spec);
-  else if (size < CMK_KEY_WRAP_MIN_SIZE || size % CMK_KEY_WRAP_UNIT != 0 || size > MAX_CONTENT_SIZE)
+  else if (size < CMK_KEY_WRAP_MIN_SIZE || size > MAX_CONTENT_SIZE)
     g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
-                 "EncryptedPrivateKey: a private key that is wrapped by RFC 5649 is a multiple of %d bytes long before "
-                 "Base64, from %d to %d bytes",
-                 CMK_KEY_WRAP_UNIT, CMK_KEY_WRAP_MIN_SIZE, MAX_CONTENT_SIZE);
+                 "EncryptedPrivateKey: a private key that is wrapped by RFC 5649 is from %d to %d bytes long before "
+                 "Base64",
+                 CMK_KEY_WRAP_MIN_SIZE, MAX_CONTENT_SIZE);
   else
     return TRUE;
   return FALSE;
 }
 
 static gboolean
-check_size (const CmkWrapped *wrapped, gsize minimum, gsize unit, const char *parts, GError **error)
+check_size (const CmkWrapped *wrapped, gsize minimum, const char *parts, GError **error)
 {
   gsize size = g_bytes_get_size (wrapped->encrypted_key_material);
-  if (size >= minimum && size <= minimum + MAX_CONTENT_SIZE && (size - minimum) % unit == 0)
+  if (size >= minimum && size <= minimum + MAX_CONTENT_SIZE)
     return TRUE;
   g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
                "encrypted_key_material: what is wrapped by %s with %s is from %" G_GSIZE_FORMAT " to %" G_GSIZE_FORMAT
@@ -175,23 +175,21 @@ cmk_wrapped_check (const CmkWrapped *wrapped, GError **error)
     {
     case FORM_KEY_WRAP:
       return check_size (
-          wrapped, modulus + CMK_KEY_WRAP_MIN_SIZE, 1,
+          wrapped, modulus + CMK_KEY_WRAP_MIN_SIZE,
           "the encrypted AES key, as long as the modulus, and right after it what is wrapped with that key "
           "(RFC 5649)",
           error);
     case FORM_ECB_AES:
-      return check_size (
-          wrapped, modulus + CMK_PKCS7_BLOCK_SIZE, CMK_PKCS7_BLOCK_SIZE,
-          "the encrypted AES key, as long as the modulus, and right after it the encrypted private key, a "
-          "multiple of 16 bytes",
-          error);
+      return check_size (wrapped, modulus + CMK_PKCS7_BLOCK_SIZE,
+                         "the encrypted AES key, as long as the modulus, and right after it the encrypted private key",
+                         error);
     case FORM_ECB_SM4:
-      return check_size (wrapped, CMK_SM2_RAW_OVERHEAD + SM4_KEY_SIZE + SCALAR_SIZE, 1,
+      return check_size (wrapped, CMK_SM2_RAW_OVERHEAD + SM4_KEY_SIZE + SCALAR_SIZE,
                          "the SM2 ciphertext of the SM4 key, and right after it the 32 bytes of the encrypted scalar",
                          error);
     default:
       return encryption_of (wrapped) == ENCRYPTION_SM2
-                 ? check_size (wrapped, CMK_SM2_RAW_OVERHEAD + 1, 1, "an SM2 ciphertext, raw C1C3C2 or ASN.1", error)
+                 ? check_size (wrapped, CMK_SM2_RAW_OVERHEAD + 1, "an SM2 ciphertext, raw C1C3C2 or ASN.1", error)
                  : check_rsa_size (wrapped, error);
     }
 }
@@ -259,11 +257,13 @@ static CmkSecret *
 decrypt_padded (const EVP_CIPHER *cipher, const CmkSecret *key, const guint8 *data, gsize size, gboolean *intact,
                 GError **error)
 {
+  gsize whole_size = size - size % CMK_PKCS7_BLOCK_SIZE;
   gsize plaintext_size;
-  g_autoptr (CmkSecret) plaintext = cmk_ecb_decrypt (cipher, key, data, size, error);
+  g_autoptr (CmkSecret) plaintext = cmk_ecb_decrypt (cipher, key, data, whole_size, error);
   if (plaintext == NULL)
     return NULL;
-  *intact &= cmk_unpad_pkcs7 (cmk_secret_peek (plaintext), size, &plaintext_size);
+  *intact &= whole_size == size;
+  *intact &= cmk_unpad_pkcs7 (cmk_secret_peek (plaintext), whole_size, &plaintext_size);
   cmk_secret_shorten (plaintext, plaintext_size);
   return g_steal_pointer (&plaintext);
 }
