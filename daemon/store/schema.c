@@ -44,6 +44,9 @@ cmk_store_write_schema (CmkStore *store, guint32 format, GError **error)
   for (gsize i = 0; i < G_N_ELEMENTS (schema); i++)
     if (schema[i].format > format && !cmk_store_execute (store, schema[i].sql, error))
       return FALSE;
+  /* Private keys were in another encoding, which is not read any more; their sets would have ended within a day. */
+  if (format == 1 && !cmk_store_execute (store, "DELETE FROM import_sets", error))
+    return FALSE;
   return cmk_store_execute (store, "COMMIT", error);
 }
 

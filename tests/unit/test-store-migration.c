@@ -45,7 +45,7 @@ static const char version_1[] =
 
 static const char to_version_2[] =
     "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
-    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; PRAGMA user_version = 2;";
+    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; DELETE FROM import_sets; PRAGMA user_version = 2;";
 
 static void
 make_version_1 (const Fixture *fixture)
@@ -79,10 +79,10 @@ assert_contents (CmkStore *store)
   plain->serial = 2;
   assert_key_stored (store, full);
   assert_key_stored (store, plain);
-  g_autoptr (CmkImportSetRecord) expected = make_import_set (1, full, 1000, 5000);
-  g_autoptr (CmkImportSetRecord) set = cmk_store_get_import_set (store, &expected->id, &error);
+  /* The private keys of version 1 are in an encoding that is not read any more. */
+  g_autoptr (CmkImportSetRecord) set = make_import_set (1, full, 1000, 5000);
+  g_assert_null (cmk_store_get_import_set (store, &set->id, &error));
   g_assert_no_error (error);
-  g_assert_true (bytes_equal (set->envelope, expected->envelope));
   g_autoptr (GBytes) meta = cmk_store_get_meta (store, "store-id", &error);
   g_assert_no_error (error);
   g_assert_cmpmem (g_bytes_get_data (meta, NULL), g_bytes_get_size (meta), "golden", 6);
