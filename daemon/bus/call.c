@@ -31,6 +31,7 @@ struct _CmkCall
   CmkCaller caller;
   gboolean is_counted; /* in per_user */
   char request_id[CMK_UUID_TEXT_SIZE];
+  CmkEffort effort; /* of the run that is queued */
   gint64 deadline;
   GVariantDict answer;
   GError *error;
@@ -154,76 +155,52 @@ run (CmkCall *call, CmkEffort effort)
   return FALSE;
 }
 
+static void submit (CmkCall *call, CmkEffort effort);
+
 static gboolean
 on_worked (gpointer data)
 {
   CmkCall *call = data;
-  if (call->error != NULL && call->error->domain == CMK_CACHE_MISS && call->method->wait != NULL)
+  gboolean missed = call->error != NULL && call->error->domain == CMK_CACHE_MISS;
+  if (!missed || (call->effort == CMK_EFFORT_FULL && call->method->wait == NULL))
     {
-      g_clear_error (&call->error);
-      call->method->wait (call, call->calls->kms, &call->caller, call->request);
+      end_call (call);
+      return G_SOURCE_REMOVE;
     }
+  g_clear_error (&call->error);
+  if (call->effort == CMK_EFFORT_CACHED)
+    submit (call, CMK_EFFORT_FULL);
   else
-    end_call (call);
+    call->method->wait (call, call->calls->kms, &call->caller, call->request);
   return G_SOURCE_REMOVE;
-}
-
-static gboolean
-is_too_late (CmkCall *call)
-{
-  if (g_get_monotonic_time () <= call->deadline)
-    return FALSE;
-  g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
-                       "cmkd was too busy to take this call in time; nothing was done: try again");
-  return TRUE;
 }
 
 static void
 work (gpointer data)
 {
   CmkCall *call = data;
-  if (!is_too_late (call))
-    run (call, CMK_EFFORT_FULL);
+  if (g_get_monotonic_time () > call->deadline)
+    g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                         "cmkd was too busy to take this call in time; nothing was done: try again");
+  else
+    run (call, call->effort);
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
 }
 
 static void
-submit (CmkCall *call)
+start_waiting (CmkCall *call)
 {
   call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
-  cmk_worker_submit (cmk_kms_worker (call->calls->kms), call->caller.uid, work, call);
 }
 
-/* --- its way through the calculator --- */
-
-static gboolean
-on_calculated (gpointer data)
-{
-  CmkCall *call = data;
-  if (call->error == NULL || call->error->domain != CMK_CACHE_MISS)
-    end_call (call);
-  else
-    {
-      g_clear_error (&call->error);
-      submit (call);
-    }
-  return G_SOURCE_REMOVE;
-}
-
+/* To the calculator, which has what is cached, or to the worker. */
 static void
-calculate (gpointer data)
+submit (CmkCall *call, CmkEffort effort)
 {
-  CmkCall *call = data;
-  if (!is_too_late (call))
-    run (call, CMK_EFFORT_CACHED);
-  g_idle_add_full (G_PRIORITY_DEFAULT, on_calculated, call, NULL);
-}
-
-static void
-submit_to_calculator (CmkCall *call)
-{
-  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
-  cmk_worker_submit (cmk_kms_calculator (call->calls->kms), call->caller.uid, calculate, call);
+  CmkKms *kms = call->calls->kms;
+  call->effort = effort;
+  cmk_worker_submit (effort == CMK_EFFORT_CACHED ? cmk_kms_calculator (kms) : cmk_kms_worker (kms), call->caller.uid,
+                     work, call);
 }
 
 /* --- waiting for what is missing --- */
@@ -239,7 +216,8 @@ on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
     g_variant_get (reply, "(b)", &is_there);
   if (is_there)
     {
-      submit (call);
+      start_waiting (call);
+      submit (call, CMK_EFFORT_FULL);
       return;
     }
   g_autoptr (GError) gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
@@ -288,20 +266,21 @@ on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
       return;
     }
   call->caller = *caller;
+  start_waiting (call);
   g_autoptr (GError) throttled = NULL;
   if (!count_for_user (call, &throttled))
     refuse (call, throttled);
   else if (call->error != NULL)
     end_call (call);
   else if (call->method->cached == CMK_CACHED_ON_CALCULATOR)
-    submit_to_calculator (call);
+    submit (call, CMK_EFFORT_CACHED);
   else if (call->method->cached == CMK_CACHED_ON_MAIN_LOOP &&
            (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
     end_call (call);
   else
     {
       g_clear_error (&call->error);
-      submit (call);
+      submit (call, CMK_EFFORT_FULL);
     }
 }
 
