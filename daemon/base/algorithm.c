@@ -36,41 +36,43 @@ const CmkSpecName cmk_message_types[] = {
   { 0, NULL },
 };
 
-gboolean
-cmk_signing_algorithm_fits (CmkSigningAlgorithm algorithm, CmkKeySpec spec)
+#define RSA_SPECS                                                                                                      \
+  (CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_RSA_2048) | CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_RSA_3072) |                               \
+   CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_RSA_4096))
+
+guint
+cmk_signing_algorithm_specs (CmkSigningAlgorithm algorithm)
 {
   switch (algorithm)
     {
     case CMK_SIGNING_ECDSA_SHA_256:
-      return spec == CMK_KEY_SPEC_EC_P256 || spec == CMK_KEY_SPEC_EC_P256K;
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_EC_P256) | CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_EC_P256K);
     case CMK_SIGNING_ECDSA_SHA_384:
-      return spec == CMK_KEY_SPEC_EC_P384;
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_EC_P384);
     case CMK_SIGNING_SM2DSA:
-      return spec == CMK_KEY_SPEC_EC_SM2;
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_EC_SM2);
     default:
-      return cmk_key_spec_rsa_bits (spec) > 0;
+      return RSA_SPECS;
     }
 }
 
-gboolean
-cmk_encryption_algorithm_fits (CmkEncryptionAlgorithm algorithm, CmkKeySpec spec)
+guint
+cmk_encryption_algorithm_specs (CmkEncryptionAlgorithm algorithm)
 {
-  return algorithm == CMK_ENCRYPTION_SM2PKE ? spec == CMK_KEY_SPEC_EC_SM2 : cmk_key_spec_rsa_bits (spec) > 0;
+  return algorithm == CMK_ENCRYPTION_SM2PKE ? CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_EC_SM2) : RSA_SPECS;
 }
 
-gboolean
-cmk_mac_algorithm_fits (CmkMacAlgorithm algorithm, CmkKeySpec spec)
+guint
+cmk_mac_algorithm_specs (CmkMacAlgorithm algorithm)
 {
-  switch (spec)
+  switch (algorithm)
     {
-    case CMK_KEY_SPEC_HMAC_256:
-      return algorithm == CMK_MAC_HMAC_SHA_256;
-    case CMK_KEY_SPEC_HMAC_384:
-      return algorithm == CMK_MAC_HMAC_SHA_384;
-    case CMK_KEY_SPEC_HMAC_512:
-      return algorithm == CMK_MAC_HMAC_SHA_512;
+    case CMK_MAC_HMAC_SHA_384:
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_HMAC_384);
+    case CMK_MAC_HMAC_SHA_512:
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_HMAC_512);
     default:
-      return FALSE;
+      return CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_HMAC_256);
     }
 }
 

@@ -45,9 +45,10 @@ extern const CmkSpecName cmk_encryption_algorithms[];
 extern const CmkSpecName cmk_mac_algorithms[];
 extern const CmkSpecName cmk_message_types[];
 
-gboolean cmk_signing_algorithm_fits (CmkSigningAlgorithm algorithm, CmkKeySpec spec);
-gboolean cmk_encryption_algorithm_fits (CmkEncryptionAlgorithm algorithm, CmkKeySpec spec);
-gboolean cmk_mac_algorithm_fits (CmkMacAlgorithm algorithm, CmkKeySpec spec);
+/* The specs that an algorithm goes with, as a set of CMK_KEY_SPEC_BIT(). */
+guint cmk_signing_algorithm_specs (CmkSigningAlgorithm algorithm);
+guint cmk_encryption_algorithm_specs (CmkEncryptionAlgorithm algorithm);
+guint cmk_mac_algorithm_specs (CmkMacAlgorithm algorithm);
 
 /* Bytes of the digest that @algorithm signs: what MessageType DIGEST takes. */
 gsize cmk_signing_algorithm_digest_bytes (CmkSigningAlgorithm algorithm);

@@ -76,6 +76,9 @@ typedef struct
   const char *name;
 } CmkSpecName;
 
+/* The bit of a key spec in a set of them. */
+#define CMK_KEY_SPEC_BIT(spec) (1U << (spec))
+
 extern const CmkSpecName cmk_key_specs[];
 extern const CmkSpecName cmk_key_usages[];
 extern const CmkSpecName cmk_origins[];

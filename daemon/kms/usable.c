@@ -20,7 +20,7 @@ check_purpose (const CmkPurpose *purpose, CmkKeySpec spec, CmkKeyUsage usage, GE
                    cmk_spec_name (cmk_key_usages, (int) usage), cmk_spec_name (cmk_key_usages, (int) purpose->usage));
       return FALSE;
     }
-  if ((purpose->specs & CMK_SPEC_BIT (spec)) != 0)
+  if ((purpose->specs & CMK_KEY_SPEC_BIT (spec)) != 0)
     return TRUE;
   g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
                "%s does not go with a key of spec %s: see docs/dbus-api.md for what does", purpose->name,

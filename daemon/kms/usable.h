@@ -10,13 +10,10 @@
 typedef struct
 {
   CmkKeyUsage usage;
-  guint specs;                /* the bit of each spec that the method, and its algorithm, goes with */
+  guint specs;                /* that the method, and its algorithm, goes with: CMK_KEY_SPEC_BIT() of each */
   const char *name;           /* of the algorithm, or of the method where it takes none, for the refusal */
   gboolean needs_public_only; /* the material is not looked at */
 } CmkPurpose;
-
-/* The bit of @spec in CmkPurpose.specs. */
-#define CMK_SPEC_BIT(spec) (1U << (spec))
 
 typedef struct
 {

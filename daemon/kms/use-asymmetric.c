@@ -9,23 +9,23 @@
 static CmkPurpose
 signing_purpose (CmkSigningAlgorithm algorithm, gboolean needs_public_only)
 {
-  CmkPurpose purpose = { .usage = CMK_KEY_USAGE_SIGN_VERIFY, .needs_public_only = needs_public_only };
-  purpose.name = cmk_spec_name (cmk_signing_algorithms, (int) algorithm);
-  for (const CmkSpecName *spec = cmk_key_specs; spec->name != NULL; spec++)
-    if (cmk_signing_algorithm_fits (algorithm, (CmkKeySpec) spec->value))
-      purpose.specs |= CMK_SPEC_BIT (spec->value);
-  return purpose;
+  return (CmkPurpose) {
+    .usage = CMK_KEY_USAGE_SIGN_VERIFY,
+    .specs = cmk_signing_algorithm_specs (algorithm),
+    .name = cmk_spec_name (cmk_signing_algorithms, (int) algorithm),
+    .needs_public_only = needs_public_only,
+  };
 }
 
 static CmkPurpose
 encryption_purpose (CmkEncryptionAlgorithm algorithm, gboolean needs_public_only)
 {
-  CmkPurpose purpose = { .usage = CMK_KEY_USAGE_ENCRYPT_DECRYPT, .needs_public_only = needs_public_only };
-  purpose.name = cmk_spec_name (cmk_encryption_algorithms, (int) algorithm);
-  for (const CmkSpecName *spec = cmk_key_specs; spec->name != NULL; spec++)
-    if (cmk_encryption_algorithm_fits (algorithm, (CmkKeySpec) spec->value))
-      purpose.specs |= CMK_SPEC_BIT (spec->value);
-  return purpose;
+  return (CmkPurpose) {
+    .usage = CMK_KEY_USAGE_ENCRYPT_DECRYPT,
+    .specs = cmk_encryption_algorithm_specs (algorithm),
+    .name = cmk_spec_name (cmk_encryption_algorithms, (int) algorithm),
+    .needs_public_only = needs_public_only,
+  };
 }
 
 GBytes *

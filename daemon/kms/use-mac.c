@@ -8,11 +8,11 @@ static gboolean
 get_usable (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *key,
             CmkMacAlgorithm algorithm, CmkUsable *ret_usable, GError **error)
 {
-  CmkPurpose purpose = { .usage = CMK_KEY_USAGE_GENERATE_VERIFY_MAC };
-  purpose.name = cmk_spec_name (cmk_mac_algorithms, (int) algorithm);
-  for (const CmkSpecName *spec = cmk_key_specs; spec->name != NULL; spec++)
-    if (cmk_mac_algorithm_fits (algorithm, (CmkKeySpec) spec->value))
-      purpose.specs |= CMK_SPEC_BIT (spec->value);
+  const CmkPurpose purpose = {
+    .usage = CMK_KEY_USAGE_GENERATE_VERIFY_MAC,
+    .specs = cmk_mac_algorithm_specs (algorithm),
+    .name = cmk_spec_name (cmk_mac_algorithms, (int) algorithm),
+  };
   return cmk_usable_get (kms, caller, effort, key, &purpose, ret_usable, error);
 }
 

@@ -8,7 +8,7 @@
 
 static const CmkPurpose symmetric = {
   .usage = CMK_KEY_USAGE_ENCRYPT_DECRYPT,
-  .specs = CMK_SPEC_BIT (CMK_KEY_SPEC_AES_256) | CMK_SPEC_BIT (CMK_KEY_SPEC_SM4),
+  .specs = CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_AES_256) | CMK_KEY_SPEC_BIT (CMK_KEY_SPEC_SM4),
   .name = "symmetric encryption (not AsymmetricEncrypt and AsymmetricDecrypt)",
 };
 

@@ -195,19 +195,19 @@ test_carriers (void)
 static gboolean
 signs (int value, CmkKeySpec spec)
 {
-  return cmk_signing_algorithm_fits ((CmkSigningAlgorithm) value, spec);
+  return (cmk_signing_algorithm_specs ((CmkSigningAlgorithm) value) & CMK_KEY_SPEC_BIT (spec)) != 0;
 }
 
 static gboolean
 encrypts (int value, CmkKeySpec spec)
 {
-  return cmk_encryption_algorithm_fits ((CmkEncryptionAlgorithm) value, spec);
+  return (cmk_encryption_algorithm_specs ((CmkEncryptionAlgorithm) value) & CMK_KEY_SPEC_BIT (spec)) != 0;
 }
 
 static gboolean
 macs (int value, CmkKeySpec spec)
 {
-  return cmk_mac_algorithm_fits ((CmkMacAlgorithm) value, spec);
+  return (cmk_mac_algorithm_specs ((CmkMacAlgorithm) value) & CMK_KEY_SPEC_BIT (spec)) != 0;
 }
 
 typedef struct
