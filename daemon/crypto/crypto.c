@@ -11,7 +11,8 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-/* Room for the private numbers of the few RSA keys that exist at a time, with those of a pair being made. */
+/* Room for the numbers of the pairs being made, imported and taken apart. Of a private key that is loaded OpenSSL 3.0 has
+ * EC scalars here, but RSA numbers on the ordinary heap, for as long as the operation takes. */
 #define SECURE_HEAP_BYTES   (512 * 1024)
 #define SECURE_HEAP_MINIMUM 64
 
