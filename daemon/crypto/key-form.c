@@ -231,17 +231,17 @@ EVP_PKEY *
 cmk_public_key_load (GBytes *der, GError **error)
 {
   CmkPart rest, info, identifier, key;
-  EVP_PKEY *public = NULL;
+  EVP_PKEY *loaded = NULL;
   rest.data = g_bytes_get_data (der, &rest.size);
   if (take (&rest, TAG_SEQUENCE, &info) && rest.size == 0 && take (&info, TAG_SEQUENCE, &identifier) &&
       take_bits (&info, &key) && info.size == 0)
-    for (guint i = 0; public == NULL && i < G_N_ELEMENTS (forms); i++)
+    for (guint i = 0; loaded == NULL && i < G_N_ELEMENTS (forms); i++)
       if (part_is (identifier, forms[i].identifier, forms[i].identifier_size))
-  public = load_public (&forms[i], key);
+        loaded = load_public (&forms[i], key);
   ERR_clear_error ();
-  if (public == NULL)
+  if (loaded == NULL)
     g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
                          "a stored public key is not of the form it was written in; restore the state directory from a "
                          "backup, or import the key material again");
-  return public;
+  return loaded;
 }
