@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be wrong with a wrapped private key: one error and one text for each form, whatever it is, each try counted
 and nothing bound. And what is the same key, however it is written."""
+import itertools
 import os
 
 import pytest
@@ -213,9 +214,14 @@ def flipped(data, place):
     return bytes(data)
 
 
+def key_to_pad(spec):
+    """One whose PKCS#8 is no multiple of 8 bytes long: that of RSA is every eighth time or so."""
+    return next(key for key in (key_of(spec, number) for number in itertools.count()) if len(key.data) % 8)
+
+
 def wrong_key_wraps(key, separate):
-    data = key.data if len(key.data) % 8 else ec_pkcs8(key)  # such that there is something to pad
-    assert len(data) % 8
+    data = key.data
+    assert len(data) % 8  # such that there is something to pad
     sm4 = separate and key.spec == 'EC_SM2'
     size = 16 if sm4 else 32
     aligned = data + bytes(-len(data) % 8)
@@ -253,12 +259,7 @@ CHANGES = {
     'last bit of the tail': lambda head, tail: (head, flipped(tail, -1)),
     'middle of the tail': lambda head, tail: (head, flipped(tail, len(tail) // 2)),
     'last bit of the head': lambda head, tail: (flipped(head, -1), tail),
-}
-
-
-ODD_CHANGES = {
     'a byte short': lambda head, tail: (head, tail[:-1]), 'a byte more': lambda head, tail: (head, tail + b'\0'),
-    'a byte between': lambda head, tail: (head + b'\0', tail),
 }
 
 
@@ -267,11 +268,13 @@ ODD_CHANGES = {
     ('EC_SM2', *OAEP_SEPARATE), ('EC_SM2', *SM2_SEPARATE), ('EC_SM2', KEY_WRAP, 'key wrap'),
 ])
 def test_vendors_57_and_58_wrong_key_wraps(kms, spec, algorithm, form):
-    key = key_of(spec)
+    key = key_to_pad(spec)
     makers = wrong_key_wraps(key, form == 'separate')
-    changes = dict(CHANGES) if form == 'separate' else {**CHANGES, **ODD_CHANGES}
     makers.update({what: lambda parameters, change=change: changed(change)(parameters, form, key)
-                   for what, change in changes.items()})
+                   for what, change in CHANGES.items()})
+    if form != 'separate':
+        makers['a byte between'] = lambda parameters: changed(
+            lambda head, tail: (head + b'\0', tail))(parameters, form, key)
     message = refuse_each(kms, spec, algorithm, makers)
     assert algorithm in message
 
@@ -290,7 +293,7 @@ def test_vendors_57_and_59_wrong_ecb(kms):
     makers['key wrap'] = by_hand(
         os.urandom(32), lambda key: key_wrap_pad(key, data + bytes(-len(data) % 16)) + bytes(8), False)
     makers.update({what: lambda parameters, change=change: changed(change)(parameters, 'ECB', key)
-                   for what, change in CHANGES.items() if '8 bytes' not in what})
+                   for what, change in CHANGES.items()})
     assert ECB_AES in refuse_each(kms, 'EC_P256', ECB_AES, makers)
 
 
