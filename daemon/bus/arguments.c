@@ -167,7 +167,9 @@ cmk_arguments_decode (const char *name, const char *text, gsize max_chars, GErro
   gsize chars = strlen (text);
   if (max_chars != 0 && chars > max_chars)
     {
-      refuse (error, name, "must not be longer than %" G_GSIZE_FORMAT " characters", max_chars);
+      refuse (error, name,
+              "must not be longer than %" G_GSIZE_FORMAT " characters (%" G_GSIZE_FORMAT " bytes before Base64)",
+              max_chars, CMK_BASE64_BYTES (max_chars));
       return NULL;
     }
   g_autofree guint8 *data = g_malloc (CMK_BASE64_BYTES (chars) + 1);
