@@ -288,6 +288,25 @@ test_garbage (gconstpointer data)
     }
 }
 
+/* The number would be the same (RFC 8017, 8.1.2). */
+static void
+test_without_leading_zero (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (guint number = 0; cases[i].padding != 0; number++)
+      {
+        g_autofree char *text = g_strdup_printf ("message %u", number);
+        g_autoptr (GBytes) message = g_bytes_new (text, strlen (text));
+        g_autoptr (GBytes) signature = sign (&cases[i], CMK_MESSAGE_RAW, message);
+        gsize size;
+        const guint8 *data = g_bytes_get_data (signature, &size);
+        if (data[0] != 0)
+          continue;
+        assert_invalid (&cases[i], message, data + 1, size - 1);
+        break;
+      }
+}
+
 /* r and s are from 1 to n - 1, in the shortest DER, with nothing after them. */
 static void
 test_ecdsa_forms (void)
@@ -415,6 +434,7 @@ main (int argc, char **argv)
   add_cases ("both-ways-with-openssl", test_both_ways);
   add_cases ("digest", test_digest);
   add_cases ("garbage-is-invalid", test_garbage);
+  g_test_add_func ("/signature/rsa-without-leading-zero", test_without_leading_zero);
   g_test_add_func ("/signature/ecdsa-forms", test_ecdsa_forms);
   g_test_add_func ("/signature/other-algorithm-is-invalid", test_other_algorithms);
   g_test_add_func ("/signature/other-choice-is-invalid", test_other_choices);
