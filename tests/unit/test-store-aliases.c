@@ -240,6 +240,7 @@ test_moved (Fixture *fixture, gconstpointer data)
       n_corrupted += g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
     }
   g_assert_cmpuint (n_corrupted, ==, 1);
+  assert_key_stored (store, keys.one);
 }
 
 int
