@@ -314,6 +314,23 @@ def test_every_use_of_the_other_kinds(kms, spec, usage):
         assert kms.VerifyMac(alias, b64(b'x'), mac, 'HMAC_SHA_256')['MacValid'] is True
 
 
+def test_expired_material_by_an_alias():
+    """It is in the cache, and by its alias no more use than by its id."""
+    with new_machine() as machine:
+        machine.stop_clock(2_000_000_000)
+        kms = machine.client()
+        kms.imported_key(expires=2_000_000_100, Alias='alias/name')
+        for now in (2_000_000_000, 2_000_000_099):
+            machine.stop_clock(now)
+            blob = kms.Encrypt('alias/name', b64(b'x'))['CiphertextBlob']
+        machine.stop_clock(2_000_000_100)
+        for call in (lambda: kms.Encrypt('alias/name', b64(b'x')), lambda: kms.Decrypt(blob, KeyId='alias/name'),
+                     lambda: kms.GenerateDataKey('alias/name')):
+            with refused('KeyPendingImport'):
+                call()
+        assert kms.state('alias/name') == 'PendingImport'
+
+
 def test_no_tpm_command_for_a_key_in_use(machine, kms):
     """The alias is looked up in the database; the material is found by the id."""
     alias = new_alias()

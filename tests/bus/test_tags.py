@@ -172,3 +172,23 @@ def test_a_row_that_was_edited_is_not_believed():
         with refused('StateCorrupted'):
             kms.DescribeKey(first)
         assert tags(kms, second) == {'level': 'two'}
+
+
+def test_a_page_of_the_largest_keys_fits_a_message(machine):
+    """The system bus takes 32 MiB and throws out who sends more."""
+    kms, count = machine.client(6), 600
+    largest = {'Description': '\U00010348' * 8192,
+               'Tags': {f'{number:02}' + '\U00010348' * 126: '\U00010348' * 256 for number in range(MOST)}}
+    made = []
+    for _ in range(count // 100):
+        calls = [kms.start('CreateKey', Origin='EXTERNAL', **largest) for _ in range(100)]
+        made += [call.result()['KeyMetadata']['KeyId'] for call in calls]
+    pages, marker = [], None
+    while marker != '':
+        page = kms.ListKeys(Limit=1000, **({'Marker': marker} if marker else {}))
+        marker = page['NextMarker']
+        pages.append([entry['KeyId'] for entry in page['Keys']])
+        assert all(entry['Tags'] == largest['Tags'] for entry in page['Keys'])
+        assert sum(len(repr(entry).encode()) for entry in page['Keys']) < 32 << 20
+    assert len(pages) > 1 and all(pages)
+    assert [key for page in pages for key in page] == made
