@@ -95,6 +95,14 @@ take_operand (CmkArguments *arguments, const CmkVerb *const *groups, const char 
   return arguments->verb != NULL ? CMK_EXIT_DONE : cmk_arguments_fail (arguments, "unknown verb '%s'", word);
 }
 
+static bool
+takes_more (const CmkVerb *verb)
+{
+  size_t length = strlen (verb->operands);
+
+  return length > 3 && strcmp (verb->operands + length - 3, "...") == 0;
+}
+
 static int
 check (const CmkArguments *arguments)
 {
@@ -102,7 +110,8 @@ check (const CmkArguments *arguments)
     return CMK_EXIT_DONE;
   if (arguments->verb == NULL)
     return cmk_arguments_fail (arguments, "a verb is missing");
-  if (arguments->n_operands != arguments->verb->n_operands)
+  if (arguments->n_operands < arguments->verb->n_operands ||
+      (arguments->n_operands > arguments->verb->n_operands && !takes_more (arguments->verb)))
     return cmk_arguments_fail (arguments, "%s takes %s", arguments->verb->name,
                                arguments->verb->n_operands == 0 ? "no operands" : arguments->verb->operands);
   if (cmk_arguments_has (arguments, "system") + cmk_arguments_has (arguments, "session") +

@@ -148,6 +148,42 @@ cmk_call_add_string (CmkCall *call, const char *text)
 }
 
 void
+cmk_call_add_strings (CmkCall *call, const char *const *texts, size_t n_texts)
+{
+  DBusMessageIter array;
+
+  cmk_require_memory (dbus_message_iter_open_container (&call->arguments, DBUS_TYPE_ARRAY, "s", &array));
+  for (size_t i = 0; i < n_texts; i++)
+    append_text (call, &array, texts[i]);
+  cmk_require_memory (dbus_message_iter_close_container (&call->arguments, &array));
+}
+
+static void
+append_pairs (CmkCall *call, DBusMessageIter *iter, const char *const *pairs, size_t n_pairs)
+{
+  DBusMessageIter map, pair;
+
+  cmk_require_memory (dbus_message_iter_open_container (iter, DBUS_TYPE_ARRAY, "{ss}", &map));
+  for (size_t i = 0; i < n_pairs; i++)
+    {
+      const char *equals = strchr (pairs[i], '=');
+      _cleanup_ (cmk_freep) char *left = strndup (pairs[i], (size_t) (equals - pairs[i]));
+
+      cmk_require_memory (left != NULL && dbus_message_iter_open_container (&map, DBUS_TYPE_DICT_ENTRY, NULL, &pair));
+      append_text (call, &pair, left);
+      append_text (call, &pair, equals + 1);
+      cmk_require_memory (dbus_message_iter_close_container (&map, &pair));
+    }
+  cmk_require_memory (dbus_message_iter_close_container (iter, &map));
+}
+
+void
+cmk_call_add_pairs (CmkCall *call, const char *const *pairs, size_t n_pairs)
+{
+  append_pairs (call, &call->arguments, pairs, n_pairs);
+}
+
+void
 cmk_call_begin_options (CmkCall *call)
 {
   cmk_require_memory (dbus_message_iter_open_container (&call->arguments, DBUS_TYPE_ARRAY, "{sv}", &call->options));
@@ -204,23 +240,12 @@ cmk_call_add_time_option (CmkCall *call, const char *name, int64_t time)
 void
 cmk_call_add_pairs_option (CmkCall *call, const char *name, const char *const *pairs, size_t n_pairs)
 {
-  DBusMessageIter entry, variant, map, pair;
+  DBusMessageIter entry, variant;
 
   if (n_pairs == 0)
     return;
   open_option (call, name, "a{ss}", &entry, &variant);
-  cmk_require_memory (dbus_message_iter_open_container (&variant, DBUS_TYPE_ARRAY, "{ss}", &map));
-  for (size_t i = 0; i < n_pairs; i++)
-    {
-      const char *equals = strchr (pairs[i], '=');
-      _cleanup_ (cmk_freep) char *left = strndup (pairs[i], (size_t) (equals - pairs[i]));
-
-      cmk_require_memory (left != NULL && dbus_message_iter_open_container (&map, DBUS_TYPE_DICT_ENTRY, NULL, &pair));
-      append_text (call, &pair, left);
-      append_text (call, &pair, equals + 1);
-      cmk_require_memory (dbus_message_iter_close_container (&map, &pair));
-    }
-  cmk_require_memory (dbus_message_iter_close_container (&variant, &map));
+  append_pairs (call, &variant, pairs, n_pairs);
   close_option (call, &entry, &variant);
 }
 

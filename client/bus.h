@@ -33,6 +33,13 @@ void cmk_call_freep (CmkCall **call);
 void cmk_call_set_secret (CmkCall *call);
 
 void cmk_call_add_string (CmkCall *call, const char *text);
+
+/* An as of the @n_texts @texts. */
+void cmk_call_add_strings (CmkCall *call, const char *const *texts, size_t n_texts);
+
+/* An a{ss} of @n_pairs texts NAME=VALUE. */
+void cmk_call_add_pairs (CmkCall *call, const char *const *pairs, size_t n_pairs);
+
 void cmk_call_begin_options (CmkCall *call);
 
 /* An option that was not asked for, @text NULL or @n_pairs 0, is not sent. */
@@ -40,7 +47,7 @@ void cmk_call_add_text_option (CmkCall *call, const char *name, const char *text
 void cmk_call_add_number_option (CmkCall *call, const char *name, uint32_t number);
 void cmk_call_add_time_option (CmkCall *call, const char *name, int64_t time);
 
-/* An a{ss} of @n_pairs texts NAME=VALUE. */
+/* The same a{ss} as an option. */
 void cmk_call_add_pairs_option (CmkCall *call, const char *name, const char *const *pairs, size_t n_pairs);
 
 /* Send @call, once, and wait for the answer, a map. Interactive authorisation is allowed, so this may take

@@ -20,8 +20,8 @@ typedef struct
 typedef struct
 {
   const char *name;
-  const char *operands; /* placeholders of what follows the verb, "" if nothing does */
-  size_t n_operands;
+  const char *operands;     /* placeholders of what follows the verb, "" if nothing does; "..." at the end: and more */
+  size_t n_operands;        /* the fewest, if there may be more */
   const char *summary;      /* one line of `cmkctl --help` */
   const char *description;  /* paragraph of `cmkctl VERB --help` */
   const CmkOption *options; /* of its own, ends with one without a name; NULL if there are none */
@@ -29,6 +29,7 @@ typedef struct
 } CmkVerb;
 
 extern const CmkVerb cmk_key_verbs[];
+extern const CmkVerb cmk_name_verbs[];
 extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];
 extern const CmkVerb cmk_asymmetric_verbs[];

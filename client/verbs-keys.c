@@ -2,11 +2,13 @@
  *
  * The verbs for keys as such: what there is, and whether it may be used. */
 #include <stdio.h>
+#include <string.h>
 
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "listing.h"
 #include "output.h"
 
 /* Send @call, which is answered with a KeyMetadata. */
@@ -38,6 +40,11 @@ run_create (const CmkArguments *arguments)
   cmk_call_add_text_option (call, "KeySpec", cmk_arguments_get (arguments, "spec", NULL));
   cmk_call_add_text_option (call, "KeyUsage", cmk_arguments_get (arguments, "usage", NULL));
   cmk_call_add_text_option (call, "Description", cmk_arguments_get (arguments, "description", NULL));
+  cmk_call_add_text_option (call, "Alias", cmk_arguments_get (arguments, "alias", NULL));
+  cmk_call_add_text_option (call, "KeyId", cmk_arguments_get (arguments, "key-id", NULL));
+  code = cmk_arguments_add_pairs (arguments, "tag", call, "Tags");
+  if (code != CMK_EXIT_DONE)
+    return code;
 
   code = send_for_metadata (arguments, call, &answer, &metadata);
   if (code == CMK_EXIT_DONE)
@@ -71,76 +78,58 @@ run_show (const CmkArguments *arguments)
   return CMK_EXIT_DONE;
 }
 
-static int
-list_page (const CmkArguments *arguments, CmkBus *bus, uint32_t limit, const char *marker, CmkValue *ret_page)
+/* Does @name say anything in one of the maps in @list, that is more than 0 or nothing? */
+static bool
+is_used (const CmkValue *list, const char *name)
 {
-  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "ListKeys");
+  for (size_t i = 0; i < list->n_items; i++)
+    {
+      const CmkValue *map = &list->items[i];
+      const CmkValue *time = cmk_value_get (map, name, CMK_VALUE_SIGNED);
+      const CmkValue *texts = cmk_value_get (map, name, CMK_VALUE_LIST);
+      const CmkValue *pairs = cmk_value_get (map, name, CMK_VALUE_MAP);
 
-  cmk_call_begin_options (call);
-  cmk_call_add_number_option (call, "Limit", limit);
-  cmk_call_add_text_option (call, "Marker", marker);
-  cmk_call_add_text_option (call, "KeyState", cmk_arguments_get (arguments, "state", NULL));
-  cmk_call_add_text_option (call, "KeySpec", cmk_arguments_get (arguments, "spec", NULL));
-  cmk_call_add_text_option (call, "Origin", cmk_arguments_get (arguments, "origin", NULL));
-  return cmk_call_send (call, bus, ret_page);
+      if ((time != NULL && time->integer != 0) || (texts != NULL && texts->n_items > 0) ||
+          (pairs != NULL && pairs->n_items > 0))
+        return true;
+    }
+  return false;
 }
 
-/* Up to @limit keys, page by page. The answer is that of the last page, the keys of all pages in it. */
-static int
-list_pages (const CmkArguments *arguments, CmkBus *bus, uint32_t limit, CmkValue *ret_answer)
+/* What few keys have takes no column where none has it. */
+static void
+print_keys (const CmkValue *keys)
 {
-  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  _cleanup_ (cmk_value_clear) CmkValue keys = { .kind = CMK_VALUE_LIST };
-  const char *marker = NULL;
+  static const char *const always[] = { "KeyId", "KeyState", "KeySpec", "Origin", "MaterialExpireTime" };
+  static const char *const if_used[] = { "DeleteDate", "Aliases", "Tags" };
+  const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 1];
+  size_t n_columns = sizeof always / sizeof *always;
 
-  do
-    {
-      size_t left = limit - keys.n_items;
-      CmkValue page = { 0 };
-      int code =
-          list_page (arguments, bus, left < CMKD_MAX_LIST_LIMIT ? (uint32_t) left : CMKD_MAX_LIST_LIMIT, marker, &page);
-
-      cmk_value_clear (&answer);
-      answer = page;
-      if (code == CMK_EXIT_DONE)
-        code = cmk_value_require (&answer, "NextMarker", &marker);
-      if (code != CMK_EXIT_DONE)
-        return code;
-      if (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST) == NULL)
-        return cmk_fail (CMK_EXIT_REFUSED,
-                         "the daemon's answer has no Keys: cmkctl and cmkd must be of the same version");
-      cmk_value_merge (&keys, cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
-    }
-  while (*marker != '\0' && keys.n_items < limit);
-
-  cmk_value_merge (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST), &keys);
-  *ret_answer = answer;
-  answer = (CmkValue) { 0 };
-  return CMK_EXIT_DONE;
+  memcpy (columns, always, sizeof always);
+  for (size_t i = 0; i < sizeof if_used / sizeof *if_used; i++)
+    if (is_used (keys, if_used[i]))
+      columns[n_columns++] = if_used[i];
+  columns[n_columns++] = "Description";
+  cmk_output_print_table (keys, columns, n_columns);
 }
 
 static int
 run_list (const CmkArguments *arguments)
 {
-  static const char *const columns[] = {
-    "KeyId", "KeyState", "KeySpec", "Origin", "MaterialExpireTime", "Description"
+  const CmkListFilter filters[] = {
+    { "KeyState", cmk_arguments_get (arguments, "state", NULL) },
+    { "KeySpec", cmk_arguments_get (arguments, "spec", NULL) },
+    { "Origin", cmk_arguments_get (arguments, "origin", NULL) },
   };
-  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  uint32_t limit = UINT32_MAX;
-  int code = cmk_arguments_get_number (arguments, "limit", UINT32_MAX, &limit);
+  int code = cmk_list_all (arguments, "ListKeys", "Keys", filters, sizeof filters / sizeof *filters, &answer);
 
-  if (code == CMK_EXIT_DONE)
-    code = cmk_arguments_open_bus (arguments, &bus);
-  if (code == CMK_EXIT_DONE)
-    code = list_pages (arguments, bus, limit, &answer);
   if (code != CMK_EXIT_DONE)
     return code;
-
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&answer);
   else
-    cmk_output_print_table (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST), columns, sizeof columns / sizeof *columns);
+    print_keys (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
   return CMK_EXIT_DONE;
 }
 
@@ -163,6 +152,31 @@ run_disable (const CmkArguments *arguments)
 }
 
 static int
+run_schedule_deletion (const CmkArguments *arguments)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "ScheduleKeyDeletion");
+  uint32_t days = 0;
+  int code = cmk_arguments_get_number (arguments, "days", UINT32_MAX, &days);
+
+  if (code != CMK_EXIT_DONE)
+    return code;
+  cmk_call_add_string (call, arguments->operands[0]);
+  cmk_call_begin_options (call);
+  if (days > 0)
+    cmk_call_add_number_option (call, "PendingWindowInDays", days);
+  return cmk_arguments_send_and_print (arguments, call);
+}
+
+static int
+run_cancel_deletion (const CmkArguments *arguments)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "CancelKeyDeletion");
+
+  cmk_call_add_string (call, arguments->operands[0]);
+  return cmk_arguments_send_and_print (arguments, call);
+}
+
+static int
 run_set_description (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "UpdateKeyDescription");
@@ -177,6 +191,9 @@ static const CmkOption create_options[] = {
   { "spec", "SPEC", "AES_256 (default), SM4, HMAC_256/384/512, RSA_2048/3072/4096, EC_P256/P384/P256K/SM2", false },
   { "usage", "USAGE", "ENCRYPT_DECRYPT, SIGN_VERIFY or GENERATE_VERIFY_MAC; default: by the spec", false },
   { "description", "TEXT", "what the key is for", false },
+  { "alias", "ALIAS", "a name that it can be called by: alias/ and letters, digits, '_', '/' and '-'", false },
+  { "tag", "NAME=VALUE", "a tag", true },
+  { "key-id", "ID", "make a replica of the EXTERNAL key that has this id on another machine", false },
   { NULL, NULL, NULL, false },
 };
 
@@ -188,16 +205,43 @@ static const CmkOption list_options[] = {
   { NULL, NULL, NULL, false },
 };
 
+static const CmkOption schedule_deletion_options[] = {
+  { "days", "NUMBER", "days until it is deleted, 7 to 1096; default: 30", false },
+  { NULL, NULL, NULL, false },
+};
+
 const CmkVerb cmk_key_verbs[] = {
   { "create", "", 0, "create a key and print its id",
-    "Create a key and print its id. A key of origin EXTERNAL waits in PendingImport until `cmkctl import`.",
+    "Create a key and print its id. A key of origin EXTERNAL waits in PendingImport until `cmkctl import`. With\n"
+    "--key-id it is a replica: once the same material is imported, it opens what the key of that id encrypted "
+    "elsewhere.\n"
+    "\n"
+    "  cmkctl create --alias alias/backup --tag team=storage --tag year=2030\n"
+    "  cmkctl create --origin EXTERNAL --key-id 8f9d3b5e-6c1a-4f27-9d80-0b6f2f8f6a11",
     create_options, run_create },
-  { "list", "", 0, "list your keys", "List your keys; root sees those of everybody.", list_options, run_list },
-  { "show", "KEY", 1, "show what is known of a key", "Show what is known of a key.", NULL, run_show },
+  { "list", "", 0, "list your keys",
+    "List your keys; root sees those of everybody. The date of deletion, aliases and tags have columns if a key has "
+    "any.",
+    list_options, run_list },
+  { "show", "KEY", 1, "show what is known of a key",
+    "Show what is known of a key, with the aliases that you gave it, its tags, and when it is deleted.", NULL,
+    run_show },
   { "enable", "KEY", 1, "let a key be used again", "Let a disabled key be used again.", NULL, run_enable },
   { "disable", "KEY", 1, "stop a key from being used",
     "Stop a key from being used, until it is enabled. Its material stays.", NULL, run_disable },
   { "set-description", "KEY TEXT", 2, "change the description of a key", "Change the description of a key.", NULL,
     run_set_description },
+  { "schedule-deletion", "KEY", 1, "delete a key after some days",
+    "Let a key be deleted after some days, with its material, aliases and tags. Until then it cannot be used, and\n"
+    "`cmkctl cancel-deletion` brings it back. What it encrypted can then never be opened again, unless the same "
+    "material\n"
+    "is imported under the same id: see `cmkctl create --help`. To see first who misses it, use `cmkctl disable`.\n"
+    "\n"
+    "  cmkctl schedule-deletion alias/backup --days 90",
+    schedule_deletion_options, run_schedule_deletion },
+  { "cancel-deletion", "KEY", 1, "keep a key that was to be deleted",
+    "Keep a key that was to be deleted. It is Enabled or Disabled as before, or PendingImport if its material has\n"
+    "expired or was deleted meanwhile.",
+    NULL, run_cancel_deletion },
   { 0 },
 };

@@ -49,6 +49,15 @@
 #define CMKD_MAX_CONTEXT_BYTES               8192 /* names and values of an EncryptionContext together, UTF-8 */
 #define CMKD_MAX_DATA_KEY_BYTES              1024
 #define CMKD_MAX_DESCRIPTION_CHARS           8192
+#define CMKD_ALIAS_PREFIX                    "alias/"
+#define CMKD_MAX_ALIAS_CHARS                 255 /* after the prefix: A-Z, a-z, 0-9, _, / and - */
+#define CMKD_MAX_ALIASES_PER_KEY             50
+#define CMKD_MAX_TAG_NAME_CHARS              128
+#define CMKD_MAX_TAG_VALUE_CHARS             256
+#define CMKD_MAX_TAGS_PER_KEY                20
+#define CMKD_MIN_PENDING_WINDOW_DAYS         7
+#define CMKD_MAX_PENDING_WINDOW_DAYS         1096
+#define CMKD_DEFAULT_PENDING_WINDOW_DAYS     30
 #define CMKD_MIN_TOKEN_CHARS                 200  /* Base64 characters, seed 001 */
 #define CMKD_MAX_TOKEN_CHARS                 6144 /* Base64 characters, seed 001 */
 #define CMKD_MAX_LIST_LIMIT                  1000

@@ -17,6 +17,31 @@ _cmkctl_algorithms()
   esac
 }
 
+# The first column of what @ prints.
+_cmkctl_column()
+{
+  cmkctl "$@" 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+# What may stand for KEY; in the Import interface that is an id alone.
+_cmkctl_keys()
+{
+  local verb=$1
+  _cmkctl_column "${@:2}" list
+  [[ $verb == get-parameters || $verb == import || $verb == delete-material ]] || _cmkctl_column "${@:2}" alias list
+}
+
+# What follows `cmkctl alias ... $1`.
+_cmkctl_alias()
+{
+  case $1 in
+    alias) echo create update delete list ;;
+    create) echo alias/ ;;
+    update | delete) _cmkctl_column "${@:2}" alias list ;;
+    *) _cmkctl_keys alias "${@:2}" ;;
+  esac
+}
+
 _cmkctl()
 {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb= candidate
@@ -58,6 +83,10 @@ _cmkctl()
       mapfile -t COMPREPLY < <(compgen -W 'EXTERNAL CMKD_KMS' -- "$word")
       return
       ;;
+    --key)
+      mapfile -t COMPREPLY < <(compgen -W "$(_cmkctl_keys "$verb" "${bus[@]}")" -- "$word")
+      return
+      ;;
     --state)
       mapfile -t COMPREPLY < <(compgen -W 'Enabled Disabled PendingImport PendingDeletion' -- "$word")
       return
@@ -68,8 +97,10 @@ _cmkctl()
     mapfile -t COMPREPLY < <(compgen -W "$(cmkctl ${verb:+"$verb"} --help | awk '$1 ~ /^--/ { print $1 }')" -- "$word")
   elif [[ -z $verb ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
+  elif [[ $verb == alias ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$(_cmkctl_alias "$previous" "${bus[@]}")" -- "$word")
   elif cmkctl "$verb" --help | head -n 1 | grep -q ' KEY'; then
-    mapfile -t COMPREPLY < <(compgen -W "$(cmkctl "${bus[@]}" list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "$(_cmkctl_keys "$verb" "${bus[@]}")" -- "$word")
   fi
 }
 

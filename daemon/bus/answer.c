@@ -3,9 +3,28 @@
 
 #include "base64.h"
 
-GVariant *
-cmk_answer_metadata (const CmkKeyRecord *record)
+static GVariant *
+list_aliases (GPtrArray *aliases)
 {
+  g_auto (GVariantBuilder) names = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_STRING_ARRAY);
+  for (guint i = 0; i < aliases->len; i++)
+    g_variant_builder_add (&names, "s", ((const CmkAliasRecord *) aliases->pdata[i])->name);
+  return g_variant_builder_end (&names);
+}
+
+static GVariant *
+list_tags (GTree *tags)
+{
+  g_auto (GVariantBuilder) pairs = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
+  for (GTreeNode *tag = g_tree_node_first (tags); tag != NULL; tag = g_tree_node_next (tag))
+    g_variant_builder_add (&pairs, "{ss}", g_tree_node_key (tag), g_tree_node_value (tag));
+  return g_variant_builder_end (&pairs);
+}
+
+GVariant *
+cmk_answer_metadata (const CmkKeyMetadata *key)
+{
+  const CmkKeyRecord *record = key->record;
   g_auto (GVariantDict) metadata;
   g_variant_dict_init (&metadata, NULL);
   cmk_answer_put_state (&metadata, record);
@@ -17,10 +36,10 @@ cmk_answer_metadata (const CmkKeyRecord *record)
   g_variant_dict_insert (&metadata, "Description", "s", record->description);
   g_variant_dict_insert (&metadata, "Creator", "u", record->owner_uid);
   g_variant_dict_insert (&metadata, "CreationDate", "x", record->created_at);
-  g_variant_dict_insert (&metadata, "DeleteDate", "x", (gint64) 0);
+  g_variant_dict_insert (&metadata, "DeleteDate", "x", record->delete_at);
   g_variant_dict_insert (&metadata, "MaterialExpireTime", "x", record->expires_at);
-  g_variant_dict_insert_value (&metadata, "Aliases", g_variant_new_array (G_VARIANT_TYPE_STRING, NULL, 0));
-  g_variant_dict_insert_value (&metadata, "Tags", g_variant_new_array (G_VARIANT_TYPE ("{ss}"), NULL, 0));
+  g_variant_dict_insert_value (&metadata, "Aliases", list_aliases (key->aliases));
+  g_variant_dict_insert_value (&metadata, "Tags", list_tags (key->tags));
   return g_variant_dict_end (&metadata);
 }
 

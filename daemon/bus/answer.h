@@ -4,10 +4,10 @@
 #pragma once
 
 #include "base/secret.h"
-#include "kms/kms.h"
+#include "kms/keys.h"
 
 /* KeyMetadata, as DescribeKey answers it. Floating. */
-GVariant *cmk_answer_metadata (const CmkKeyRecord *record);
+GVariant *cmk_answer_metadata (const CmkKeyMetadata *key);
 
 void cmk_answer_put_key_id (GVariantDict *answer, const char *field, const CmkUuid *id);
 

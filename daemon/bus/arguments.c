@@ -5,12 +5,11 @@
 #include "base/error.h"
 #include "cmkd.h"
 #include "kms/encryption-context.h"
+#include "kms/tags.h"
 
 #include <string.h>
 
 #define MAX_OPTION_CHARS 64
-#define MAX_ALIAS_CHARS  255
-#define ALIAS_PREFIX     "alias/"
 
 G_GNUC_PRINTF (3, 4)
 static gboolean
@@ -134,20 +133,63 @@ cmk_arguments_parse_key_id (const char *name, const char *text, CmkUuid *ret, GE
 }
 
 gboolean
+cmk_arguments_check_alias (const char *name, const char *text, GError **error)
+{
+  if (g_str_has_prefix (text, CMKD_ALIAS_PREFIX) &&
+      consists_of (text + strlen (CMKD_ALIAS_PREFIX), 1, CMKD_MAX_ALIAS_CHARS, "_/-"))
+    return TRUE;
+  return refuse (error, name, "an alias is " CMKD_ALIAS_PREFIX " and 1 to %d characters of A-Z, a-z, 0-9, _, / and -",
+                 CMKD_MAX_ALIAS_CHARS);
+}
+
+gboolean
 cmk_arguments_parse_key (const char *name, const char *text, CmkKeyReference *ret, GError **error)
 {
-  if (!g_str_has_prefix (text, ALIAS_PREFIX))
+  if (g_str_has_prefix (text, CMKD_ALIAS_PREFIX))
     {
-      if (cmk_uuid_parse (text, &ret->id))
-        return TRUE;
-      return refuse (error, name,
-                     "must be a key id (a lower-case UUID of 36 characters) or an alias (" ALIAS_PREFIX "NAME)");
+      if (!cmk_arguments_check_alias (name, text, error))
+        return FALSE;
+      ret->alias = g_strdup (text);
+      return TRUE;
     }
-  if (!consists_of (text + strlen (ALIAS_PREFIX), 1, MAX_ALIAS_CHARS, "_/-"))
-    return refuse (error, name, "an alias is " ALIAS_PREFIX " and 1 to %d characters of A-Z, a-z, 0-9, _, / and -",
-                   MAX_ALIAS_CHARS);
-  ret->alias = g_strdup (text);
-  return TRUE;
+  if (cmk_uuid_parse (text, &ret->id))
+    return TRUE;
+  return refuse (error, name,
+                 "must be a key id (a lower-case UUID of 36 characters) or an alias (" CMKD_ALIAS_PREFIX "NAME)");
+}
+
+gboolean
+cmk_arguments_check_tag_name (const char *name, const char *text, GError **error)
+{
+  if (*text != '\0' && g_utf8_strlen (text, -1) <= CMKD_MAX_TAG_NAME_CHARS)
+    return TRUE;
+  return refuse (error, name, "the name of a tag has 1 to %d characters", CMKD_MAX_TAG_NAME_CHARS);
+}
+
+GTree *
+cmk_arguments_parse_tags (const char *name, GVariant *pairs, GError **error)
+{
+  g_autoptr (GTree) tags = cmk_tags_new ();
+  gsize n_pairs = MIN (g_variant_n_children (pairs), CMKD_MAX_TAGS_PER_KEY + 1);
+  for (gsize i = 0; i < n_pairs; i++)
+    {
+      const char *tag, *value;
+      g_variant_get_child (pairs, i, "{&s&s}", &tag, &value);
+      if (!cmk_arguments_check_tag_name (name, tag, error))
+        return NULL;
+      if (g_utf8_strlen (value, -1) > CMKD_MAX_TAG_VALUE_CHARS)
+        {
+          refuse (error, name, "the value of a tag has at most %d characters", CMKD_MAX_TAG_VALUE_CHARS);
+          return NULL;
+        }
+      if (g_tree_lookup (tags, tag) != NULL)
+        {
+          refuse (error, name, "a name must not occur twice");
+          return NULL;
+        }
+      g_tree_insert (tags, g_strdup (tag), g_strdup (value));
+    }
+  return g_steal_pointer (&tags);
 }
 
 gboolean

@@ -26,7 +26,7 @@ gboolean cmk_arguments_get_uint (GVariant *options, const char *name, guint mini
 /* The canonical context of option @name (a{ss}); zero bytes if it is not there. */
 GBytes *cmk_arguments_get_context (GVariant *options, const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Positional arguments. @name is that of the argument. */
+/* Positional arguments, and options by the same rules. @name is that of the argument. */
 gboolean cmk_arguments_parse_choice (const char *name, const char *text, const CmkSpecName *set, int *ret,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_arguments_parse_key_id (const char *name, const char *text, CmkUuid *ret,
@@ -34,6 +34,11 @@ gboolean cmk_arguments_parse_key_id (const char *name, const char *text, CmkUuid
 /* An id or an alias. */
 gboolean cmk_arguments_parse_key (const char *name, const char *text, CmkKeyReference *ret,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* An alias, with its prefix. */
+gboolean cmk_arguments_check_alias (const char *name, const char *text, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Tags of a{ss}: when there are more than a key may have, no more of them than shows that. */
+GTree *cmk_arguments_parse_tags (const char *name, GVariant *pairs, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_arguments_check_tag_name (const char *name, const char *text, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_arguments_check_description (const char *name, const char *text, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Canonical Base64, not empty, of at most @max_chars characters (0 = no limit but the bus's). */

@@ -12,6 +12,10 @@ void cmk_bus_serve_import (CmkDBusImport *skeleton, CmkCalls *calls);
 void cmk_bus_serve_crypto (CmkDBusCrypto *skeleton, CmkCalls *calls);
 void cmk_bus_serve_service (CmkDBusService *skeleton, CmkCalls *calls, CmkKms *kms);
 
+/* Parts of the Keys interface. */
+void cmk_bus_serve_aliases (CmkDBusKeys *skeleton, CmkCalls *calls);
+void cmk_bus_serve_tags (CmkDBusKeys *skeleton, CmkCalls *calls);
+
 /* The three parts of the Crypto interface. */
 void cmk_bus_serve_symmetric (CmkDBusCrypto *skeleton, CmkCalls *calls);
 void cmk_bus_serve_asymmetric (CmkDBusCrypto *skeleton, CmkCalls *calls);
@@ -19,6 +23,3 @@ void cmk_bus_serve_mac (CmkDBusCrypto *skeleton, CmkCalls *calls);
 
 /* Bring the properties of the Service interface up to date. */
 void cmk_bus_refresh_service (CmkDBusService *skeleton, CmkKms *kms);
-
-/* Answer @methods (D-Bus names, ended by NULL) with UnsupportedOperation, whatever their arguments. */
-void cmk_bus_refuse_methods (GDBusInterfaceSkeleton *skeleton, CmkCalls *calls, const char *const *methods);

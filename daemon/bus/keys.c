@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/interfaces.h"
 
-#include "base/error.h"
 #include "bus/answer.h"
 #include "bus/arguments.h"
 #include "bus/pair-wait.h"
 #include "cmkd.h"
+#include "kms/deletion.h"
 #include "kms/keys.h"
-
-static const char *const later_methods[] = {
-  "CancelKeyDeletion", "ScheduleKeyDeletion", "CreateAlias",   "UpdateAlias", "DeleteAlias",
-  "ListAliases",       "TagResource",         "UntagResource", NULL,
-};
 
 /* --- CreateKey --- */
 
@@ -33,24 +28,31 @@ free_create_key (gpointer data)
   CreateKeyRequest *request = data;
   cmk_pair_wait_clear (&request->wait);
   g_free (request->create.description);
+  g_free (request->create.alias);
+  g_clear_pointer (&request->create.tags, g_tree_unref);
+  g_free (request->create.id);
   g_free (request);
 }
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CreateKeyRequest, free_create_key)
 
+/* The options that are more than a choice or a text. */
 static gboolean
-refuse_later_options (GVariant *options, GError **error)
+parse_names (GVariant *options, CmkCreateKeyRequest *create, GError **error)
 {
-  static const char *const later_options[] = { "Alias", "Tags", "KeyId" };
-  for (gsize i = 0; i < G_N_ELEMENTS (later_options); i++)
+  const char *key_id;
+  CmkUuid id;
+  if (g_variant_lookup (options, "KeyId", "&s", &key_id))
     {
-      g_autoptr (GVariant) value = g_variant_lookup_value (options, later_options[i], NULL);
-      if (value != NULL)
-        {
-          g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-                       "the option %s is not supported by this version of cmkd: leave it out", later_options[i]);
-          return FALSE;
-        }
+      if (!cmk_arguments_parse_key_id ("KeyId", key_id, &id, error))
+        return FALSE;
+      create->id = g_memdup2 (&id, sizeof id);
     }
-  return TRUE;
+  if (g_variant_lookup (options, "Alias", "s", &create->alias) &&
+      !cmk_arguments_check_alias ("Alias", create->alias, error))
+    return FALSE;
+  g_autoptr (GVariant) tags = g_variant_lookup_value (options, "Tags", G_VARIANT_TYPE ("a{ss}"));
+  create->tags = tags != NULL ? cmk_arguments_parse_tags ("Tags", tags, error) : cmk_tags_new ();
+  return create->tags != NULL;
 }
 
 static CreateKeyRequest *
@@ -68,15 +70,15 @@ parse_create_key (GVariant *options, GError **error)
   int usage = (int) cmk_key_spec_default_usage ((CmkKeySpec) spec);
   g_variant_lookup (options, "Description", "&s", &description);
   if (!cmk_arguments_get_choice (options, "KeyUsage", cmk_key_usages, &usage, error) ||
-      !cmk_arguments_check_description ("Description", description, error) || !refuse_later_options (options, error))
+      !cmk_arguments_check_description ("Description", description, error))
     return NULL;
-  CreateKeyRequest *request = g_new0 (CreateKeyRequest, 1);
+  g_autoptr (CreateKeyRequest) request = g_new0 (CreateKeyRequest, 1);
   request->create = (CmkCreateKeyRequest) { .origin = (CmkOrigin) origin,
                                             .spec = (CmkKeySpec) spec,
                                             .usage = (CmkKeyUsage) usage,
                                             .protection_level = (CmkProtectionLevel) protection_level,
                                             .description = g_strdup (description) };
-  return request;
+  return parse_names (options, &request->create, error) ? g_steal_pointer (&request) : NULL;
 }
 
 static gboolean
@@ -84,11 +86,11 @@ run_create_key (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUS
                 GVariantDict *answer, GError **error)
 {
   CreateKeyRequest *request = data;
-  g_autoptr (CmkKeyRecord) record =
+  g_autoptr (CmkKeyMetadata) key =
       cmk_keys_create (kms, caller, &request->create, g_steal_pointer (&request->wait.pair), error);
-  if (record == NULL)
+  if (key == NULL)
     return FALSE;
-  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (record));
+  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (key));
   return TRUE;
 }
 
@@ -123,6 +125,7 @@ typedef struct
 {
   CmkKeyReference key;
   char *description; /* UpdateKeyDescription */
+  guint days;        /* ScheduleKeyDeletion */
 } KeyRequest;
 
 static void
@@ -148,10 +151,10 @@ static gboolean
 run_describe_key (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
                   GVariantDict *answer, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = cmk_keys_describe (kms, caller, &((KeyRequest *) request)->key, error);
-  if (record == NULL)
+  g_autoptr (CmkKeyMetadata) key = cmk_keys_describe (kms, caller, &((KeyRequest *) request)->key, error);
+  if (key == NULL)
     return FALSE;
-  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (record));
+  g_variant_dict_insert_value (answer, "KeyMetadata", cmk_answer_metadata (key));
   return TRUE;
 }
 
@@ -193,6 +196,30 @@ run_update_key_description (CmkKms *kms, const CmkCaller *caller, gpointer data,
   return TRUE;
 }
 
+static gboolean
+run_schedule_key_deletion (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
+                           GVariantDict *answer, GError **error)
+{
+  const KeyRequest *request = data;
+  g_autoptr (CmkKeyRecord) record = cmk_deletion_schedule (kms, caller, &request->key, request->days, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_state (answer, record);
+  g_variant_dict_insert (answer, "DeleteDate", "x", record->delete_at);
+  return TRUE;
+}
+
+static gboolean
+run_cancel_key_deletion (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                         GVariantDict *answer, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = cmk_deletion_cancel (kms, caller, &((KeyRequest *) request)->key, error);
+  if (record == NULL)
+    return FALSE;
+  cmk_answer_put_state (answer, record);
+  return TRUE;
+}
+
 static const CmkMethod describe_key = {
   .name = "DescribeKey",
   .run = run_describe_key,
@@ -217,6 +244,20 @@ static const CmkMethod disable_key = {
 static const CmkMethod update_key_description = {
   .name = "UpdateKeyDescription",
   .run = run_update_key_description,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static const CmkMethod schedule_key_deletion = {
+  .name = "ScheduleKeyDeletion",
+  .run = run_schedule_key_deletion,
+  .free_request = free_key_request,
+  .log_level = G_LOG_LEVEL_MESSAGE,
+};
+
+static const CmkMethod cancel_key_deletion = {
+  .name = "CancelKeyDeletion",
+  .run = run_cancel_key_deletion,
   .free_request = free_key_request,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };
@@ -264,6 +305,31 @@ on_update_key_description (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvoc
   return TRUE;
 }
 
+static gboolean
+on_schedule_key_deletion (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key,
+                          GVariant *options, CmkCalls *calls)
+{
+  static const CmkOption known_options[] = { { "PendingWindowInDays", "u" }, { NULL, NULL } };
+  g_autoptr (GError) error = NULL;
+  guint days = CMKD_DEFAULT_PENDING_WINDOW_DAYS;
+  KeyRequest *request = NULL;
+  if (cmk_arguments_check_options (options, known_options, &error) &&
+      cmk_arguments_get_uint (options, "PendingWindowInDays", CMKD_MIN_PENDING_WINDOW_DAYS,
+                              CMKD_MAX_PENDING_WINDOW_DAYS, &days, &error))
+    request = parse_key_request (key, &error);
+  if (request != NULL)
+    request->days = days;
+  cmk_calls_begin (calls, invocation, &schedule_key_deletion, request, error);
+  return TRUE;
+}
+
+static gboolean
+on_cancel_key_deletion (G_GNUC_UNUSED CmkDBusKeys *skeleton, GDBusMethodInvocation *invocation, const char *key,
+                        CmkCalls *calls)
+{
+  return begin_key_call (invocation, key, &cancel_key_deletion, calls);
+}
+
 /* --- ListKeys --- */
 
 static const CmkOption list_keys_options[] = {
@@ -300,13 +366,13 @@ run_list_keys (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UN
                GVariantDict *answer, GError **error)
 {
   g_autofree char *next_marker = NULL;
-  g_autoptr (GPtrArray) records = cmk_keys_list (kms, caller, request, &next_marker, error);
-  if (records == NULL)
+  g_autoptr (GPtrArray) keys = cmk_keys_list (kms, caller, request, &next_marker, error);
+  if (keys == NULL)
     return FALSE;
-  g_auto (GVariantBuilder) keys = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
-  for (guint i = 0; i < records->len; i++)
-    g_variant_builder_add_value (&keys, cmk_answer_metadata (g_ptr_array_index (records, i)));
-  g_variant_dict_insert_value (answer, "Keys", g_variant_builder_end (&keys));
+  g_auto (GVariantBuilder) list = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < keys->len; i++)
+    g_variant_builder_add_value (&list, cmk_answer_metadata (g_ptr_array_index (keys, i)));
+  g_variant_dict_insert_value (answer, "Keys", g_variant_builder_end (&list));
   g_variant_dict_insert (answer, "NextMarker", "s", next_marker);
   return TRUE;
 }
@@ -337,5 +403,8 @@ cmk_bus_serve_keys (CmkDBusKeys *skeleton, CmkCalls *calls)
   g_signal_connect (skeleton, "handle-enable-key", G_CALLBACK (on_enable_key), calls);
   g_signal_connect (skeleton, "handle-disable-key", G_CALLBACK (on_disable_key), calls);
   g_signal_connect (skeleton, "handle-update-key-description", G_CALLBACK (on_update_key_description), calls);
-  cmk_bus_refuse_methods (G_DBUS_INTERFACE_SKELETON (skeleton), calls, later_methods);
+  g_signal_connect (skeleton, "handle-schedule-key-deletion", G_CALLBACK (on_schedule_key_deletion), calls);
+  g_signal_connect (skeleton, "handle-cancel-key-deletion", G_CALLBACK (on_cancel_key_deletion), calls);
+  cmk_bus_serve_aliases (skeleton, calls);
+  cmk_bus_serve_tags (skeleton, calls);
 }

@@ -112,9 +112,8 @@ check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportP
                           gboolean has_waited, GError **error)
 {
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
-  if (record == NULL || !check_carries (request->algorithm, record->spec, error))
-    return FALSE;
-  if (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_kms_require_enabled (record->state, error))
+  if (record == NULL || !check_carries (request->algorithm, record->spec, error) ||
+      !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   guint n_waiting_for_key = 0, n_waiting_of_uid = 0;
   if (!has_waited)
@@ -332,7 +331,7 @@ commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GByte
       set->failures++;
       return FALSE;
     }
-  cmk_kms_key_changed (kms, record, "MaterialImported");
+  cmk_kms_key_changed (kms, &record->id, record->state, "MaterialImported");
   cmk_kms_note_expiry (kms, record->expires_at);
   return TRUE;
 }

@@ -6,6 +6,51 @@
 #include "crypto/private-key.h"
 #include "kms/marker.h"
 
+#include <string.h>
+
+/* The bus daemon turns out whoever sends it too long a message: 32 MiB on the system bus. One key may say 80 KiB. */
+#define MAX_PAGE_BYTES (16 * 1024 * 1024)
+
+/* --- metadata --- */
+
+void
+cmk_key_metadata_free (CmkKeyMetadata *metadata)
+{
+  if (metadata == NULL)
+    return;
+  cmk_key_record_free (metadata->record);
+  g_clear_pointer (&metadata->aliases, g_ptr_array_unref);
+  g_clear_pointer (&metadata->tags, g_tree_unref);
+  g_free (metadata);
+}
+
+/* Takes @record over in any case. */
+static CmkKeyMetadata *
+load_metadata (CmkKms *kms, const CmkCaller *caller, CmkKeyRecord *record, GError **error)
+{
+  g_autoptr (CmkKeyMetadata) metadata = g_new0 (CmkKeyMetadata, 1);
+  metadata->record = record;
+  metadata->aliases = cmk_aliases_of_key (kms, caller, &record->id, error);
+  if (metadata->aliases == NULL)
+    return NULL;
+  metadata->tags = cmk_tags_load (kms, &record->id, error);
+  return metadata->tags != NULL ? g_steal_pointer (&metadata) : NULL;
+}
+
+/* About what it adds to an answer. */
+static gsize
+estimate_bytes (const CmkKeyMetadata *metadata)
+{
+  gsize bytes = 1024 + strlen (metadata->record->description);
+  for (guint i = 0; i < metadata->aliases->len; i++)
+    bytes += 16 + strlen (((const CmkAliasRecord *) metadata->aliases->pdata[i])->name);
+  for (GTreeNode *tag = g_tree_node_first (metadata->tags); tag != NULL; tag = g_tree_node_next (tag))
+    bytes += 32 + strlen (g_tree_node_key (tag)) + strlen (g_tree_node_value (tag));
+  return bytes;
+}
+
+/* --- what may be created --- */
+
 static gboolean
 check_supported (const CmkCreateKeyRequest *request, GError **error)
 {
@@ -14,6 +59,12 @@ check_supported (const CmkCreateKeyRequest *request, GError **error)
       g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "a key of spec %s cannot have usage %s",
                    cmk_spec_name (cmk_key_specs, (int) request->spec),
                    cmk_spec_name (cmk_key_usages, (int) request->usage));
+      return FALSE;
+    }
+  if (request->id != NULL && request->origin != CMK_ORIGIN_EXTERNAL)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                           "KeyId goes with Origin EXTERNAL only, for a key whose material is imported here as well");
       return FALSE;
     }
   if (request->protection_level != CMK_PROTECTION_LEVEL_SOFTWARE)
@@ -26,7 +77,7 @@ check_supported (const CmkCreateKeyRequest *request, GError **error)
 }
 
 static gboolean
-check_limit (CmkKms *kms, const CmkCaller *caller, GError **error)
+check_key_count (CmkKms *kms, const CmkCaller *caller, GError **error)
 {
   guint count;
   guint limit = cmk_kms_config (kms)->keys_per_user;
@@ -39,6 +90,14 @@ check_limit (CmkKms *kms, const CmkCaller *caller, GError **error)
                "cmkd.conf",
                count);
   return FALSE;
+}
+
+/* Before anything is made; that the id is free the store will see to. */
+static gboolean
+check_limits (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request, GError **error)
+{
+  return check_key_count (kms, caller, error) && cmk_tags_check_count (request->tags, error) &&
+         (request->alias == NULL || cmk_aliases_check_new (kms, caller, request->alias, NULL, error));
 }
 
 /* --- material of our own making --- */
@@ -116,7 +175,7 @@ static CmkKeyRecord *
 new_record (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 now)
 {
   CmkKeyRecord *record = cmk_key_record_new ();
-  record->id = cmk_uuid_new ();
+  record->id = request->id != NULL ? *request->id : cmk_uuid_new ();
   record->owner_uid = caller->uid;
   record->created_at = now;
   record->spec = request->spec;
@@ -129,43 +188,131 @@ new_record (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 
   return record;
 }
 
+static void
+free_alias (gpointer alias)
+{
+  cmk_alias_record_free (alias);
+}
+
+static CmkKeyMetadata *
+new_metadata (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 now)
+{
+  CmkKeyMetadata *metadata = g_new0 (CmkKeyMetadata, 1);
+  metadata->record = new_record (caller, request, now);
+  metadata->aliases = g_ptr_array_new_with_free_func (free_alias);
+  if (request->alias != NULL)
+    g_ptr_array_add (metadata->aliases, cmk_alias_record_new (caller->uid, request->alias, &metadata->record->id));
+  metadata->tags = g_tree_ref (request->tags);
+  return metadata;
+}
+
 static gboolean
-insert_key (CmkKms *kms, CmkKeyRecord *record, GBytes *public_key, GError **error)
+insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkKeyRecord *record = metadata->record;
+  g_autoptr (GBytes) tags = cmk_tags_encode (metadata->tags);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_insert_key (store, record, error) ||
       (public_key != NULL && !cmk_store_put_public_key (store, &record->id, public_key, error)) ||
-      !cmk_store_commit (transaction, error))
+      !cmk_store_put_tags (store, &record->id, tags, error))
+    return FALSE;
+  for (guint i = 0; i < metadata->aliases->len; i++)
+    if (!cmk_store_insert_alias (store, g_ptr_array_index (metadata->aliases, i), error))
+      return FALSE;
+  if (!cmk_store_commit (transaction, error))
     return FALSE;
   cmk_kms_tell (kms, &record->id, record->state, "Created");
   return TRUE;
 }
 
-CmkKeyRecord *
+CmkKeyMetadata *
 cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request, CmkWrappingPair *waited_pair,
                  GError **error)
 {
   g_autoptr (CmkWrappingPair) pair = waited_pair;
   gint64 now;
-  if (!check_supported (request, error) || !cmk_kms_begin (kms, &now, error) || !check_limit (kms, caller, error))
+  if (!check_supported (request, error) || !cmk_kms_begin (kms, &now, error) ||
+      !check_limits (kms, caller, request, error))
     {
       cmk_wrapping_pool_give_back (cmk_kms_pool (kms), g_steal_pointer (&pair));
       return NULL;
     }
-  g_autoptr (CmkKeyRecord) record = new_record (caller, request, now);
+  g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, request, now);
   g_autoptr (GBytes) public_key = NULL;
   if (request->origin == CMK_ORIGIN_CMKD_KMS &&
-      !make_material (kms, record, g_steal_pointer (&pair), &public_key, error))
+      !make_material (kms, metadata->record, g_steal_pointer (&pair), &public_key, error))
     return NULL;
-  return insert_key (kms, record, public_key, error) ? g_steal_pointer (&record) : NULL;
+  return insert_key (kms, metadata, public_key, error) ? g_steal_pointer (&metadata) : NULL;
 }
 
-CmkKeyRecord *
-cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
+/* --- the others --- */
+
+static CmkKeyRecord *
+load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
 {
   gint64 now;
   return cmk_kms_begin (kms, &now, error) ? cmk_kms_load_key (kms, caller, key, now, error) : NULL;
+}
+
+CmkKeyMetadata *
+cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  return record != NULL ? load_metadata (kms, caller, g_steal_pointer (&record), error) : NULL;
+}
+
+static void
+free_metadata (gpointer metadata)
+{
+  cmk_key_metadata_free (metadata);
+}
+
+/* Appends the metadata of @record. What is damaged of a key is that key's misfortune: it is left out. */
+static gboolean
+append_listed (CmkKms *kms, const CmkCaller *caller, CmkKeyRecord *record, GPtrArray *keys, gsize *bytes,
+               GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  CmkKeyMetadata *metadata = load_metadata (kms, caller, record, &local_error);
+  if (metadata != NULL)
+    {
+      g_ptr_array_add (keys, metadata);
+      *bytes += estimate_bytes (metadata);
+      return TRUE;
+    }
+  if (g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED))
+    {
+      g_warning ("a key is left out: %s", local_error->message);
+      return TRUE;
+    }
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+/* The keys of @records, up to what an answer can hold. *ret_last is the serial of the last one that was looked at, and
+ * *more is set if others are left after it. */
+static GPtrArray *
+collect_listed (CmkKms *kms, const CmkCaller *caller, GPtrArray *records, gint64 now, gint64 *ret_last, gboolean *more,
+                GError **error)
+{
+  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (free_metadata);
+  gsize bytes = 0;
+  for (guint i = 0; i < records->len; i++)
+    {
+      g_autoptr (CmkKeyRecord) record = g_steal_pointer (&g_ptr_array_index (records, i));
+      if (bytes >= MAX_PAGE_BYTES)
+        {
+          *more = TRUE;
+          break;
+        }
+      *ret_last = record->serial;
+      cmk_kms_strip_if_expired (record, now);
+      if (!cmk_kms_is_deleted (record, now) &&
+          !append_listed (kms, caller, g_steal_pointer (&record), keys, &bytes, error))
+        return NULL;
+    }
+  return g_steal_pointer (&keys);
 }
 
 GPtrArray *
@@ -185,33 +332,28 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
     .limit = request->limit,
   };
   if (*request->marker != '\0' &&
-      !cmk_marker_decode (request->marker, caller->uid, marker_key, &filter.after_serial, error))
+      !cmk_marker_decode (CMK_MARKER_KEYS, request->marker, caller->uid, marker_key, &filter.after_serial, error))
     return NULL;
 
   gboolean more;
+  gint64 last = 0;
   g_autoptr (GPtrArray) records = cmk_store_list_keys (cmk_vault_store (vault), &filter, &more, error);
-  if (records == NULL)
+  g_autoptr (GPtrArray) keys = records != NULL ? collect_listed (kms, caller, records, now, &last, &more, error) : NULL;
+  if (keys == NULL)
     return NULL;
-  for (guint i = 0; i < records->len; i++)
-    cmk_kms_strip_if_expired (g_ptr_array_index (records, i), now);
-  g_autofree char *next_marker = g_strdup ("");
-  if (more)
-    {
-      const CmkKeyRecord *last = g_ptr_array_index (records, records->len - 1);
-      g_free (next_marker);
-      next_marker = cmk_marker_encode (last->serial, caller->uid, marker_key, error);
-      if (next_marker == NULL)
-        return NULL;
-    }
+  g_autofree char *next_marker =
+      more ? cmk_marker_encode (CMK_MARKER_KEYS, last, caller->uid, marker_key, error) : g_strdup ("");
+  if (next_marker == NULL)
+    return NULL;
   *ret_next_marker = g_steal_pointer (&next_marker);
-  return g_steal_pointer (&records);
+  return g_steal_pointer (&keys);
 }
 
 CmkKeyRecord *
 cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, gboolean enabled,
                       GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = cmk_keys_describe (kms, caller, key, error);
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
   if (record == NULL)
     return NULL;
   CmkKeyState wanted = enabled ? CMK_KEY_STATE_ENABLED : CMK_KEY_STATE_DISABLED;
@@ -229,10 +371,8 @@ CmkKeyRecord *
 cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, const char *description,
                              GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = cmk_keys_describe (kms, caller, key, error);
-  if (record == NULL)
-    return NULL;
-  if (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_kms_require_enabled (record->state, error))
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
     return NULL;
   if (g_str_equal (record->description, description))
     return g_steal_pointer (&record);

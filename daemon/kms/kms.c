@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "kms/deletion.h"
 #include "kms/expiry-timer.h"
 
 G_DEFINE_QUARK (CmkCacheMiss, cmk_cache_miss)
@@ -19,7 +20,7 @@ struct _CmkKms
   CmkExpiryTimer *expiry_timer;
   CmkKeyChangedFunc key_changed;
   gpointer key_changed_data;
-  gint64 next_expiry; /* worker: nothing expires before; 0 = nothing will; or NOT_KNOWN */
+  gint64 next_expiry; /* worker: nothing is due before; 0 = nothing will be; or NOT_KNOWN */
 };
 
 /* In the past, so that the next call and the timer look. */
@@ -108,25 +109,48 @@ cmk_kms_refuse_unknown_key (GError **error)
                        "there is no such key, or it is not yours to see: ListKeys shows the keys you have");
 }
 
+gboolean
+cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,
+                 GError **error)
+{
+  *ret_id = reference->id;
+  if (reference->alias == NULL)
+    return TRUE;
+  g_autoptr (CmkAliasRecord) alias =
+      cmk_store_get_alias (cmk_vault_store (kms->vault), caller->uid, reference->alias, error);
+  if (alias != NULL)
+    *ret_id = alias->key_id;
+  return alias != NULL;
+}
+
+gboolean
+cmk_kms_is_deleted (const CmkKeyRecord *record, gint64 now)
+{
+  return record->state == CMK_KEY_STATE_PENDING_DELETION && record->delete_at <= now;
+}
+
+/* What is unknown, another's, deleted, or a damaged row that does not claim to be the caller's, is one to the caller. */
+static gboolean
+is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, gint64 now,
+            const GError *error)
+{
+  if (record != NULL)
+    return (caller->uid == 0 || caller->uid == record->owner_uid) && !cmk_kms_is_deleted (record, now);
+  if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
+    return FALSE;
+  return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
+         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, caller->uid);
+}
+
 CmkKeyRecord *
 cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 now, GError **error)
 {
-  if (reference->alias != NULL)
-    {
-      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ALIAS_NOT_FOUND,
-                           "there is no such alias: name the key by its id");
-      return NULL;
-    }
+  CmkUuid id;
+  if (!cmk_kms_resolve (kms, caller, reference, &id, error))
+    return NULL;
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &reference->id, &local_error);
-  gboolean visible = record != NULL && (caller->uid == 0 || caller->uid == record->owner_uid);
-  if (!visible && (record != NULL || g_error_matches (local_error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND)))
-    {
-      cmk_kms_refuse_unknown_key (error);
-      return NULL;
-    }
-  if (record == NULL && caller->uid != 0 && g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) &&
-      !cmk_store_claims_owner (cmk_vault_store (kms->vault), &reference->id, caller->uid))
+  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &id, &local_error);
+  if (!is_visible (kms, caller, &id, record, now, local_error))
     {
       cmk_kms_refuse_unknown_key (error);
       return NULL;
@@ -161,6 +185,12 @@ cmk_kms_require_enabled (CmkKeyState state, GError **error)
                            "the key has no material: import it (GetParametersForImport, then ImportKeyMaterial)");
       return FALSE;
     }
+}
+
+gboolean
+cmk_kms_require_no_deletion (CmkKeyState state, GError **error)
+{
+  return state != CMK_KEY_STATE_PENDING_DELETION || cmk_kms_require_enabled (state, error);
 }
 
 void
@@ -207,18 +237,12 @@ cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *m
   cmk_active_keys_put (kms->active_keys, &key);
 }
 
-static void
-forget_cached (CmkKms *kms, const CmkUuid *key_id)
+void
+cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason)
 {
   cmk_active_keys_forget (kms->active_keys, key_id);
   cmk_keyring_drop_material (cmk_vault_keyring (kms->vault), key_id);
-}
-
-void
-cmk_kms_key_changed (CmkKms *kms, const CmkKeyRecord *record, const char *reason)
-{
-  forget_cached (kms, &record->id);
-  cmk_kms_tell (kms, &record->id, record->state, reason);
+  cmk_kms_tell (kms, key_id, state, reason);
 }
 
 gboolean
@@ -228,13 +252,11 @@ cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
     return FALSE;
-  cmk_kms_key_changed (kms, record, reason);
+  cmk_kms_key_changed (kms, &record->id, record->state, reason);
   return TRUE;
 }
 
-/* --- expiry --- */
-
-#define SWEEP_SLICE 100 /* keys whose erasure shares a commit */
+/* --- what is due --- */
 
 static gboolean
 erase_slice (CmkKms *kms, GArray *ids, GError **error)
@@ -257,11 +279,8 @@ erase_slice (CmkKms *kms, GArray *ids, GError **error)
   if (!cmk_store_commit (transaction, error))
     return FALSE;
   for (guint i = 0; i < ids->len; i++)
-    {
-      const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
-      forget_cached (kms, id);
-      cmk_kms_tell (kms, id, g_array_index (states, CmkKeyState, i), "MaterialExpired");
-    }
+    cmk_kms_key_changed (kms, &g_array_index (ids, CmkUuid, i), g_array_index (states, CmkKeyState, i),
+                         "MaterialExpired");
   return TRUE;
 }
 
@@ -269,11 +288,11 @@ static gboolean
 sweep (CmkKms *kms, gint64 now, GError **error)
 {
   CmkStore *store = cmk_vault_store (kms->vault);
-  if (!cmk_store_delete_expired_import_sets (store, now, error))
+  if (!cmk_deletion_run_due (kms, now, error) || !cmk_store_delete_expired_import_sets (store, now, error))
     return FALSE;
   while (TRUE)
     {
-      g_autoptr (GArray) ids = cmk_store_list_expired (store, now, SWEEP_SLICE, error);
+      g_autoptr (GArray) ids = cmk_store_list_expired (store, now, CMK_SWEEP_SLICE, error);
       if (ids == NULL)
         return FALSE;
       if (ids->len == 0)
@@ -281,12 +300,14 @@ sweep (CmkKms *kms, gint64 now, GError **error)
       if (!erase_slice (kms, ids, error))
         return FALSE;
     }
-  gint64 next_set;
-  if (!cmk_store_next_expiry (store, &kms->next_expiry, error) ||
-      !cmk_store_next_import_set_expiry (store, &next_set, error))
+  gint64 next[3];
+  if (!cmk_store_next_expiry (store, &next[0], error) || !cmk_store_next_import_set_expiry (store, &next[1], error) ||
+      !cmk_store_next_deletion (store, &next[2], error))
     return FALSE;
-  if (next_set != 0 && (kms->next_expiry == 0 || next_set < kms->next_expiry))
-    kms->next_expiry = next_set;
+  kms->next_expiry = 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (next); i++)
+    if (next[i] != 0 && (kms->next_expiry == 0 || next[i] < kms->next_expiry))
+      kms->next_expiry = next[i];
   return TRUE;
 }
 
@@ -299,7 +320,7 @@ sweep_if_due (CmkKms *kms, gint64 now)
   if (!sweep (kms, now, &error))
     {
       /* The next call and the timer try again; until then what has expired is refused by its date. */
-      g_warning ("expired key material could not be erased: %s", error->message);
+      g_warning ("what has expired or is to be deleted could not be erased: %s", error->message);
       kms->next_expiry = NOT_KNOWN;
     }
   cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
@@ -312,7 +333,7 @@ run_due_sweep (gpointer data)
   gint64 now;
   g_autoptr (GError) error = NULL;
   if (!cmk_kms_begin (kms, &now, &error))
-    g_message ("expired key material is not erased yet: %s", error->message);
+    g_message ("what has expired or is to be deleted is not erased yet: %s", error->message);
   cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
 }
 

@@ -45,7 +45,7 @@ typedef enum
 /* A key changed, durably. Called on the main loop, before the answer of the call that changed it. */
 typedef void (*CmkKeyChangedFunc) (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
 
-/* Open the store in @directory, erase what has expired while nobody served, start the threads. @config must outlive
+/* Open the store in @directory, erase and delete what came due while nobody served, start the threads. @config must outlive
  * it. Main thread, before the loop runs. */
 CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed, gpointer user_data,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -66,11 +66,16 @@ CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
 
-/* Begin a call: unlock the vault if need be, erase what has expired, and say what time it is for this call. */
+/* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The id that @caller means: that of @reference, or of the key whose alias it is. CMK_ERROR_ALIAS_NOT_FOUND. */
+gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The key that @caller may see under that name: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
- * exist and for one of another owner; CMK_ERROR_ALIAS_NOT_FOUND. Material past its time is not in the record. */
+ * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material past its
+ * time is not in the record. */
 CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 now,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -79,12 +84,19 @@ void cmk_kms_refuse_unknown_key (GError **error);
 /* TRUE if @state is Enabled; else the contract's error for a key in that state. */
 gboolean cmk_kms_require_enabled (CmkKeyState state, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* TRUE unless @state is PendingDeletion. */
+gboolean cmk_kms_require_no_deletion (CmkKeyState state, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The deletion of @record is overdue: nobody may see it any more, whether or not the sweep has succeeded. */
+gboolean cmk_kms_is_deleted (const CmkKeyRecord *record, gint64 now);
+
 /* Make the changed @record durable, forget what is cached of the key, tell @reason. */
 gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What a commit of @record must be followed by: forget what is cached of the key, tell @reason. */
-void cmk_kms_key_changed (CmkKms *kms, const CmkKeyRecord *record, const char *reason);
+/* What a commit of another record of the key, or of its end, must be followed by: forget what is cached of the key, tell
+ * @reason. */
+void cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
 
 /* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL,
  * @public_key is NULL of a symmetric key. */
@@ -103,5 +115,8 @@ gboolean cmk_kms_is_behind_with_erasure (CmkKms *kms);
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);
 
-/* Something expires at @when (0 = never): the timer of the main loop must not come later. Worker thread. */
+/* Keys whose erasure shares a commit. */
+#define CMK_SWEEP_SLICE 100
+
+/* Something expires, or is to be deleted, at @when (0 = never): the timer of the main loop must not come later. Worker thread. */
 void cmk_kms_note_expiry (CmkKms *kms, gint64 when);

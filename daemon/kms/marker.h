@@ -5,9 +5,16 @@
 
 #include "base/secret.h"
 
-char *cmk_marker_encode (gint64 after_serial, guint32 uid, const CmkSecret *key,
+/* Which list: a marker of one is none of another. */
+typedef enum
+{
+  CMK_MARKER_KEYS = 1,
+  CMK_MARKER_ALIASES = 2,
+} CmkMarkerList;
+
+char *cmk_marker_encode (CmkMarkerList list, gint64 after_serial, guint32 uid, const CmkSecret *key,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_INVALID_PARAMETER for a marker that was not handed out to @uid. */
-gboolean cmk_marker_decode (const char *marker, guint32 uid, const CmkSecret *key, gint64 *ret_after_serial,
-                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* CMK_ERROR_INVALID_PARAMETER for a marker that was not handed out to @uid for this list. */
+gboolean cmk_marker_decode (CmkMarkerList list, const char *marker, guint32 uid, const CmkSecret *key,
+                            gint64 *ret_after_serial, GError **error) G_GNUC_WARN_UNUSED_RESULT;

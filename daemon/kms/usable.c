@@ -37,11 +37,11 @@ miss (GError **error)
 
 /* FALSE with CMK_CACHE_MISS, or with the contract's error if what is cached says no. */
 static gboolean
-get_cached (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, const CmkPurpose *purpose,
-            CmkUsable *ret_usable, GError **error)
+get_cached (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPurpose *purpose, CmkUsable *ret_usable,
+            GError **error)
 {
   g_auto (CmkActiveKey) key = { 0 };
-  if (reference->alias != NULL || !cmk_active_keys_lookup (cmk_kms_active_keys (kms), &reference->id, &key))
+  if (!cmk_active_keys_lookup (cmk_kms_active_keys (kms), id, &key))
     return miss (error);
   if (caller->uid != 0 && caller->uid != key.owner_uid)
     {
@@ -55,7 +55,7 @@ get_cached (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *referen
   CmkSecret *material = NULL;
   if (!purpose->needs_public_only)
     {
-      material = cmk_keyring_lookup_material (cmk_vault_keyring (cmk_kms_vault (kms)), &reference->id);
+      material = cmk_keyring_lookup_material (cmk_vault_keyring (cmk_kms_vault (kms)), id);
       if (material == NULL)
         return miss (error);
     }
@@ -78,13 +78,14 @@ unseal_material (CmkKms *kms, const CmkKeyRecord *record, GError **error)
 }
 
 static gboolean
-get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, const CmkPurpose *purpose,
+get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPurpose *purpose,
                 CmkUsable *ret_usable, GError **error)
 {
   gint64 now;
+  const CmkKeyReference reference = { .id = *id };
   if (!cmk_kms_begin (kms, &now, error))
     return FALSE;
-  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, reference, now, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, &reference, now, error);
   if (record == NULL || !check_purpose (purpose, record->spec, record->usage, error) ||
       !cmk_kms_require_enabled (record->state, error))
     return FALSE;
@@ -107,16 +108,32 @@ get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *ref
   return TRUE;
 }
 
+/* Aliases are not cached: a call by alias goes to the worker, but not to the TPM if the key is in use. */
+static gboolean
+find_id (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *reference, CmkUuid *ret_id,
+         GError **error)
+{
+  gint64 now;
+  if (reference->alias != NULL && effort == CMK_EFFORT_CACHED)
+    return miss (error);
+  if (reference->alias != NULL && !cmk_kms_begin (kms, &now, error))
+    return FALSE;
+  return cmk_kms_resolve (kms, caller, reference, ret_id, error);
+}
+
 gboolean
 cmk_usable_get (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *reference,
                 const CmkPurpose *purpose, CmkUsable *ret_usable, GError **error)
 {
+  CmkUuid id;
+  if (!find_id (kms, caller, effort, reference, &id, error))
+    return FALSE;
   g_autoptr (GError) local_error = NULL;
-  if (get_cached (kms, caller, reference, purpose, ret_usable, &local_error))
+  if (get_cached (kms, caller, &id, purpose, ret_usable, &local_error))
     return TRUE;
   /* What another call unsealed while this one was queued serves this one as well. */
   if (effort == CMK_EFFORT_FULL && local_error->domain == CMK_CACHE_MISS)
-    return get_from_store (kms, caller, reference, purpose, ret_usable, error);
+    return get_from_store (kms, caller, &id, purpose, ret_usable, error);
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
 }

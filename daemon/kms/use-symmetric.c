@@ -41,9 +41,10 @@ get_usable_of_blob (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GByt
   return FALSE;
 }
 
+/* The id of the key that @caller expects, who may see it. */
 static gboolean
-check_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GBytes *blob,
-                    const CmkKeyReference *expected, GError **error)
+find_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *expected,
+                   CmkUuid *ret_id, GError **error)
 {
   if (effort == CMK_EFFORT_CACHED)
     {
@@ -54,20 +55,27 @@ check_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GByt
           g_set_error_literal (error, CMK_CACHE_MISS, 0, "not cached");
           return FALSE;
         }
+      *ret_id = key.id;
+      return TRUE;
     }
-  else
-    {
-      gint64 now;
-      if (!cmk_kms_begin (kms, &now, error))
-        return FALSE;
-      g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, expected, now, error);
-      if (record == NULL)
-        return FALSE;
-    }
-  CmkUuid named;
-  if (!cmk_message_key_id (blob, &named, error))
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
     return FALSE;
-  if (cmk_uuid_equal (&named, &expected->id))
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, expected, now, error);
+  if (record == NULL)
+    return FALSE;
+  *ret_id = record->id;
+  return TRUE;
+}
+
+static gboolean
+check_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GBytes *blob,
+                    const CmkKeyReference *expected, GError **error)
+{
+  CmkUuid id, named;
+  if (!find_expected_key (kms, caller, effort, expected, &id, error) || !cmk_message_key_id (blob, &named, error))
+    return FALSE;
+  if (cmk_uuid_equal (&named, &id))
     return TRUE;
   cmk_message_set_invalid (error);
   return FALSE;

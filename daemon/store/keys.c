@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "base/error.h"
+#include "store/deletions.h"
 #include "store/public-keys.h"
 #include "store/row.h"
 
@@ -74,7 +75,7 @@ write_record (CmkStore *store, sqlite3_stmt *statement, const CmkKeyRecord *reco
 
 /* Of the row that @statement stands on. */
 static CmkKeyRecord *
-read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
+read_row (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
   CmkValue values[N_VALUES];
   if (!cmk_row_read (store, &keys, statement, values, error))
@@ -106,23 +107,15 @@ read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
   return record;
 }
 
-/* The MAC covers the serial, so it is fixed before the row is written. No serial is ever given twice: clients hold
- * them in their markers. */
-static gboolean
-next_serial (CmkStore *store, gint64 *ret_serial, GError **error)
+/* The row, and that of its scheduled deletion if it says that there is one. */
+static CmkKeyRecord *
+read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         "SELECT 1 + max (coalesce ((SELECT max (serial) FROM keys), 0), "
-                         "coalesce ((SELECT CAST (seq AS INTEGER) FROM sqlite_sequence WHERE name = 'keys'), 0))",
-                         error);
-  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
-    return FALSE;
-  /* Not an integer once somebody has set the sequence to its end or to something else. */
-  if (sqlite3_column_type (statement, 0) != SQLITE_INTEGER)
-    return cmk_store_check (store, SQLITE_CORRUPT, error);
-  *ret_serial = sqlite3_column_int64 (statement, 0);
-  return TRUE;
+  g_autoptr (CmkKeyRecord) record = read_row (store, statement, error);
+  if (record == NULL ||
+      (record->state == CMK_KEY_STATE_PENDING_DELETION && !cmk_store_load_deletion (store, record, error)))
+    return NULL;
+  return g_steal_pointer (&record);
 }
 
 static gboolean
@@ -152,7 +145,7 @@ cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **error)
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
       store, "INSERT INTO keys (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
       error);
-  return statement != NULL && next_serial (store, &record->serial, error) &&
+  return statement != NULL && cmk_row_next_serial (store, CMK_NEXT_SERIAL ("keys"), &record->serial, error) &&
          write_record (store, statement, record, error);
 }
 
@@ -176,9 +169,23 @@ cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **erro
     return FALSE;
   if (sqlite3_changes (store->database) != 1)
     return fail_not_found (error);
+  if (!cmk_store_keep_deletion (store, record, error))
+    return FALSE;
   if (record->envelope != NULL)
     return TRUE;
   if (cmk_key_spec_is_asymmetric (record->spec) && !cmk_store_delete_public_key (store, &record->id, error))
+    return FALSE;
+  cmk_store_note_erasure (store);
+  return TRUE;
+}
+
+gboolean
+cmk_store_delete_key (CmkStore *store, const CmkUuid *id, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM keys WHERE id = ?1", error);
+  if (statement == NULL ||
+      !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) ||
+      !cmk_store_run (store, statement, error))
     return FALSE;
   cmk_store_note_erasure (store);
   return TRUE;
@@ -301,12 +308,20 @@ cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count, GErr
   return TRUE;
 }
 
+/* --- what is due --- */
+
+#define EXPIRING "SELECT serial FROM keys WHERE expires_at > 0 AND expires_at <= ?1 ORDER BY expires_at"
+/* A row of deletions says nothing of a key that is in another state. */
+#define DELETABLE                                                                                                      \
+  "SELECT keys.serial FROM deletions JOIN keys ON keys.id = deletions.key_id WHERE delete_at <= ?1 AND state = 4 "     \
+  "ORDER BY delete_at"
+G_STATIC_ASSERT (CMK_KEY_STATE_PENDING_DELETION == 4);
+
 /* Damaged records are passed over here too: a timer that was told of one could never get it done. */
 static GPtrArray *
-collect_expiring (CmkStore *store, gint64 until, guint limit, GError **error)
+collect_due (CmkStore *store, const char *sql, gint64 until, guint limit, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
-      store, "SELECT serial FROM keys WHERE expires_at > 0 AND expires_at <= ?1 ORDER BY expires_at", error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, sql, error);
   g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
   if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, until), error) ||
       !collect_keys (store, statement, limit, records, error))
@@ -314,10 +329,10 @@ collect_expiring (CmkStore *store, gint64 until, guint limit, GError **error)
   return g_steal_pointer (&records);
 }
 
-GArray *
-cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error)
+static GArray *
+list_due (CmkStore *store, const char *sql, gint64 when, guint limit, GError **error)
 {
-  g_autoptr (GPtrArray) records = collect_expiring (store, when, limit, error);
+  g_autoptr (GPtrArray) records = collect_due (store, sql, when, limit, error);
   if (records == NULL)
     return NULL;
   GArray *ids = g_array_new (FALSE, FALSE, sizeof (CmkUuid));
@@ -326,12 +341,34 @@ cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **erro
   return ids;
 }
 
+GArray *
+cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error)
+{
+  return list_due (store, EXPIRING, when, limit, error);
+}
+
 gboolean
 cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error)
 {
-  g_autoptr (GPtrArray) records = collect_expiring (store, G_MAXINT64, 1, error);
+  g_autoptr (GPtrArray) records = collect_due (store, EXPIRING, G_MAXINT64, 1, error);
   if (records == NULL)
     return FALSE;
   *ret_when = records->len > 0 ? ((const CmkKeyRecord *) records->pdata[0])->expires_at : 0;
+  return TRUE;
+}
+
+GArray *
+cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error)
+{
+  return list_due (store, DELETABLE, when, limit, error);
+}
+
+gboolean
+cmk_store_next_deletion (CmkStore *store, gint64 *ret_when, GError **error)
+{
+  g_autoptr (GPtrArray) records = collect_due (store, DELETABLE, G_MAXINT64, 1, error);
+  if (records == NULL)
+    return FALSE;
+  *ret_when = records->len > 0 ? ((const CmkKeyRecord *) records->pdata[0])->delete_at : 0;
   return TRUE;
 }

@@ -59,6 +59,19 @@ cmk_value_dup_bytes (const CmkValue *value)
   return value->data != NULL ? g_bytes_new (value->data, value->size) : NULL;
 }
 
+gboolean
+cmk_row_next_serial (CmkStore *store, const char *sql, gint64 *ret_serial, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, sql, error);
+  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
+    return FALSE;
+  /* Not an integer once somebody has set the sequence to its end or to something else. */
+  if (sqlite3_column_type (statement, 0) != SQLITE_INTEGER)
+    return cmk_store_check (store, SQLITE_CORRUPT, error);
+  *ret_serial = sqlite3_column_int64 (statement, 0);
+  return TRUE;
+}
+
 static void
 append_number (GByteArray *encoding, guint64 number)
 {

@@ -30,6 +30,14 @@ char *cmk_value_dup_text (const CmkValue *value);
 CmkUuid cmk_value_to_id (const CmkValue *value);
 GBytes *cmk_value_dup_bytes (const CmkValue *value);
 
+/* The next serial of a table whose rows are numbered, for the MAC covers it, so it is fixed before the row is written.
+ * No serial is ever given twice: clients hold them in their markers. @sql: CMK_NEXT_SERIAL of the table. */
+#define CMK_NEXT_SERIAL(table)                                                                                         \
+  "SELECT 1 + max (coalesce ((SELECT max (serial) FROM " table                                                         \
+  "), 0), coalesce ((SELECT CAST (seq AS INTEGER) FROM sqlite_sequence WHERE name = '" table "'), 0))"
+gboolean cmk_row_next_serial (CmkStore *store, const char *sql, gint64 *ret_serial,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Bind @values to ?1, ?2, ... and their MAC to the parameter after the last. @values must outlive the statement's
  * use. */
 gboolean cmk_row_bind (CmkStore *store, const CmkTable *table, sqlite3_stmt *statement, const CmkValue *values,

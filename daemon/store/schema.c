@@ -32,6 +32,15 @@ static const struct
   { 1, "CREATE INDEX import_sets_by_expiry ON import_sets (expires_at)" },
   { 2, "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
        "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 3, "CREATE TABLE deletions (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
+       "delete_at INTEGER NOT NULL, state_before INTEGER NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 3, "CREATE INDEX deletions_by_date ON deletions (delete_at)" },
+  { 3, "CREATE TABLE aliases (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid INTEGER NOT NULL, name TEXT NOT NULL, "
+       "key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE, mac BLOB NOT NULL, UNIQUE (uid, name)) STRICT" },
+  { 3, "CREATE INDEX aliases_by_uid ON aliases (uid)" },
+  { 3, "CREATE INDEX aliases_by_key ON aliases (key_id)" },
+  { 3, "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
+       "tags BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
 };
 
 gboolean

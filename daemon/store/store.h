@@ -62,6 +62,10 @@ typedef struct
   GBytes *sealed_key;  /* NULL when there is no material */
   GBytes *envelope;    /* likewise */
   GBytes *fingerprint; /* NULL until the first import; kept for ever after */
+
+  /* Of a key in PendingDeletion; else 0, and neither written nor read. */
+  gint64 delete_at;
+  CmkKeyState state_before;
 } CmkKeyRecord;
 
 CmkKeyRecord *cmk_key_record_new (void);
@@ -73,7 +77,12 @@ gboolean cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **e
 /* When material is taken out, what it was is nowhere in the directory after the commit. */
 gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row is not as we wrote it. */
+/* The key and all that hangs on it: import sets, public key, aliases, tags. What it was is nowhere in the directory
+ * after the commit. */
+gboolean cmk_store_delete_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row, or that of its scheduled deletion, is
+ * not as we wrote it. */
 CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The public key (DER SubjectPublicKeyInfo) of the asymmetric key @id, for as long as it has material: taking the
@@ -115,6 +124,61 @@ GArray *cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GErro
 
 /* When the next material expires, or 0 if none will. By index. */
 gboolean cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same of keys to be deleted: ids, soonest first, of those whose date has come by @when, and the next date. */
+GArray *cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_next_deletion (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One alias, in the name space of the uid that made it. */
+typedef struct
+{
+  gint64 serial; /* position in ListAliases; set by cmk_store_insert_alias() */
+  guint32 uid;
+  char *name; /* with its prefix */
+  CmkUuid key_id;
+} CmkAliasRecord;
+
+CmkAliasRecord *cmk_alias_record_new (guint32 uid, const char *name, const CmkUuid *key_id);
+void cmk_alias_record_free (CmkAliasRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkAliasRecord, cmk_alias_record_free)
+
+/* FALSE with CMK_ERROR_ALIAS_ALREADY_EXISTS if @uid has an alias @name, be its row damaged or not. */
+gboolean cmk_store_check_alias_free (CmkStore *store, guint32 uid, const char *name,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The name is free. Sets record->serial. */
+gboolean cmk_store_insert_alias (CmkStore *store, CmkAliasRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Make the alias one of record->key_id. */
+gboolean cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_delete_alias (CmkStore *store, const CmkAliasRecord *record,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_ALIAS_NOT_FOUND if @uid has none of that name, CMK_ERROR_STATE_CORRUPTED if it is not as we wrote it. */
+CmkAliasRecord *cmk_store_get_alias (CmkStore *store, guint32 uid, const char *name,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct
+{
+  gint64 uid;            /* -1 = of everybody: with a key only */
+  const CmkUuid *key_id; /* NULL = of any key */
+  gint64 after_serial;
+  guint limit;
+} CmkAliasFilter;
+
+/* Up to filter->limit records in the order they were made, by index. A corrupted row is left out, with a warning.
+ * *ret_more: is there another one after the last? */
+GPtrArray *cmk_store_list_aliases (CmkStore *store, const CmkAliasFilter *filter, gboolean *ret_more,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Of everybody's. */
+gboolean cmk_store_count_aliases (CmkStore *store, const CmkUuid *key_id, guint *ret_count,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The tags of a key, in an encoding that the store does not look into; zero bytes for none. */
+gboolean cmk_store_put_tags (CmkStore *store, const CmkUuid *key_id, GBytes *tags,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GBytes *cmk_store_get_tags (CmkStore *store, const CmkUuid *key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* One import parameter set: the wrapping pair of one GetParametersForImport call. */
 typedef struct

@@ -34,6 +34,12 @@ def rows(machine, query, *arguments):
         return connection.execute(query, arguments).fetchall()
 
 
+def edit(machine, statement, *arguments):
+    """As somebody who has the disk; cmkd is down."""
+    with contextlib.closing(sqlite3.connect(machine.state / 'state.db', isolation_level=None)) as connection:
+        connection.execute(statement, arguments)
+
+
 def meta(machine, name):
     return rows(machine, 'SELECT value FROM meta WHERE name = ?', name)[0][0]
 

@@ -54,6 +54,7 @@ def test_bi_01_missing_extra_and_wrongly_typed_arguments(machine, kms, key, meth
     ('ImportKeyMaterial', ['KEY', 'AAAA', 'AAAA']), ('Encrypt', ['KEY', 'AAAA']), ('Decrypt', ['AAAA']),
     ('ReEncrypt', ['AAAA', 'KEY']), ('GenerateDataKey', ['KEY']), ('GenerateDataKeyWithoutPlaintext', ['KEY']),
     ('Sign', ['KEY', 'AAAA', 'ECDSA_SHA_256']), ('Verify', ['KEY', 'AAAA', 'AAAA', 'ECDSA_SHA_256']),
+    ('ScheduleKeyDeletion', ['KEY']), ('ListAliases', []),
 ])
 def test_unknown_options_are_never_ignored(kms, key, method, arguments):
     with refused('InvalidParameter') as refusal:
@@ -80,6 +81,9 @@ def test_an_option_twice(kms, key):
 
     for method, arguments, name, value in [
             ('CreateKey', [], 'Origin', GLib.Variant('s', 'EXTERNAL')), ('ListKeys', [], 'Limit', GLib.Variant('u', 1)),
+            ('CreateKey', [], 'Alias', GLib.Variant('s', 'alias/a')),
+            ('ListAliases', [], 'Limit', GLib.Variant('u', 1)),
+            ('ScheduleKeyDeletion', [key], 'PendingWindowInDays', GLib.Variant('u', 7)),
             ('Encrypt', [key, 'AAAA'], 'EncryptionContext', GLib.Variant('a{ss}', {'a': 'b'})),
             ('GenerateDataKey', [key], 'NumberOfBytes', GLib.Variant('u', 16))]:
         interface, signature = METHODS[method]
@@ -113,6 +117,7 @@ BAD_IDS = ['', 'x', UNKNOWN_KEY[:-1], UNKNOWN_KEY + '0', UNKNOWN_KEY.replace('0'
     ('Sign', ['AAAA', 'ECDSA_SHA_256']), ('Verify', ['AAAA', 'AAAA', 'ECDSA_SHA_256']), ('GetPublicKey', []),
     ('AsymmetricEncrypt', ['AAAA', 'SM2PKE']), ('AsymmetricDecrypt', ['AAAA', 'SM2PKE']),
     ('GenerateMac', ['AAAA', 'HMAC_SHA_256']), ('VerifyMac', ['AAAA', 'AAAA', 'HMAC_SHA_256']),
+    ('ScheduleKeyDeletion', []), ('CancelKeyDeletion', []), ('TagResource', [{'a': 'b'}]), ('UntagResource', [['a']]),
 ])
 def test_bi_02_key_ids(machine, kms, method, more):
     with machine.tpm_commands() as commands:

@@ -15,8 +15,8 @@ from cmkctl import CMKCTL, Cmkctl, on_terminal, refused, run
 from harness import ALICE, new_machine
 from client import BUS_NAME, DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 
-VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-parameters', 'wrap', 'import',
-         'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'sign', 'verify', 'mac', 'public-key',
+VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'schedule-deletion', 'cancel-deletion',
+         'alias', 'tag', 'untag', 'get-parameters', 'wrap', 'import', 'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'sign', 'verify', 'mac', 'public-key',
          'asymmetric-encrypt', 'asymmetric-decrypt', 'status', 'monitor']
 
 
@@ -45,6 +45,26 @@ VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'get-
     ['list', '--system', '--session'],
     ['list', '--session', '--address=unix:path=/nowhere'],
     ['list', '--address=nonsense'],
+    ['schedule-deletion'],
+    ['schedule-deletion', UNKNOWN_KEY, '7'],
+    ['schedule-deletion', UNKNOWN_KEY, '--days', '0'],
+    ['schedule-deletion', UNKNOWN_KEY, '--days', '1w'],
+    ['cancel-deletion', UNKNOWN_KEY, '--days', '7'],
+    ['alias'],
+    ['alias', 'move', 'alias/a', UNKNOWN_KEY],
+    ['alias', 'create', 'alias/a'],
+    ['alias', 'create', 'alias/a', UNKNOWN_KEY, 'more'],
+    ['alias', 'update', 'alias/a'],
+    ['alias', 'delete'],
+    ['alias', 'delete', 'alias/a', UNKNOWN_KEY],
+    ['alias', 'list', UNKNOWN_KEY, 'more'],
+    ['alias', 'list', '--limit', '0'],
+    ['alias', 'delete', 'alias/a', '--limit', '1'],
+    ['tag', UNKNOWN_KEY],
+    ['tag', UNKNOWN_KEY, 'a=b', 'noequals'],
+    ['untag', UNKNOWN_KEY],
+    ['create', '--tag', 'noequals'],
+    ['create', '--alias', 'alias/a', '--alias', 'alias/b'],
     ['import', UNKNOWN_KEY],
     ['import', UNKNOWN_KEY, '--encrypted', 'file'],
     ['import', UNKNOWN_KEY, '--token', 'file'],
@@ -114,13 +134,13 @@ def test_version():
     assert re.fullmatch(rb'cmkctl \d+\.\d+\.\d+\n', run('--version').stdout)
 
 
-def complete(*words):
+def complete(*words, **environment):
     """What bash offers for the last of @words."""
     script = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _cmkctl; '
               'printf "%s\\n" "${COMPREPLY[@]}"')
     done = subprocess.run(['bash', '-c', script, 'bash', SOURCE_ROOT / 'client' / 'completions' / 'cmkctl.bash', *words],
                           capture_output=True, text=True, check=True,
-                          env={**os.environ, 'PATH': f"{os.path.dirname(CMKCTL)}:{os.environ['PATH']}"})
+                          env={**os.environ, 'PATH': f"{os.path.dirname(CMKCTL)}:{os.environ['PATH']}", **environment})
     return done.stdout.split()
 
 
@@ -138,6 +158,8 @@ def test_completion():
     assert complete('cmkctl', 'create', '--usage', 'S') == ['SIGN_VERIFY']
     assert complete('cmkctl', 'get-parameters', '--wrapping-spec', 'E') == ['EC_SM2']
     assert '--limit' in complete('cmkctl', 'list', '--')
+    assert complete('cmkctl', 'alias', 'c') == ['create']
+    assert complete('cmkctl', '--json', 'alias', 'create', 'al') == ['alias/']
 
 
 # What it loads
@@ -273,14 +295,14 @@ def test_exit_codes(bare, impostor, name, code):
     GLib.Variant('(a{sv}s)', ({}, '')),
     GLib.Variant('(a{sv})', ({},)),
     GLib.Variant('(a{sv})', ({name: GLib.Variant('u', 7) for name in (
-        'KeyMetadata', 'Keys', 'NextMarker', 'PublicKey', 'ImportToken', 'CiphertextBlob', 'Plaintext', 'Signature',
-        'SignatureValid', 'Mac', 'MacValid')},)),
+        'KeyMetadata', 'Keys', 'Aliases', 'NextMarker', 'PublicKey', 'ImportToken', 'CiphertextBlob', 'Plaintext',
+        'Signature', 'SignatureValid', 'Mac', 'MacValid')},)),
     GLib.Variant('(a{sv})', ({name: GLib.Variant('s', '!!') for name in (
-        'KeyMetadata', 'Keys', 'PublicKey', 'ImportToken', 'Plaintext', 'Signature', 'SignatureValid', 'Mac',
+        'KeyMetadata', 'Keys', 'Aliases', 'PublicKey', 'ImportToken', 'Plaintext', 'Signature', 'SignatureValid', 'Mac',
         'MacValid')},)),
 ], ids=str)
 @pytest.mark.parametrize('arguments', [
-    ['create'], ['show', UNKNOWN_KEY], ['list'], ['import', UNKNOWN_KEY, '--material', '-'],
+    ['create'], ['show', UNKNOWN_KEY], ['list'], ['alias', 'list'], ['import', UNKNOWN_KEY, '--material', '-'],
     ['get-parameters', UNKNOWN_KEY, '--public-key', '/dev/null', '--token', '/dev/null'],
     ['encrypt', UNKNOWN_KEY], ['decrypt'], ['data-key', UNKNOWN_KEY, '--plaintext', '/dev/null'],
     ['sign', UNKNOWN_KEY], ['sign', UNKNOWN_KEY, '--algorithm', 'ECDSA_SHA_256'],

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
-from client import DBusError, b64, iterate_until, unb64, wrap
+from client import UNKNOWN_KEY, DBusError, b64, iterate_until, unb64, wrap
 from openssl_keys import key_of
 from ring import Ring
 from state import ROOT_KEY, tpm_tool
@@ -145,10 +145,20 @@ def test_calls_that_need_no_secret(machine, kms):
         kms.external_key()
         kms.DescribeKey(key)
         kms.ListKeys()
+        kms.external_key(KeyId=UNKNOWN_KEY, Alias='alias/replica', Tags={'a': 'b'})
+        kms.CreateAlias('alias/name', key)
+        kms.UpdateAlias('alias/replica', key)
+        kms.ListAliases()
+        kms.Encrypt('alias/name', b64(b'x'))
+        kms.DeleteAlias('alias/name')
+        kms.TagResource(key, {'a': 'b'})
+        kms.UntagResource(key, ['a'])
         kms.UpdateKeyDescription(key, 'described')
         kms.DisableKey(key)
         kms.EnableKey(key)
         kms.GetStatus()
+        kms.ScheduleKeyDeletion(key)
+        kms.CancelKeyDeletion(key)
         kms.DeleteKeyMaterial(key)
         for refusal in (lambda: kms.Encrypt(key, b64(b'x')), lambda: kms.Encrypt(key, ''), lambda: kms.Sign(
                 key, b64(b'x'), 'none'), lambda: kms.ImportKeyMaterial(key, b64(bytes(256)), b64(bytes(150)))):

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store.h"
+#include "store/database.h"
 
 typedef struct
 {
@@ -163,6 +163,8 @@ assert_same_key (const CmkKeyRecord *a, const CmkKeyRecord *b)
   g_assert_true (bytes_equal (a->sealed_key, b->sealed_key));
   g_assert_true (bytes_equal (a->envelope, b->envelope));
   g_assert_true (bytes_equal (a->fingerprint, b->fingerprint));
+  g_assert_cmpint (a->delete_at, ==, b->delete_at);
+  g_assert_true (a->delete_at == 0 || a->state_before == b->state_before);
 }
 
 static inline void
@@ -172,6 +174,32 @@ assert_key_stored (CmkStore *store, const CmkKeyRecord *record)
   g_autoptr (CmkKeyRecord) stored = cmk_store_get_key (store, &record->id, &error);
   g_assert_no_error (error);
   assert_same_key (stored, record);
+}
+
+static inline void
+assert_key_refused (CmkStore *store, const CmkKeyRecord *record, CmkError code)
+{
+  g_autoptr (GError) error = NULL;
+  g_assert_null (cmk_store_get_key (store, &record->id, &error));
+  g_assert_error (error, CMK_ERROR, (int) code);
+}
+
+static inline void
+update_key (CmkStore *store, const CmkKeyRecord *record)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean updated = cmk_store_update_key (store, record, &error);
+  g_assert_no_error (error);
+  g_assert_true (updated);
+}
+
+static inline void
+schedule_deletion (CmkStore *store, CmkKeyRecord *record, gint64 delete_at)
+{
+  record->state_before = record->state;
+  record->state = CMK_KEY_STATE_PENDING_DELETION;
+  record->delete_at = delete_at;
+  update_key (store, record);
 }
 
 /* Everybody's keys, all of them. */
@@ -237,6 +265,94 @@ assert_no_public_key (CmkStore *store, const CmkKeyRecord *key)
   g_autoptr (GError) error = NULL;
   g_assert_null (cmk_store_get_public_key (store, &key->id, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
+}
+
+static inline CmkAliasRecord *
+insert_alias (CmkStore *store, guint32 uid, const char *name, const CmkKeyRecord *key)
+{
+  g_autoptr (GError) error = NULL;
+  CmkAliasRecord *record = cmk_alias_record_new (uid, name, &key->id);
+  gboolean inserted = cmk_store_insert_alias (store, record, &error);
+  g_assert_no_error (error);
+  g_assert_true (inserted);
+  return record;
+}
+
+static inline void
+assert_same_alias (const CmkAliasRecord *a, const CmkAliasRecord *b)
+{
+  g_assert_cmpint (a->serial, ==, b->serial);
+  g_assert_cmpuint (a->uid, ==, b->uid);
+  g_assert_cmpstr (a->name, ==, b->name);
+  g_assert_true (cmk_uuid_equal (&a->key_id, &b->key_id));
+}
+
+static inline void
+assert_alias_stored (CmkStore *store, const CmkAliasRecord *record)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkAliasRecord) stored = cmk_store_get_alias (store, record->uid, record->name, &error);
+  g_assert_no_error (error);
+  assert_same_alias (stored, record);
+}
+
+static inline void
+assert_alias_refused (CmkStore *store, guint32 uid, const char *name, CmkError code)
+{
+  g_autoptr (GError) error = NULL;
+  g_assert_null (cmk_store_get_alias (store, uid, name, &error));
+  g_assert_error (error, CMK_ERROR, (int) code);
+}
+
+/* "" for none. */
+static inline void
+put_tags (CmkStore *store, const CmkKeyRecord *key, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) tags = g_bytes_new (text, strlen (text));
+  gboolean put = cmk_store_put_tags (store, &key->id, tags, &error);
+  g_assert_no_error (error);
+  g_assert_true (put);
+}
+
+static inline void
+assert_tags (CmkStore *store, const CmkKeyRecord *key, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) stored = cmk_store_get_tags (store, &key->id, &error);
+  g_assert_no_error (error);
+  g_assert_cmpmem (g_bytes_get_data (stored, NULL), g_bytes_get_size (stored), text, strlen (text));
+}
+
+static inline void
+assert_searches (sqlite3 *database, const char *sql)
+{
+  g_autofree char *explain = g_strconcat ("EXPLAIN QUERY PLAN ", sql, NULL);
+  sqlite3_stmt *plan = NULL;
+  g_assert_cmpint (sqlite3_prepare_v2 (database, explain, -1, &plan, NULL), ==, SQLITE_OK);
+  while (sqlite3_step (plan) == SQLITE_ROW)
+    {
+      const char *detail = (const char *) sqlite3_column_text (plan, 3);
+      gboolean scans = g_str_has_prefix (detail, "SCAN ") && !g_str_equal (detail, "SCAN CONSTANT ROW") &&
+                       !g_str_has_prefix (detail, "SCAN sqlite_");
+      if (scans || strstr (detail, "TEMP B-TREE") != NULL)
+        g_error ("%s: %s", sql, detail);
+    }
+  sqlite3_finalize (plan);
+}
+
+/* Every statement that @store has prepared so far goes by an index. Returns how many there are. */
+static inline guint
+assert_no_statement_scans (CmkStore *store)
+{
+  guint n_statements = 0;
+  sqlite3_stmt *statement = NULL;
+  while ((statement = sqlite3_next_stmt (store->database, statement)) != NULL)
+    {
+      assert_searches (store->database, sqlite3_sql (statement));
+      n_statements++;
+    }
+  return n_statements;
 }
 
 /* Warnings of the store, which would otherwise end the test. */

@@ -17,6 +17,11 @@
   "protection_level INTEGER NOT NULL, state INTEGER NOT NULL, description TEXT NOT NULL, "                             \
   "expires_at INTEGER NOT NULL, sealed_key BLOB, envelope BLOB, fingerprint BLOB, mac BLOB NOT NULL) STRICT;"
 
+#define IMPORT_SET                                                                                                     \
+  "INSERT INTO import_sets VALUES (x'81818181818181818181818181818181', x'00000202020202020202020202020202', 1000, "   \
+  "3, 2, 5000, 1, x'7365616c65642064617461206b6579', x'656e76656c6f7065206f6620612070726976617465206b6579', "          \
+  "x'8afdfca221c94acd151823542e3a829161135376efe2bd4c03f21afaf483b055');"
+
 /* Keys 2 and 3 of the fixture, and import set 1 of key 2. */
 static const char version_1[] =
     "PRAGMA journal_mode = WAL; PRAGMA application_id = 1129139012; PRAGMA user_version = 1;"
@@ -38,21 +43,49 @@ static const char version_1[] =
     "x'b5fadebb08a849e48cfb254dfb00b6def260982eed5b8e4983d8d10fce35d638');"
     "INSERT INTO keys VALUES (2, x'00000303030303030303030303030303', 1001, 1700000003, 2, 1, 2, 1, 3, "
     "'key number 3, 密钥', 0, NULL, NULL, NULL, "
-    "x'94d86f746dab26bafa36008bcb1233e510ba11e0ea5697218d897d5b9f542dff');"
-    "INSERT INTO import_sets VALUES (x'81818181818181818181818181818181', x'00000202020202020202020202020202', 1000, "
-    "3, 2, 5000, 1, x'7365616c65642064617461206b6579', x'656e76656c6f7065206f6620612070726976617465206b6579', "
-    "x'8afdfca221c94acd151823542e3a829161135376efe2bd4c03f21afaf483b055');";
+    "x'94d86f746dab26bafa36008bcb1233e510ba11e0ea5697218d897d5b9f542dff');" IMPORT_SET;
 
-static const char to_version_2[] =
-    "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
-    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; DELETE FROM import_sets; PRAGMA user_version = 2;";
+#define TABLES_OF_VERSION_2                                                                                            \
+  "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "                \
+  "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; DELETE FROM import_sets; PRAGMA user_version = 2;"
+
+/* The same, and the public key of key 2. */
+static const char version_2[] =
+    TABLES_OF_VERSION_2 IMPORT_SET "INSERT INTO public_keys VALUES (x'00000202020202020202020202020202', "
+                                   "x'7075626c6963206b6579', "
+                                   "x'c0fcff9b24b93a133f3c9c99294ad0a424405b900f35d7b4882a683cd1c3fac2');";
+
+/* What it lacks of the next version, to leave half done. */
+#define TABLES_OF_VERSION_3                                                                                            \
+  "CREATE TABLE deletions (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "                  \
+  "delete_at INTEGER NOT NULL, state_before INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"                              \
+  "CREATE INDEX deletions_by_date ON deletions (delete_at);"                                                           \
+  "CREATE TABLE aliases (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid INTEGER NOT NULL, name TEXT NOT NULL, "         \
+  "key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE, mac BLOB NOT NULL, UNIQUE (uid, name)) STRICT;"        \
+  "CREATE INDEX aliases_by_uid ON aliases (uid);"                                                                      \
+  "CREATE INDEX aliases_by_key ON aliases (key_id);"                                                                   \
+  "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "                       \
+  "tags BLOB NOT NULL, mac BLOB NOT NULL) STRICT; PRAGMA user_version = 3;"
+
+typedef struct
+{
+  int number;
+  const char *sql; /* what it is made of beyond version 1 */
+  const char *to_next;
+} Version;
+
+static const Version versions[] = {
+  { 1, "", TABLES_OF_VERSION_2 },
+  { 2, version_2, TABLES_OF_VERSION_3 },
+};
 
 static void
-make_version_1 (const Fixture *fixture)
+make_version (const Fixture *fixture, const Version *version)
 {
   g_assert_cmpint (g_mkdir (fixture->directory, 0700), ==, 0);
   replace_file (fixture->database, "", 0);
   edit_database (fixture, version_1);
+  edit_database (fixture, version->sql);
 }
 
 static int
@@ -70,7 +103,7 @@ read_version (const Fixture *fixture)
 }
 
 static void
-assert_contents (CmkStore *store)
+assert_contents (CmkStore *store, const Version *version)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CmkKeyRecord) full = make_key (2, 1000);
@@ -81,37 +114,53 @@ assert_contents (CmkStore *store)
   assert_key_stored (store, plain);
   /* The private keys of version 1 are in an encoding that is not read any more. */
   g_autoptr (CmkImportSetRecord) set = make_import_set (1, full, 1000, 5000);
-  g_assert_null (cmk_store_get_import_set (store, &set->id, &error));
+  g_autoptr (CmkImportSetRecord) kept = cmk_store_get_import_set (store, &set->id, &error);
   g_assert_no_error (error);
+  g_assert_cmpint (kept != NULL, ==, version->number >= 2);
   g_autoptr (GBytes) meta = cmk_store_get_meta (store, "store-id", &error);
   g_assert_no_error (error);
   g_assert_cmpmem (g_bytes_get_data (meta, NULL), g_bytes_get_size (meta), "golden", 6);
+  if (version->number >= 2)
+    assert_public_key (store, full, "public key");
 }
 
-/* What version 2 has beyond version 1. */
+/* What our version has beyond the earlier ones. Leaves the contents alone. */
 static void
-assert_public_keys_can_be_kept (CmkStore *store)
+assert_all_can_be_kept (CmkStore *store)
 {
+  g_autoptr (GError) error = NULL;
   g_autoptr (CmkKeyRecord) key = make_key (2, 1000);
+  key->serial = 1;
   put_public_key (store, key, "public key");
   assert_public_key (store, key, "public key");
+  put_tags (store, key, "tags");
+  assert_tags (store, key, "tags");
+  g_autoptr (CmkAliasRecord) alias = insert_alias (store, 1000, "alias/a", key);
+  assert_alias_stored (store, alias);
+  g_assert_true (cmk_store_delete_alias (store, alias, &error));
+  schedule_deletion (store, key, 3000);
+  assert_key_stored (store, key);
+  key->state = CMK_KEY_STATE_ENABLED;
+  key->delete_at = 0;
+  update_key (store, key);
 }
 
 static void
-test_version_1 (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+test_version (Fixture *fixture, gconstpointer data)
 {
-  make_version_1 (fixture);
-  g_assert_cmpint (read_version (fixture), ==, 1);
+  const Version *version = data;
+  make_version (fixture, version);
+  g_assert_cmpint (read_version (fixture), ==, version->number);
   for (guint i = 0; i < 2; i++)
     {
       g_autoptr (CmkStore) store = open_store (fixture);
-      assert_contents (store);
-      assert_public_keys_can_be_kept (store);
+      assert_contents (store, version);
+      assert_all_can_be_kept (store);
       g_autoptr (CmkKeyRecord) key = make_key (4 + 2 * i, 1000);
       insert_key (store, key);
       g_assert_cmpint (key->serial, ==, 3 + i);
       cmk_store_close (g_steal_pointer (&store));
-      g_assert_cmpint (read_version (fixture), ==, 2);
+      g_assert_cmpint (read_version (fixture), ==, 3);
     }
 }
 
@@ -130,13 +179,14 @@ leave_in_log (const Fixture *fixture, const char *sql)
 
 /* Committed, but the header of the file does not say so yet. */
 static void
-test_left_in_log (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+test_left_in_log (Fixture *fixture, gconstpointer data)
 {
-  make_version_1 (fixture);
-  leave_in_log (fixture, to_version_2);
+  const Version *version = data;
+  make_version (fixture, version);
+  leave_in_log (fixture, version->to_next);
   g_autoptr (CmkStore) store = open_store (fixture);
-  assert_contents (store);
-  assert_public_keys_can_be_kept (store);
+  assert_contents (store, version);
+  assert_all_can_be_kept (store);
 }
 
 /* Opens the store and is killed by the first write beyond @size. Was it? */
@@ -160,19 +210,20 @@ open_and_be_killed (const Fixture *fixture, rlim_t size)
 
 /* Wherever it is on the way: in the log, then in the database. */
 static void
-test_killed (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+test_killed (Fixture *fixture, gconstpointer data)
 {
+  const Version *version = data;
   guint n_kills = 0;
   gboolean killed = TRUE;
   for (rlim_t size = 0; killed; size += 1024, n_kills++)
     {
-      make_version_1 (fixture);
+      make_version (fixture, version);
       killed = open_and_be_killed (fixture, size);
       g_autoptr (CmkStore) store = open_store (fixture);
-      assert_contents (store);
-      assert_public_keys_can_be_kept (store);
+      assert_contents (store, version);
+      assert_all_can_be_kept (store);
       cmk_store_close (g_steal_pointer (&store));
-      g_assert_cmpint (read_version (fixture), ==, 2);
+      g_assert_cmpint (read_version (fixture), ==, 3);
       remove_tree (fixture->directory);
     }
   g_assert_cmpuint (n_kills, >, 12); /* three pages at least */
@@ -182,29 +233,35 @@ test_killed (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 static void
 test_newer_in_log (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
-  g_autofree char *sql = g_strconcat (to_version_2, "CREATE TABLE newer (x); PRAGMA user_version = 3;", NULL);
-  make_version_1 (fixture);
-  leave_in_log (fixture, sql);
-  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "is of format 3");
-  g_assert_cmpint (read_version (fixture), ==, 3);
+  make_version (fixture, &versions[1]);
+  leave_in_log (fixture, TABLES_OF_VERSION_3 "CREATE TABLE newer (x); PRAGMA user_version = 4;");
+  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "is of format 4");
+  g_assert_cmpint (read_version (fixture), ==, 4);
 }
 
 typedef struct
 {
   const char *name;
   const char *sql;
+  guint version; /* index into versions */
 } Oddity;
 
 static const Oddity oddities[] = {
-  { "trigger", "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN DELETE FROM import_sets; END" },
-  { "table", "CREATE TABLE t (x)" },
-  { "table-of-version-2", "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL, public_key, mac)" },
+  { "trigger", "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN DELETE FROM import_sets; END", 0 },
+  { "table", "CREATE TABLE t (x)", 0 },
+  { "table-of-version-2", "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL, public_key, mac)", 0 },
   { "version-2-but-for-its-number",
     "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
-    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
-  { "number-of-version-2", "PRAGMA user_version = 2" },
-  { "no-index", "DROP INDEX keys_by_expiry" },
-  { "view", "DROP TABLE meta; CREATE VIEW meta AS SELECT 'root' AS name, x'00' AS value" },
+    "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+    0 },
+  { "no-index", "DROP INDEX keys_by_expiry", 0 },
+  { "view", "DROP TABLE meta; CREATE VIEW meta AS SELECT 'root' AS name, x'00' AS value", 0 },
+  { "version-1-called-2", "PRAGMA user_version = 2", 0 },
+  { "version-2-called-1", "PRAGMA user_version = 1", 1 },
+  { "version-2-called-3", "PRAGMA user_version = 3", 1 },
+  { "version-3-but-for-its-number", TABLES_OF_VERSION_3 "PRAGMA user_version = 2", 1 },
+  { "table-of-version-3", "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL, tags, mac)", 1 },
+  { "trigger-on-version-2", "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN DELETE FROM public_keys; END", 1 },
 };
 
 static void
@@ -213,7 +270,7 @@ test_oddity (Fixture *fixture, gconstpointer data)
   const Oddity *test = data;
   g_autofree char *before = NULL, *after = NULL;
   gsize before_size = 0, after_size = 0;
-  make_version_1 (fixture);
+  make_version (fixture, &versions[test->version]);
   edit_database (fixture, test->sql);
   g_assert_true (g_file_get_contents (fixture->database, &before, &before_size, NULL));
   assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "not those that cmkd made");
@@ -239,8 +296,9 @@ static void
 test_disk (Fixture *fixture, gconstpointer data)
 {
   const DiskCase *test = data;
+  const Version *version = &versions[0];
   int status = 0;
-  make_version_1 (fixture);
+  make_version (fixture, version);
   pid_t child = fork ();
   if (child == 0)
     {
@@ -251,8 +309,8 @@ test_disk (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (waitpid (child, &status, 0), ==, child);
   g_assert_cmpint (status, ==, 0);
   g_autoptr (CmkStore) store = open_store (fixture);
-  assert_contents (store);
-  assert_public_keys_can_be_kept (store);
+  assert_contents (store, version);
+  assert_all_can_be_kept (store);
 }
 
 int
@@ -260,9 +318,15 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, data, function) g_test_add (name, Fixture, data, fixture_set_up, function, fixture_tear_down)
-  ADD ("/store/migration/version-1-keeps-what-it-holds", NULL, test_version_1);
-  ADD ("/store/migration/killed-is-one-version-or-the-other", NULL, test_killed);
-  ADD ("/store/migration/left-in-the-log-is-taken-up", NULL, test_left_in_log);
+  for (gsize i = 0; i < G_N_ELEMENTS (versions); i++)
+    {
+      g_autofree char *kept = g_strdup_printf ("/store/migration/version-%d/keeps-what-it-holds", versions[i].number);
+      g_autofree char *killed = g_strdup_printf ("/store/migration/version-%d/killed-is-whole", versions[i].number);
+      g_autofree char *left = g_strdup_printf ("/store/migration/version-%d/left-in-the-log", versions[i].number);
+      ADD (kept, &versions[i], test_version);
+      ADD (killed, &versions[i], test_killed);
+      ADD (left, &versions[i], test_left_in_log);
+    }
   ADD ("/store/migration/newer-than-the-header-says-is-refused", NULL, test_newer_in_log);
   for (gsize i = 0; i < G_N_ELEMENTS (oddities); i++)
     {

@@ -3,8 +3,6 @@
  * The public key of an asymmetric key is there exactly as long as its material is. */
 #include "store-fixture.h"
 
-#include "store/database.h"
-
 /* Key number @n with material, and its public key. */
 static CmkKeyRecord *
 insert_pair (CmkStore *store, guint n, CmkKeySpec spec, const char *public_key)
@@ -14,15 +12,6 @@ insert_pair (CmkStore *store, guint n, CmkKeySpec spec, const char *public_key)
   insert_key (store, key);
   put_public_key (store, key, public_key);
   return key;
-}
-
-static void
-update_key (CmkStore *store, const CmkKeyRecord *key)
-{
-  g_autoptr (GError) error = NULL;
-  gboolean updated = cmk_store_update_key (store, key, &error);
-  g_assert_no_error (error);
-  g_assert_true (updated);
 }
 
 static void

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listing.h"
+
+#include "buffer.h"
+#include "cmkd.h"
+#include "exit-code.h"
+
+typedef struct
+{
+  const char *method;
+  const char *field;
+  const CmkListFilter *filters;
+  size_t n_filters;
+} Listing;
+
+static int
+get_page (const Listing *listing, CmkBus *bus, size_t left, const char *marker, CmkValue *ret_page)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, listing->method);
+  int code;
+
+  cmk_call_begin_options (call);
+  cmk_call_add_number_option (call, "Limit", left < CMKD_MAX_LIST_LIMIT ? (uint32_t) left : CMKD_MAX_LIST_LIMIT);
+  cmk_call_add_text_option (call, "Marker", marker);
+  for (size_t i = 0; i < listing->n_filters; i++)
+    cmk_call_add_text_option (call, listing->filters[i].name, listing->filters[i].text);
+
+  code = cmk_call_send (call, bus, ret_page);
+  if (code == CMK_EXIT_DONE && cmk_value_get (ret_page, listing->field, CMK_VALUE_LIST) == NULL)
+    return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
+                     listing->field);
+  return code;
+}
+
+static int
+get_pages (const Listing *listing, CmkBus *bus, uint32_t limit, CmkValue *ret_answer)
+{
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  _cleanup_ (cmk_value_clear) CmkValue items = { .kind = CMK_VALUE_LIST };
+  const char *marker = NULL;
+
+  do
+    {
+      CmkValue page = { 0 };
+      int code = get_page (listing, bus, limit - items.n_items, marker, &page);
+
+      cmk_value_clear (&answer);
+      answer = page;
+      if (code == CMK_EXIT_DONE)
+        code = cmk_value_require (&answer, "NextMarker", &marker);
+      if (code != CMK_EXIT_DONE)
+        return code;
+      cmk_value_merge (&items, cmk_value_get (&answer, listing->field, CMK_VALUE_LIST));
+    }
+  while (*marker != '\0' && items.n_items < limit);
+
+  cmk_value_merge (cmk_value_get (&answer, listing->field, CMK_VALUE_LIST), &items);
+  *ret_answer = answer;
+  answer = (CmkValue) { 0 };
+  return CMK_EXIT_DONE;
+}
+
+int
+cmk_list_all (const CmkArguments *arguments, const char *method, const char *field, const CmkListFilter *filters,
+              size_t n_filters, CmkValue *ret_answer)
+{
+  const Listing listing = { method, field, filters, n_filters };
+  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  uint32_t limit = UINT32_MAX;
+  int code = cmk_arguments_get_number (arguments, "limit", UINT32_MAX, &limit);
+
+  if (code == CMK_EXIT_DONE)
+    code = cmk_arguments_open_bus (arguments, &bus);
+  return code == CMK_EXIT_DONE ? get_pages (&listing, bus, limit, ret_answer) : code;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/deletion.h"
+
+#include "base/error.h"
+
+#define SECONDS_PER_DAY (24 * 60 * 60)
+
+CmkKeyRecord *
+cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, guint days, GError **error)
+{
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return NULL;
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, now, error);
+  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
+    return NULL;
+  record->state_before = record->state;
+  record->state = CMK_KEY_STATE_PENDING_DELETION;
+  record->delete_at = now + (gint64) days * SECONDS_PER_DAY;
+  if (!cmk_kms_commit_key (kms, record, "DeletionScheduled", error))
+    return NULL;
+  cmk_kms_note_expiry (kms, record->delete_at);
+  return g_steal_pointer (&record);
+}
+
+CmkKeyRecord *
+cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
+{
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return NULL;
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, now, error);
+  if (record == NULL)
+    return NULL;
+  if (record->state != CMK_KEY_STATE_PENDING_DELETION)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_NOT_ALLOWED,
+                           "the key is not scheduled for deletion: there is nothing to cancel");
+      return NULL;
+    }
+  record->state = record->envelope != NULL ? record->state_before : CMK_KEY_STATE_PENDING_IMPORT;
+  record->delete_at = 0;
+  if (!cmk_kms_commit_key (kms, record, "DeletionCancelled", error))
+    return NULL;
+  return g_steal_pointer (&record);
+}
+
+static gboolean
+delete_slice (CmkKms *kms, GArray *ids, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL)
+    return FALSE;
+  for (guint i = 0; i < ids->len; i++)
+    if (!cmk_store_delete_key (store, &g_array_index (ids, CmkUuid, i), error))
+      return FALSE;
+  if (!cmk_store_commit (transaction, error))
+    return FALSE;
+  for (guint i = 0; i < ids->len; i++)
+    cmk_kms_key_changed (kms, &g_array_index (ids, CmkUuid, i), CMK_KEY_STATE_PENDING_DELETION, "Deleted");
+  return TRUE;
+}
+
+gboolean
+cmk_deletion_run_due (CmkKms *kms, gint64 now, GError **error)
+{
+  while (TRUE)
+    {
+      g_autoptr (GArray) ids =
+          cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), now, CMK_SWEEP_SLICE, error);
+      if (ids == NULL)
+        return FALSE;
+      if (ids->len == 0)
+        return TRUE;
+      if (!delete_slice (kms, ids, error))
+        return FALSE;
+    }
+}
