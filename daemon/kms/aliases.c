@@ -101,14 +101,20 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
   gint64 now;
   if (!cmk_kms_begin (kms, &now, error))
     return FALSE;
-  g_autoptr (CmkAliasRecord) alias = cmk_store_get_alias (get_store (kms), caller->uid, name, error);
-  if (alias == NULL)
-    return FALSE;
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (CmkAliasRecord) alias = cmk_store_get_alias (get_store (kms), caller->uid, name, &local_error);
+  /* A damaged row blocks the name, and can be got rid of by nobody else. */
+  if (alias == NULL && !g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), alias, error) ||
+  if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), caller->uid, name, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
-  tell_updated (kms, &alias->key_id);
+  if (alias != NULL)
+    tell_updated (kms, &alias->key_id);
   return TRUE;
 }
 

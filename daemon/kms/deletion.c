@@ -58,7 +58,13 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
   if (!cmk_store_commit (transaction, error))
     return FALSE;
   for (guint i = 0; i < ids->len; i++)
-    cmk_kms_key_changed (kms, &g_array_index (ids, CmkUuid, i), CMK_KEY_STATE_PENDING_DELETION, "Deleted");
+    {
+      const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
+      char text[CMK_UUID_TEXT_SIZE];
+      cmk_uuid_format (id, text);
+      g_message ("key %s was deleted: its date has come", text);
+      cmk_kms_key_changed (kms, id, CMK_KEY_STATE_PENDING_DELETION, "Deleted");
+    }
   return TRUE;
 }
 

@@ -285,21 +285,24 @@ erase_slice (CmkKms *kms, GArray *ids, GError **error)
 }
 
 static gboolean
-sweep (CmkKms *kms, gint64 now, GError **error)
+erase_expired (CmkKms *kms, gint64 now, GError **error)
 {
-  CmkStore *store = cmk_vault_store (kms->vault);
-  if (!cmk_deletion_run_due (kms, now, error) || !cmk_store_delete_expired_import_sets (store, now, error))
-    return FALSE;
   while (TRUE)
     {
-      g_autoptr (GArray) ids = cmk_store_list_expired (store, now, CMK_SWEEP_SLICE, error);
+      g_autoptr (GArray) ids = cmk_store_list_expired (cmk_vault_store (kms->vault), now, CMK_SWEEP_SLICE, error);
       if (ids == NULL)
         return FALSE;
       if (ids->len == 0)
-        break;
+        return TRUE;
       if (!erase_slice (kms, ids, error))
         return FALSE;
     }
+}
+
+static gboolean
+find_next_expiry (CmkKms *kms, GError **error)
+{
+  CmkStore *store = cmk_vault_store (kms->vault);
   gint64 next[3];
   if (!cmk_store_next_expiry (store, &next[0], error) || !cmk_store_next_import_set_expiry (store, &next[1], error) ||
       !cmk_store_next_deletion (store, &next[2], error))
@@ -309,6 +312,16 @@ sweep (CmkKms *kms, gint64 now, GError **error)
     if (next[i] != 0 && (kms->next_expiry == 0 || next[i] < kms->next_expiry))
       kms->next_expiry = next[i];
   return TRUE;
+}
+
+/* What fails does not keep the rest from being erased. */
+static gboolean
+sweep (CmkKms *kms, gint64 now, GError **error)
+{
+  gboolean done = cmk_deletion_run_due (kms, now, error);
+  done &= cmk_store_delete_expired_import_sets (cmk_vault_store (kms->vault), now, done ? error : NULL);
+  done &= erase_expired (kms, now, done ? error : NULL);
+  return done && find_next_expiry (kms, error);
 }
 
 static void

@@ -93,10 +93,12 @@ cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record, GError **
 }
 
 gboolean
-cmk_store_delete_alias (CmkStore *store, const CmkAliasRecord *record, GError **error)
+cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM aliases WHERE serial = ?1", error);
-  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, record->serial), error) &&
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "DELETE FROM aliases WHERE uid = ?1 AND name = ?2", error);
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error) &&
+         cmk_store_check (store, sqlite3_bind_text (statement, 2, name, -1, SQLITE_STATIC), error) &&
          cmk_store_run (store, statement, error);
 }
 

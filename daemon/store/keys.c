@@ -329,22 +329,41 @@ collect_due (CmkStore *store, const char *sql, gint64 until, guint limit, GError
   return g_steal_pointer (&records);
 }
 
+/* When what the date is of is due, as the record says; the index that led to it is not authenticated. */
+typedef gint64 (*DueDate) (const CmkKeyRecord *record);
+
+static gint64
+expiry_of (const CmkKeyRecord *record)
+{
+  return record->expires_at;
+}
+
+static gint64
+deletion_of (const CmkKeyRecord *record)
+{
+  return record->delete_at;
+}
+
 static GArray *
-list_due (CmkStore *store, const char *sql, gint64 when, guint limit, GError **error)
+list_due (CmkStore *store, const char *sql, DueDate due_date, gint64 when, guint limit, GError **error)
 {
   g_autoptr (GPtrArray) records = collect_due (store, sql, when, limit, error);
   if (records == NULL)
     return NULL;
   GArray *ids = g_array_new (FALSE, FALSE, sizeof (CmkUuid));
   for (guint i = 0; i < records->len; i++)
-    g_array_append_val (ids, ((const CmkKeyRecord *) records->pdata[i])->id);
+    {
+      const CmkKeyRecord *record = records->pdata[i];
+      if (due_date (record) <= when)
+        g_array_append_val (ids, record->id);
+    }
   return ids;
 }
 
 GArray *
 cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error)
 {
-  return list_due (store, EXPIRING, when, limit, error);
+  return list_due (store, EXPIRING, expiry_of, when, limit, error);
 }
 
 gboolean
@@ -360,7 +379,7 @@ cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error)
 GArray *
 cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error)
 {
-  return list_due (store, DELETABLE, when, limit, error);
+  return list_due (store, DELETABLE, deletion_of, when, limit, error);
 }
 
 gboolean

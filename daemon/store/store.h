@@ -151,7 +151,7 @@ gboolean cmk_store_insert_alias (CmkStore *store, CmkAliasRecord *record, GError
 /* Make the alias one of record->key_id. */
 gboolean cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean cmk_store_delete_alias (CmkStore *store, const CmkAliasRecord *record,
+gboolean cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* CMK_ERROR_ALIAS_NOT_FOUND if @uid has none of that name, CMK_ERROR_STATE_CORRUPTED if it is not as we wrote it. */

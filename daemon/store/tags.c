@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * All tags of a key in one row under one MAC, so that none can be taken out of it. A key without tags has no row. */
+ * All tags of a key in one row under one MAC, so that none of them can be exchanged alone. A key without tags has
+ * no row. */
 #include "store/store.h"
 
 #include "base/error.h"

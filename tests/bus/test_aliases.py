@@ -416,6 +416,9 @@ def test_a_row_that_was_edited_is_not_followed():
             kms.Encrypt('alias/first', b64(b'x'))
         assert kms.Encrypt('alias/second', b64(b'x'))['KeyId'] == second
         assert kms.Encrypt(first, b64(b'x'))['KeyId'] == first
+        kms.DeleteAlias('alias/first')  # and the name is free again
+        kms.CreateAlias('alias/first', first)
+        assert kms.Encrypt('alias/first', b64(b'x'))['KeyId'] == first
         machine.stop()
         edit(machine, "UPDATE aliases SET uid = ? WHERE name = 'alias/second'", BOB)
         machine.start()

@@ -283,6 +283,7 @@ def test_gone_at_start_if_cmkd_was_down_at_its_date(doomed, stop):
     machine.stop_clock(DATE)
     machine.start()
     assert_no_rows(machine, key)  # before anybody called
+    assert f'key {key} was deleted' in machine.log.read_text()
     assert_gone(machine.client(), key, blob)
     machine.stop_clock(START)  # deleted, not only refused
     assert_gone(machine.client(), key, blob)

@@ -94,7 +94,7 @@ test_move (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_count (store, keys.one, 1);
   assert_count (store, keys.two, 1);
 
-  g_assert_true (cmk_store_delete_alias (store, alias, &error));
+  g_assert_true (cmk_store_delete_alias (store, alias->uid, alias->name, &error));
   assert_alias_refused (store, OWNER, "alias/a", CMK_ERROR_ALIAS_NOT_FOUND);
   assert_alias_stored (store, of_other);
   g_assert_false (cmk_store_update_alias (store, alias, &error));
@@ -107,7 +107,7 @@ test_serial (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkStore) store = open_store (fixture);
   g_auto (Keys) keys = insert_keys (store);
   g_autoptr (CmkAliasRecord) first = insert_alias (store, OWNER, "alias/a", keys.one);
-  g_assert_true (cmk_store_delete_alias (store, first, NULL));
+  g_assert_true (cmk_store_delete_alias (store, first->uid, first->name, NULL));
   g_autoptr (CmkAliasRecord) second = insert_alias (store, OWNER, "alias/a", keys.one);
   g_assert_cmpint (second->serial, >, first->serial);
 }
