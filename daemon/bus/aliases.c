@@ -36,13 +36,15 @@ parse_alias_request (const char *alias, const char *key, GError **error)
   return g_steal_pointer (&request);
 }
 
+typedef gboolean (*SetAlias) (CmkKms *kms, const CmkCaller *caller, const char *name, const CmkKeyReference *key,
+                              CmkUuid *ret_key_id, GError **error);
+
 static gboolean
-run_create_alias (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
-                  GVariantDict *answer, GError **error)
+set_alias (SetAlias set, CmkKms *kms, const CmkCaller *caller, const AliasRequest *request, GVariantDict *answer,
+           GError **error)
 {
-  const AliasRequest *request = data;
   CmkUuid key_id;
-  if (!cmk_aliases_create (kms, caller, request->alias, &request->key, &key_id, error))
+  if (!set (kms, caller, request->alias, &request->key, &key_id, error))
     return FALSE;
   g_variant_dict_insert (answer, "AliasName", "s", request->alias);
   cmk_answer_put_key_id (answer, "KeyId", &key_id);
@@ -50,16 +52,17 @@ run_create_alias (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UN
 }
 
 static gboolean
-run_update_alias (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
+run_create_alias (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
                   GVariantDict *answer, GError **error)
 {
-  const AliasRequest *request = data;
-  CmkUuid key_id;
-  if (!cmk_aliases_update (kms, caller, request->alias, &request->key, &key_id, error))
-    return FALSE;
-  g_variant_dict_insert (answer, "AliasName", "s", request->alias);
-  cmk_answer_put_key_id (answer, "KeyId", &key_id);
-  return TRUE;
+  return set_alias (cmk_aliases_create, kms, caller, request, answer, error);
+}
+
+static gboolean
+run_update_alias (CmkKms *kms, const CmkCaller *caller, gpointer request, G_GNUC_UNUSED CmkEffort effort,
+                  GVariantDict *answer, GError **error)
+{
+  return set_alias (cmk_aliases_update, kms, caller, request, answer, error);
 }
 
 static gboolean
