@@ -11,6 +11,18 @@ cmk_usable_clear (CmkUsable *usable)
   g_clear_pointer (&usable->public_key, g_bytes_unref);
 }
 
+/* "A, B or C": the specs of @purpose. */
+static char *
+list_specs (const CmkPurpose *purpose)
+{
+  CmkSpecName fitting[32 + 1] = { { 0, NULL } };
+  gsize n_fitting = 0;
+  for (const CmkSpecName *spec = cmk_key_specs; spec->name != NULL; spec++)
+    if ((purpose->specs & CMK_KEY_SPEC_BIT (spec->value)) != 0)
+      fitting[n_fitting++] = *spec;
+  return cmk_spec_list (fitting);
+}
+
 static gboolean
 check_purpose (const CmkPurpose *purpose, CmkKeySpec spec, CmkKeyUsage usage, GError **error)
 {
@@ -22,9 +34,9 @@ check_purpose (const CmkPurpose *purpose, CmkKeySpec spec, CmkKeyUsage usage, GE
     }
   if ((purpose->specs & CMK_KEY_SPEC_BIT (spec)) != 0)
     return TRUE;
-  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-               "%s does not go with a key of spec %s: see docs/dbus-api.md for what does", purpose->name,
-               cmk_spec_name (cmk_key_specs, (int) spec));
+  g_autofree char *specs = list_specs (purpose);
+  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "%s takes a key of spec %s, and this one is %s",
+               purpose->name, specs, cmk_spec_name (cmk_key_specs, (int) spec));
   return FALSE;
 }
 
