@@ -28,8 +28,83 @@ CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNU
 void cmk_store_close (CmkStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
 
-/* From here on rows are written with this MAC and refused without it. */
+/* From here on rows are written with this MAC and refused without it. Nothing but meta values is written before. */
 void cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data);
+
+/* There is no MAC to be had: let rows be read by their form alone, and nothing be written, until cmk_store_set_mac(). */
+void cmk_store_read_unverified (CmkStore *store);
+
+/* --- the rows as a whole ---
+ *
+ * A MAC says that a row is ours, not that it is the latest. So each row adds HMAC ("cmkd row in set 1" || its MAC) to a sum
+ * modulo 2^256, which every change keeps up to date in memory; the anchor holds a MAC of the sum, never the sum, for who
+ * knew it could look for older rows that add up to it. */
+
+#define CMK_STAGE_SIZE 16
+
+typedef struct
+{
+  guint8 stage[CMK_STAGE_SIZE]; /* which of the TPM's two stages this state belongs to; zeroes: to none */
+  guint32 nv_handle;            /* of the NV index that holds the stages; 0: none */
+  gboolean is_behind;           /* something was changed since the TPM last took note; set by cmk_store_commit() */
+  guint64 steps;                /* how often the TPM took note */
+  GBytes *erasure_root;         /* opaque; may be NULL */
+} CmkStoreAnchor;
+
+void cmk_store_anchor_free (CmkStoreAnchor *anchor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreAnchor, cmk_store_anchor_free)
+
+/* Compute the sum from all rows and compare it with what the anchor says. NULL without an error if there is no anchor (a
+ * new state, or one of format 3): it is to be written in the next transaction. *ret_rows_are_current: FALSE if a row is
+ * older than the latest of its place, is missing, or should not be there; TRUE too if rows are merely damaged, which
+ * whoever reads them finds out. CMK_ERROR_STATE_CORRUPTED if the anchor itself is not as we wrote it. */
+CmkStoreAnchor *cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError **error);
+
+/* In a transaction: what its commit writes as the anchor, as it is (without setting is_behind). Takes the rows for what they
+ * are now. */
+gboolean cmk_store_put_anchor (CmkStore *store, const CmkStoreAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Has anything been committed since the anchor was last put? */
+gboolean cmk_store_is_behind (CmkStore *store);
+
+/* --- store-wide facts, authenticated like any row; unlike meta values, they may change --- */
+
+/* NULL without an error if there is none. */
+GBytes *cmk_store_get_fact (CmkStore *store, const char *name, GError **error);
+/* In a transaction. */
+gboolean cmk_store_put_fact (CmkStore *store, const char *name, GBytes *value,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- erasure: see kms/erasure.h. All but reading in a transaction. ---
+ *
+ * The envelope of a key or of an import set begins with its slot, 8 bytes big-endian. A record that goes, or whose envelope
+ * is replaced, for whatever reason, leaves that slot in the list of erasures, in the same commit. */
+
+/* Slots (gint64) whose records are gone, in order. */
+GArray *cmk_store_list_erasures (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_has_erasures (CmkStore *store, gboolean *ret_any, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_clear_erasures (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CMK_ERROR_STATE_CORRUPTED if it is missing or not as we wrote it. */
+GBytes *cmk_store_get_erasure_page (CmkStore *store, gint64 page, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* @n_free: how many of its slots are. Inserts or replaces. */
+gboolean cmk_store_put_erasure_page (CmkStore *store, gint64 page, guint n_free, GBytes *content,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Some page with a free slot; -1 if there is none. By index. */
+gboolean cmk_store_find_free_erasure_page (CmkStore *store, gint64 *ret_page, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* All of them: for a new tree. */
+gboolean cmk_store_delete_erasure_pages (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Every import set; none is of use any more. */
+gboolean cmk_store_delete_import_sets (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Call @each with every row that has an envelope, so that it can be given another one; FALSE from it ends the walk. */
+typedef gboolean (*CmkStoreReseal) (gpointer user_data, GBytes *envelope, GBytes **ret_envelope, GError **error);
+gboolean cmk_store_reseal_envelopes (CmkStore *store, CmkStoreReseal each, gpointer user_data,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Authenticate every row anew, as it is, with the MAC that is set now: the rows were read with another, or with none. */
+gboolean cmk_store_authenticate_anew (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Store-wide values: written together at first start, before there is a MAC key, hence not MACed; what they hold is
  * authenticated by its own envelope or checked against the TPM. NULL without an error when there is none. */
@@ -38,7 +113,8 @@ gboolean cmk_store_put_meta (CmkStore *store, const char *name, GBytes *value,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Several changes become durable together or not at all. cmk_store_commit() returns when they are on the disk.
- * A transaction that goes out of scope uncommitted is rolled back. They do not nest. */
+ * A transaction that goes out of scope uncommitted is rolled back. They do not nest. Nothing but meta values is changed
+ * outside of one. */
 typedef struct _CmkStoreTransaction CmkStoreTransaction;
 CmkStoreTransaction *cmk_store_begin (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_commit (CmkStoreTransaction *transaction, GError **error) G_GNUC_WARN_UNUSED_RESULT;
