@@ -4,18 +4,19 @@
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/envelope.h"
-#include "kms/bytes.h"
 #include "kms/object-contexts.h"
+#include "kms/root-secret.h"
 
 #include <string.h>
 
-#define IDENTITY_DOMAIN "cmkd/identity/v1"
-
-#define META_STORE_ID        "store-id"
-#define META_ROOT_NAME       "storage-root-key-name"
-#define META_ROOT_SEALED_KEY "root-sealed-key"
-#define META_ROOT_ENVELOPE   "root-envelope"
-#define META_FINGERPRINT_KEY "fingerprint-key"
+/* What the store's own keys are for, all made from its root secret. */
+typedef struct
+{
+  CmkSecret *rows;
+  CmkSecret *tokens;
+  CmkSecret *markers;
+  CmkSecret *contexts;
+} StoreKeys;
 
 struct _CmkVault
 {
@@ -27,15 +28,24 @@ struct _CmkVault
   CmkKeyring *keyring; /* atomic: set when unlocked */
   CmkUuid store_id;
   GBytes *fingerprint_key;
-  CmkSecret *row_key;
-  CmkSecret *token_key;
-  CmkSecret *marker_key;
+  GBytes *storage_key_name; /* of the TPM that sealed the store; NULL until unlocked */
+  StoreKeys keys;
   CmkObjectContexts *contexts;
   gboolean unlocked;
   const char *tpm_state;    /* atomic */
   const char *manufacturer; /* atomic; interned */
   const char *firmware;     /* atomic; interned */
 };
+
+static void
+store_keys_clear (StoreKeys *keys)
+{
+  g_clear_pointer (&keys->rows, cmk_secret_free);
+  g_clear_pointer (&keys->tokens, cmk_secret_free);
+  g_clear_pointer (&keys->markers, cmk_secret_free);
+  g_clear_pointer (&keys->contexts, cmk_secret_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StoreKeys, store_keys_clear)
 
 /* --- what the TPM said last --- */
 
@@ -84,24 +94,9 @@ cmk_vault_tpm_firmware (CmkVault *vault)
 
 /* --- the construct: a sealed data key and an envelope --- */
 
-static GBytes *
-encode_identity (CmkVault *vault, const CmkSecretIdentity *identity, GBytes *bound)
-{
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  g_byte_array_append (bytes, (const guint8 *) IDENTITY_DOMAIN, strlen (IDENTITY_DOMAIN));
-  cmk_bytes_put_u8 (bytes, (guint8) identity->kind);
-  cmk_bytes_put_uuid (bytes, &vault->store_id);
-  cmk_bytes_put_uuid (bytes, &identity->id);
-  cmk_bytes_put_u32 (bytes, (guint32) identity->spec);
-  cmk_bytes_put_i64 (bytes, identity->expires_at);
-  if (bound != NULL)
-    g_byte_array_append (bytes, g_bytes_get_data (bound, NULL), (guint) g_bytes_get_size (bound));
-  return g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
-}
-
-static gboolean
-seal_bound (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, GBytes *bound,
-            const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
+gboolean
+cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, const CmkSecret *payload,
+                CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
 {
   g_autoptr (CmkSecret) data_key = cmk_random_secret (CMK_DATA_KEY_SIZE, error);
   if (data_key == NULL)
@@ -109,20 +104,13 @@ seal_bound (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *id
   g_autoptr (GBytes) sealed_key = cmk_tpm_seal (session, data_key, place, error);
   if (!note_tpm (vault, sealed_key != NULL, error))
     return FALSE;
-  g_autoptr (GBytes) aad = encode_identity (vault, identity, bound);
+  g_autoptr (GBytes) aad = cmk_secret_identity_encode (identity, &vault->store_id, NULL);
   GBytes *envelope = cmk_envelope_seal (data_key, aad, payload, error);
   if (envelope == NULL)
     return FALSE;
   *ret_sealed_key = g_steal_pointer (&sealed_key);
   *ret_envelope = envelope;
   return TRUE;
-}
-
-gboolean
-cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, const CmkSecret *payload,
-                CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
-{
-  return seal_bound (vault, session, identity, NULL, payload, place, ret_sealed_key, ret_envelope, error);
 }
 
 CmkSecret *
@@ -135,7 +123,7 @@ cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdenti
   g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, sealed_key, may_cache ? name : NULL, place, error);
   if (!note_tpm (vault, data_key != NULL, error))
     return NULL;
-  g_autoptr (GBytes) aad = encode_identity (vault, identity, NULL);
+  g_autoptr (GBytes) aad = cmk_secret_identity_encode (identity, &vault->store_id, NULL);
   return cmk_envelope_open (data_key, aad, envelope, error);
 }
 
@@ -182,20 +170,15 @@ cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *k
   return g_bytes_new (fingerprint, sizeof fingerprint);
 }
 
-CmkTpmSession *
-cmk_vault_begin_session (CmkVault *vault, GError **error)
-{
-  CmkTpmSession *session = cmk_tpm_session_begin (vault->tpm, error);
-  note_tpm (vault, session != NULL, error);
-  return session;
-}
+/* --- the TPM --- */
 
-/* --- unlocking --- */
-
-static gboolean
-row_mac (gpointer user_data, const guint8 *data, gsize size, guint8 ret_mac[CMK_ROW_MAC_SIZE], GError **error)
+static void
+cache_contexts (CmkVault *vault)
 {
-  return cmk_mac_compute (((CmkVault *) user_data)->row_key, data, size, ret_mac, error);
+  if (vault->context_seconds == 0 || vault->contexts == NULL)
+    return;
+  CmkTpmContextCache cache = cmk_object_contexts_cache (vault->contexts);
+  cmk_tpm_set_context_cache (vault->tpm, &cache);
 }
 
 static gboolean
@@ -209,111 +192,45 @@ connect_tpm (CmkVault *vault, GError **error)
   const CmkTpmIdentity *identity = cmk_tpm_identity (vault->tpm);
   g_atomic_pointer_set (&vault->manufacturer, g_intern_string (identity->manufacturer));
   g_atomic_pointer_set (&vault->firmware, g_intern_string (identity->firmware));
+  cache_contexts (vault);
   return TRUE;
 }
 
-/* The root envelope is bound to what else the store holds store-wide. */
-static GBytes *
-bind_root (GBytes *root_name, GBytes *fingerprint_key)
-{
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  cmk_bytes_put_u32 (bytes, (guint32) g_bytes_get_size (root_name));
-  g_byte_array_append (bytes, g_bytes_get_data (root_name, NULL), (guint) g_bytes_get_size (root_name));
-  g_byte_array_append (bytes, g_bytes_get_data (fingerprint_key, NULL), (guint) g_bytes_get_size (fingerprint_key));
-  return g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
-}
-
-static CmkSecretIdentity
-root_identity (CmkVault *vault)
-{
-  return (CmkSecretIdentity) { .kind = CMK_SECRET_ROOT, .id = vault->store_id };
-}
-
-static CmkSecret *
-provision (CmkVault *vault, GError **error)
-{
-  g_autoptr (CmkSecret) root = cmk_random_secret (CMK_DATA_KEY_SIZE, error);
-  g_autoptr (CmkTpmSession) session = root != NULL ? cmk_vault_begin_session (vault, error) : NULL;
-  if (session == NULL)
-    return NULL;
-  g_autoptr (GBytes) fingerprint_key = cmk_tpm_create_fingerprint_key (session, CMK_TPM_MORE, error);
-  if (!note_tpm (vault, fingerprint_key != NULL, error))
-    return NULL;
-  vault->store_id = cmk_uuid_new ();
-  GBytes *root_name = cmk_tpm_root_name (vault->tpm);
-  g_autoptr (GBytes) bound = bind_root (root_name, fingerprint_key);
-  g_autoptr (GBytes) sealed_key = NULL;
-  g_autoptr (GBytes) envelope = NULL;
-  CmkSecretIdentity identity = root_identity (vault);
-  if (!seal_bound (vault, session, &identity, bound, root, CMK_TPM_LAST, &sealed_key, &envelope, error))
-    return NULL;
-
-  g_autoptr (GBytes) store_id = g_bytes_new (vault->store_id.bytes, sizeof vault->store_id.bytes);
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (vault->store, error);
-  if (transaction == NULL || !cmk_store_put_meta (vault->store, META_STORE_ID, store_id, error) ||
-      !cmk_store_put_meta (vault->store, META_ROOT_NAME, root_name, error) ||
-      !cmk_store_put_meta (vault->store, META_ROOT_SEALED_KEY, sealed_key, error) ||
-      !cmk_store_put_meta (vault->store, META_ROOT_ENVELOPE, envelope, error) ||
-      !cmk_store_put_meta (vault->store, META_FINGERPRINT_KEY, fingerprint_key, error) ||
-      !cmk_store_commit (transaction, error))
-    return NULL;
-  vault->fingerprint_key = g_steal_pointer (&fingerprint_key);
-  return g_steal_pointer (&root);
-}
-
-static GBytes *
-require_meta (CmkVault *vault, const char *name, GError **error)
-{
-  g_autoptr (GError) local_error = NULL;
-  GBytes *value = cmk_store_get_meta (vault->store, name, &local_error);
-  if (value == NULL && local_error == NULL)
-    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-                 "the store has lost its %s: restore the state directory from a backup", name);
-  else if (value == NULL)
-    g_propagate_error (error, g_steal_pointer (&local_error));
-  return value;
-}
-
+/* Is it the TPM that sealed the store, whose storage root key has the name @pinned? */
 static gboolean
-check_root_name (CmkVault *vault, GBytes *pinned, GError **error)
+check_tpm (CmkVault *vault, GBytes *pinned, GError **error)
 {
   if (g_bytes_equal (pinned, cmk_tpm_root_name (vault->tpm)))
     return TRUE;
   g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_CHANGED,
-                       "this is not the TPM that sealed the store, or it was cleared since: connect the old TPM, or "
-                       "start with a new state directory and import the key material again");
-  return note_tpm (vault, FALSE, error);
+                       "this is not the TPM that sealed the store, or it was cleared since: bring the old TPM back and "
+                       "restart cmkd, or have an administrator take this one with `cmkctl recover`");
+  return FALSE;
 }
 
-static CmkSecret *
-open_root (CmkVault *vault, GBytes *root_name, GError **error)
+/* With the TPM that is there, whichever it is. */
+static CmkTpmSession *
+begin_session (CmkVault *vault, GError **error)
 {
-  g_autoptr (GBytes) sealed_key = require_meta (vault, META_ROOT_SEALED_KEY, error);
-  g_autoptr (GBytes) envelope = sealed_key != NULL ? require_meta (vault, META_ROOT_ENVELOPE, error) : NULL;
-  g_autoptr (GBytes) fingerprint_key = envelope != NULL ? require_meta (vault, META_FINGERPRINT_KEY, error) : NULL;
-  g_autoptr (CmkTpmSession) session = fingerprint_key != NULL ? cmk_vault_begin_session (vault, error) : NULL;
-  if (session == NULL)
+  CmkTpmSession *session = connect_tpm (vault, error) ? cmk_tpm_session_begin (vault->tpm, error) : NULL;
+  note_tpm (vault, session != NULL, error);
+  return session;
+}
+
+CmkTpmSession *
+cmk_vault_begin_session (CmkVault *vault, GError **error)
+{
+  if (!note_tpm (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error), error))
     return NULL;
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, sealed_key, NULL, CMK_TPM_LAST, &local_error);
-  if (data_key == NULL)
-    {
-      /* The name of the root key was right, so it is the record that is not what this TPM sealed. */
-      if (g_error_matches (local_error, CMK_ERROR, CMK_ERROR_TPM_CHANGED))
-        local_error->code = CMK_ERROR_STATE_CORRUPTED;
-      note_tpm (vault, FALSE, &local_error);
-      g_propagate_prefixed_error (error, g_steal_pointer (&local_error), "the root secret of the store: ");
-      return NULL;
-    }
-  CmkSecretIdentity identity = root_identity (vault);
-  g_autoptr (GBytes) bound = bind_root (root_name, fingerprint_key);
-  g_autoptr (GBytes) aad = encode_identity (vault, &identity, bound);
-  g_autoptr (CmkSecret) root = cmk_envelope_open (data_key, aad, envelope, error);
-  if (root == NULL)
-    g_prefix_error (error, "the root secret of the store: ");
-  else
-    vault->fingerprint_key = g_steal_pointer (&fingerprint_key);
-  return g_steal_pointer (&root);
+  return begin_session (vault, error);
+}
+
+/* --- unlocking --- */
+
+static gboolean
+row_mac (gpointer user_data, const guint8 *data, gsize size, guint8 ret_mac[CMK_ROW_MAC_SIZE], GError **error)
+{
+  return cmk_mac_compute (((CmkVault *) user_data)->keys.rows, data, size, ret_mac, error);
 }
 
 /* A root secret is made for a new store only: keys without one have lost theirs. */
@@ -330,32 +247,78 @@ check_unused (CmkVault *vault, GError **error)
   return empty;
 }
 
-static CmkSecret *
+static CmkRootSecret *
+provision (CmkVault *vault, GError **error)
+{
+  g_autoptr (CmkTpmSession) session = begin_session (vault, error);
+  if (session == NULL)
+    return NULL;
+  CmkUuid store_id = cmk_uuid_new ();
+  g_autoptr (CmkRootSecret) root = cmk_root_secret_make (session, cmk_tpm_root_name (vault->tpm), &store_id, error);
+  if (!note_tpm (vault, root != NULL, error))
+    return NULL;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (vault->store, error);
+  if (transaction == NULL || !cmk_root_secret_put (vault->store, root, error) || !cmk_store_commit (transaction, error))
+    return NULL;
+  return g_steal_pointer (&root);
+}
+
+static CmkRootSecret *
 load_root (CmkVault *vault, GError **error)
 {
   if (!note_tpm (vault, connect_tpm (vault, error), error))
     return NULL;
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (GBytes) store_id = cmk_store_get_meta (vault->store, META_STORE_ID, &local_error);
+  g_autoptr (CmkRootSecret) root = cmk_root_secret_read (vault->store, &local_error);
   if (local_error != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
-  if (store_id == NULL)
+  if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
-
-  g_autoptr (GBytes) root_name = require_meta (vault, META_ROOT_NAME, error);
-  if (root_name == NULL)
+  vault->store_id = root->store_id;
+  if (!note_tpm (vault, check_tpm (vault, root->storage_key_name, error), error))
     return NULL;
-  if (g_bytes_get_size (store_id) != sizeof vault->store_id.bytes)
-    {
-      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-                           "the store's id is damaged: restore the state directory from a backup");
-      return NULL;
-    }
-  memcpy (vault->store_id.bytes, g_bytes_get_data (store_id, NULL), sizeof vault->store_id.bytes);
-  return check_root_name (vault, root_name, error) ? open_root (vault, root_name, error) : NULL;
+  g_autoptr (CmkTpmSession) session = begin_session (vault, error);
+  if (session == NULL || !note_tpm (vault, cmk_root_secret_open (root, session, error), error))
+    return NULL;
+  return g_steal_pointer (&root);
+}
+
+static gboolean
+make_keys (const CmkSecret *root, StoreKeys *ret_keys, GError **error)
+{
+  return (ret_keys->rows = cmk_derive_key (root, "cmkd/row/v1", error)) != NULL &&
+         (ret_keys->tokens = cmk_derive_key (root, "cmkd/import-token/v1", error)) != NULL &&
+         (ret_keys->markers = cmk_derive_key (root, "cmkd/marker/v1", error)) != NULL &&
+         (ret_keys->contexts = cmk_derive_key (root, "cmkd/context/v1", error)) != NULL;
+}
+
+static void
+swap_keys (CmkVault *vault, StoreKeys *keys)
+{
+  StoreKeys old = vault->keys;
+  vault->keys = *keys;
+  *keys = old;
+}
+
+/* The keys of @root are those of the vault. */
+static void
+open_doors (CmkVault *vault, const CmkRootSecret *root)
+{
+  vault->store_id = root->store_id;
+  g_clear_pointer (&vault->fingerprint_key, g_bytes_unref);
+  g_clear_pointer (&vault->storage_key_name, g_bytes_unref);
+  vault->fingerprint_key = g_bytes_ref (root->fingerprint_key);
+  vault->storage_key_name = g_bytes_ref (root->storage_key_name);
+  if (vault->keyring == NULL)
+    g_atomic_pointer_set (&vault->keyring,
+                          cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
+  cmk_object_contexts_free (vault->contexts);
+  vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&vault->keys.contexts));
+  cache_contexts (vault);
+  vault->unlocked = TRUE;
 }
 
 gboolean
@@ -369,26 +332,13 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
 {
   if (vault->unlocked)
     return TRUE;
-  g_autoptr (CmkSecret) root = load_root (vault, error);
-  if (root == NULL)
+  g_auto (StoreKeys) keys = { 0 };
+  g_autoptr (CmkRootSecret) root = load_root (vault, error);
+  if (root == NULL || !make_keys (root->secret, &keys, error))
     return FALSE;
-  g_autoptr (CmkSecret) row_key = cmk_derive_key (root, "cmkd/row/v1", error);
-  g_autoptr (CmkSecret) token_key = row_key != NULL ? cmk_derive_key (root, "cmkd/import-token/v1", error) : NULL;
-  g_autoptr (CmkSecret) marker_key = token_key != NULL ? cmk_derive_key (root, "cmkd/marker/v1", error) : NULL;
-  g_autoptr (CmkSecret) context_key = marker_key != NULL ? cmk_derive_key (root, "cmkd/context/v1", error) : NULL;
-  if (context_key == NULL)
-    return FALSE;
-  vault->row_key = g_steal_pointer (&row_key);
-  vault->token_key = g_steal_pointer (&token_key);
-  vault->marker_key = g_steal_pointer (&marker_key);
-  g_atomic_pointer_set (&vault->keyring,
-                        cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
-  vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&context_key));
-  CmkTpmContextCache cache = cmk_object_contexts_cache (vault->contexts);
-  if (vault->context_seconds > 0)
-    cmk_tpm_set_context_cache (vault->tpm, &cache);
+  swap_keys (vault, &keys);
   cmk_store_set_mac (vault->store, row_mac, vault);
-  vault->unlocked = TRUE;
+  open_doors (vault, root);
   return TRUE;
 }
 
@@ -426,9 +376,8 @@ cmk_vault_close (CmkVault *vault)
   cmk_object_contexts_free (vault->contexts);
   cmk_keyring_close (vault->keyring);
   cmk_store_close (vault->store);
-  cmk_secret_free (vault->row_key);
-  cmk_secret_free (vault->token_key);
-  cmk_secret_free (vault->marker_key);
+  store_keys_clear (&vault->keys);
+  g_clear_pointer (&vault->storage_key_name, g_bytes_unref);
   g_clear_pointer (&vault->fingerprint_key, g_bytes_unref);
   g_free (vault->tcti);
   g_free (vault);
@@ -462,11 +411,11 @@ cmk_vault_store_id (CmkVault *vault)
 const CmkSecret *
 cmk_vault_token_key (CmkVault *vault)
 {
-  return vault->token_key;
+  return vault->keys.tokens;
 }
 
 const CmkSecret *
 cmk_vault_marker_key (CmkVault *vault)
 {
-  return vault->marker_key;
+  return vault->keys.markers;
 }

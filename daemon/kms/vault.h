@@ -10,26 +10,11 @@
 #include "base/secret.h"
 #include "base/uuid.h"
 #include "keyring/keyring.h"
+#include "kms/secret-identity.h"
 #include "store/store.h"
 #include "tpm/session.h"
 
 typedef struct _CmkVault CmkVault;
-
-typedef enum
-{
-  CMK_SECRET_ROOT = 1,         /* of the store; id: the store's */
-  CMK_SECRET_MATERIAL = 2,     /* id: the key's */
-  CMK_SECRET_WRAPPING_KEY = 3, /* id: the import parameter set's */
-} CmkSecretKind;
-
-/* Authenticated with the envelope, so that no sealed blob can be moved to another key or given another expiry. */
-typedef struct
-{
-  CmkSecretKind kind;
-  CmkUuid id;
-  int spec;          /* CmkKeySpec or CmkWrappingKeySpec, by kind */
-  gint64 expires_at; /* of material; else 0 */
-} CmkSecretIdentity;
 
 /* Open the store in @directory and try to unlock. A damaged store is an error; a TPM that is absent or another one is
  * not: the vault stays locked, and cmk_vault_unlock() says why. */
