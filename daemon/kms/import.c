@@ -80,9 +80,11 @@ store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReques
   set->wrapping_spec = request->wrapping_spec;
   set->expires_at = expires_at;
   set->sealed_key = g_bytes_ref (pair->sealed_key);
-  set->envelope = g_bytes_ref (pair->envelope);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
-  return transaction != NULL && cmk_store_insert_import_set (store, set, error) &&
+  if (transaction == NULL)
+    return FALSE;
+  set->envelope = cmk_erasure_protect (cmk_vault_erasure (cmk_kms_vault (kms)), pair->envelope, error);
+  return set->envelope != NULL && cmk_store_insert_import_set (store, set, error) &&
          cmk_store_commit (transaction, error);
 }
 
@@ -227,9 +229,13 @@ conclude_failure (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set)
 static CmkPrivateKey *
 unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, GError **error)
 {
+  CmkVault *vault = cmk_kms_vault (kms);
   CmkSecretIdentity identity = cmk_wrapping_pair_identity (&set->id, set->wrapping_spec);
-  g_autoptr (CmkSecret) private_key = cmk_vault_unseal (cmk_kms_vault (kms), session, &identity, set->sealed_key,
-                                                        set->envelope, CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
+  g_autoptr (GBytes) envelope = cmk_erasure_reveal (cmk_vault_erasure (vault), set->envelope, error);
+  if (envelope == NULL)
+    return NULL;
+  g_autoptr (CmkSecret) private_key =
+      cmk_vault_unseal (vault, session, &identity, set->sealed_key, envelope, CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
   return private_key != NULL
              ? cmk_private_key_decode (cmk_wrapping_key_spec_key (set->wrapping_spec), private_key, error)
              : NULL;
@@ -324,7 +330,7 @@ commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GByte
   set->failures--;
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_update_import_set (store, set, error) ||
-      !cmk_store_update_key (store, record, error) ||
+      !cmk_kms_protect_material (kms, record, error) || !cmk_store_update_key (store, record, error) ||
       (public_key != NULL && !cmk_store_put_public_key (store, &record->id, public_key, error)) ||
       !cmk_store_commit (transaction, error))
     {

@@ -213,7 +213,8 @@ insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **
   CmkKeyRecord *record = metadata->record;
   g_autoptr (GBytes) tags = cmk_tags_encode (metadata->tags);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
-  if (transaction == NULL || !cmk_store_insert_key (store, record, error) ||
+  if (transaction == NULL || (record->envelope != NULL && !cmk_kms_protect_material (kms, record, error)) ||
+      !cmk_store_insert_key (store, record, error) ||
       (public_key != NULL && !cmk_store_put_public_key (store, &record->id, public_key, error)) ||
       !cmk_store_put_tags (store, &record->id, tags, error))
     return FALSE;

@@ -210,6 +210,17 @@ cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now)
     cmk_kms_strip_material (record);
 }
 
+gboolean
+cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **error)
+{
+  GBytes *stored = cmk_erasure_protect (cmk_vault_erasure (kms->vault), record->envelope, error);
+  if (stored == NULL)
+    return FALSE;
+  g_bytes_unref (record->envelope);
+  record->envelope = stored;
+  return TRUE;
+}
+
 CmkSecretIdentity
 cmk_kms_material_identity (const CmkKeyRecord *record)
 {

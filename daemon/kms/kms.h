@@ -112,6 +112,9 @@ void cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now);
 /* The last sweep failed: what records were stripped of when they were loaded may still be in the store. */
 gboolean cmk_kms_is_behind_with_erasure (CmkKms *kms);
 
+/* In a transaction: what was sealed for @record is stored in a slot of its own. */
+gboolean cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);
 

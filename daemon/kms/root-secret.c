@@ -109,7 +109,7 @@ gboolean
 cmk_root_secret_open (CmkRootSecret *root, CmkTpmSession *session, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, root->sealed_key, NULL, CMK_TPM_LAST, &local_error);
+  g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, root->sealed_key, NULL, CMK_TPM_MORE, &local_error);
   /* The name of the storage root key was right, so it is the record that is not what this TPM sealed. */
   if (g_error_matches (local_error, CMK_ERROR, CMK_ERROR_TPM_CHANGED))
     local_error->code = CMK_ERROR_STATE_CORRUPTED;

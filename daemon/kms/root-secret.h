@@ -32,5 +32,5 @@ gboolean cmk_root_secret_put (CmkStore *store, const CmkRootSecret *root, GError
 /* What the store has, still closed. NULL without an error: nothing, it is a new store. */
 CmkRootSecret *cmk_root_secret_read (CmkStore *store, GError **error);
 
-/* The last command of @session. CMK_ERROR_STATE_CORRUPTED if it is not what this TPM sealed: compare the name first. */
+/* CMK_ERROR_STATE_CORRUPTED if it is not what this TPM sealed: compare the name first. */
 gboolean cmk_root_secret_open (CmkRootSecret *root, CmkTpmSession *session, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -82,11 +82,12 @@ unseal_material (CmkKms *kms, const CmkKeyRecord *record, GError **error)
 {
   CmkVault *vault = cmk_kms_vault (kms);
   CmkSecretIdentity identity = cmk_kms_material_identity (record);
-  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
+  g_autoptr (GBytes) envelope = cmk_erasure_reveal (cmk_vault_erasure (vault), record->envelope, error);
+  g_autoptr (CmkTpmSession) session = envelope != NULL ? cmk_vault_begin_session (vault, error) : NULL;
   if (session == NULL)
     return NULL;
-  return cmk_vault_unseal (vault, session, &identity, record->sealed_key, record->envelope, CMK_UNSEAL_AGAIN,
-                           CMK_TPM_LAST, error);
+  return cmk_vault_unseal (vault, session, &identity, record->sealed_key, envelope, CMK_UNSEAL_AGAIN, CMK_TPM_LAST,
+                           error);
 }
 
 static gboolean

@@ -21,11 +21,13 @@ typedef struct
 struct _CmkVault
 {
   char *tcti;
+  char *directory;
   guint context_seconds;
   guint material_seconds;
   CmkStore *store;
   CmkTpm *tpm;
   CmkKeyring *keyring; /* atomic: set when unlocked */
+  CmkAnchor *anchor;   /* likewise */
   CmkUuid store_id;
   GBytes *fingerprint_key;
   GBytes *storage_key_name; /* of the TPM that sealed the store; NULL until unlocked */
@@ -263,8 +265,9 @@ provision (CmkVault *vault, GError **error)
   return g_steal_pointer (&root);
 }
 
+/* *ret_session: begun for it, and good for more. */
 static CmkRootSecret *
-load_root (CmkVault *vault, GError **error)
+load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
 {
   if (!note_tpm (vault, connect_tpm (vault, error), error))
     return NULL;
@@ -283,6 +286,7 @@ load_root (CmkVault *vault, GError **error)
   g_autoptr (CmkTpmSession) session = begin_session (vault, error);
   if (session == NULL || !note_tpm (vault, cmk_root_secret_open (root, session, error), error))
     return NULL;
+  *ret_session = g_steal_pointer (&session);
   return g_steal_pointer (&root);
 }
 
@@ -327,17 +331,31 @@ cmk_vault_is_unlocked (CmkVault *vault)
   return vault->unlocked;
 }
 
+/* From here on rows can be read. */
+static gboolean
+open_anchor (CmkVault *vault, const CmkSecret *root, CmkTpmSession *session, GError **error)
+{
+  cmk_store_set_mac (vault->store, row_mac, vault);
+  CmkAnchor *anchor =
+      cmk_anchor_open (vault->store, vault->tpm, vault->directory, &vault->store_id, root, session, error);
+  g_atomic_pointer_set (&vault->anchor, anchor);
+  return note_tpm (vault, anchor != NULL, error);
+}
+
 gboolean
 cmk_vault_unlock (CmkVault *vault, GError **error)
 {
   if (vault->unlocked)
     return TRUE;
   g_auto (StoreKeys) keys = { 0 };
-  g_autoptr (CmkRootSecret) root = load_root (vault, error);
+  g_autoptr (CmkTpmSession) session = NULL;
+  g_autoptr (CmkRootSecret) root = load_root (vault, &session, error);
   if (root == NULL || !make_keys (root->secret, &keys, error))
     return FALSE;
+  vault->store_id = root->store_id;
   swap_keys (vault, &keys);
-  cmk_store_set_mac (vault->store, row_mac, vault);
+  if (!open_anchor (vault, root->secret, g_steal_pointer (&session), error))
+    return FALSE;
   open_doors (vault, root);
   return TRUE;
 }
@@ -347,6 +365,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
 {
   g_autoptr (CmkVault) vault = g_new0 (CmkVault, 1);
   vault->tcti = g_strdup (config->tcti);
+  vault->directory = g_canonicalize_filename (directory, NULL);
   vault->context_seconds = config->context_seconds;
   vault->material_seconds = config->material_seconds;
   vault->tpm_state = "absent";
@@ -372,6 +391,7 @@ cmk_vault_close (CmkVault *vault)
 {
   if (vault == NULL)
     return;
+  cmk_anchor_free (vault->anchor);
   cmk_tpm_close (vault->tpm);
   cmk_object_contexts_free (vault->contexts);
   cmk_keyring_close (vault->keyring);
@@ -379,6 +399,7 @@ cmk_vault_close (CmkVault *vault)
   store_keys_clear (&vault->keys);
   g_clear_pointer (&vault->storage_key_name, g_bytes_unref);
   g_clear_pointer (&vault->fingerprint_key, g_bytes_unref);
+  g_free (vault->directory);
   g_free (vault->tcti);
   g_free (vault);
 }
@@ -388,6 +409,43 @@ cmk_vault_keyring_status (CmkVault *vault)
 {
   CmkKeyring *keyring = g_atomic_pointer_get (&vault->keyring);
   return keyring != NULL ? cmk_keyring_status (keyring) : "locked";
+}
+
+const char *
+cmk_vault_anchor_state (CmkVault *vault)
+{
+  static const char *const names[] = {
+    [CMK_ANCHOR_NONE] = "none",
+    [CMK_ANCHOR_HOLDS] = "ok",
+    [CMK_ANCHOR_ROLLED_BACK] = "rolled-back",
+  };
+  CmkAnchor *anchor = g_atomic_pointer_get (&vault->anchor);
+  return anchor != NULL ? names[cmk_anchor_state (anchor)] : "locked";
+}
+
+guint64
+cmk_vault_anchor_steps (CmkVault *vault)
+{
+  CmkAnchor *anchor = g_atomic_pointer_get (&vault->anchor);
+  return anchor != NULL ? cmk_anchor_steps (anchor) : 0;
+}
+
+gboolean
+cmk_vault_step (CmkVault *vault, GError **error)
+{
+  return note_tpm (vault, cmk_anchor_step (vault->anchor, error), error);
+}
+
+CmkAnchor *
+cmk_vault_anchor (CmkVault *vault)
+{
+  return vault->anchor;
+}
+
+CmkErasure *
+cmk_vault_erasure (CmkVault *vault)
+{
+  return cmk_anchor_erasure (vault->anchor);
 }
 
 CmkStore *

@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/secret.h"
 #include "base/uuid.h"
+#include "kms/anchor.h"
 #include "keyring/keyring.h"
 #include "kms/secret-identity.h"
 #include "store/store.h"
@@ -39,7 +40,18 @@ const char *cmk_vault_tpm_firmware (CmkVault *vault);
 /* "ok", "unavailable", or "locked" while the vault is. Static. Any thread. */
 const char *cmk_vault_keyring_status (CmkVault *vault);
 
+/* "ok", "none" if the TPM keeps no NV index for the state, "rolled-back", or "locked" while the vault is. Static.
+ * Any thread. */
+const char *cmk_vault_anchor_state (CmkVault *vault);
+/* How often the TPM took note of the state: each wears its memory. Any thread. */
+guint64 cmk_vault_anchor_steps (CmkVault *vault);
+
+/* Let the TPM take note of what was committed, see cmk_anchor_step(). */
+gboolean cmk_vault_step (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The parts, owned by the vault; of an unlocked vault only. */
+CmkAnchor *cmk_vault_anchor (CmkVault *vault);
+CmkErasure *cmk_vault_erasure (CmkVault *vault);
 CmkStore *cmk_vault_store (CmkVault *vault);
 CmkKeyring *cmk_vault_keyring (CmkVault *vault);
 const CmkUuid *cmk_vault_store_id (CmkVault *vault);
@@ -60,6 +72,7 @@ typedef enum
   CMK_UNSEAL_AGAIN,
 } CmkUnsealUse;
 
+/* @envelope is what cmk_vault_seal() made, as cmk_erasure_reveal() gives it back when it was stored. */
 CmkSecret *cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity,
                              GBytes *sealed_key, GBytes *envelope, CmkUnsealUse use, CmkTpmPlace place,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

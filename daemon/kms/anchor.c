@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/anchor.h"
+
+#include "base/error.h"
+#include "crypto/crypto.h"
+#include "kms/stages.h"
+
+#include <string.h>
+
+#define LABEL_DOMAIN "cmkd/anchor-label/v1"
+#define LABEL_FACT   "anchor-label"
+
+struct _CmkAnchor
+{
+  CmkStore *store;
+  CmkErasure *erasure;
+  CmkStages *stages;
+  CmkSecret *key_without_index;
+  guint8 label[CMK_TPM_NV_LABEL_SIZE];
+  CmkStoreAnchor *record; /* as it stands in the store */
+  int state;              /* atomic: CmkAnchorState */
+  gsize steps;            /* atomic: that of the record */
+};
+
+CmkAnchorState
+cmk_anchor_state (const CmkAnchor *anchor)
+{
+  return (CmkAnchorState) g_atomic_int_get (&anchor->state);
+}
+
+guint64
+cmk_anchor_steps (const CmkAnchor *anchor)
+{
+  return (gsize) g_atomic_pointer_get (&anchor->steps);
+}
+
+gboolean
+cmk_anchor_check (const CmkAnchor *anchor, GError **error)
+{
+  if (cmk_anchor_state (anchor) != CMK_ANCHOR_ROLLED_BACK)
+    return TRUE;
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ROLLBACK_DETECTED,
+                       "the state is older than what the TPM knows of it, as after restoring a backup: put the latest "
+                       "state back, or let an administrator accept this one (cmkctl recover)");
+  return FALSE;
+}
+
+CmkErasure *
+cmk_anchor_erasure (CmkAnchor *anchor)
+{
+  return anchor->erasure;
+}
+
+static void
+set_state (CmkAnchor *anchor, CmkAnchorState state)
+{
+  g_atomic_int_set (&anchor->state, (int) state);
+  g_atomic_pointer_set (&anchor->steps, (gsize) anchor->record->steps);
+}
+
+/* How a state in @directory is found in the TPM by who has lost the state; written down, for the state may be moved. */
+static gboolean
+make_label (CmkStore *store, const char *directory, guint8 ret_label[CMK_TPM_NV_LABEL_SIZE], GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (GBytes) label = cmk_store_get_fact (store, LABEL_FACT, &local_error);
+  if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  if (label != NULL && g_bytes_get_size (label) == CMK_TPM_NV_LABEL_SIZE)
+    {
+      memcpy (ret_label, g_bytes_get_data (label, NULL), CMK_TPM_NV_LABEL_SIZE);
+      return TRUE;
+    }
+  g_autofree char *text = g_strconcat (LABEL_DOMAIN, ":", directory, NULL);
+  return cmk_sha256 (text, strlen (text), ret_label, error);
+}
+
+static gboolean
+put_label (CmkAnchor *anchor, GError **error)
+{
+  g_autoptr (GBytes) label = g_bytes_new (anchor->label, sizeof anchor->label);
+  return cmk_store_put_fact (anchor->store, LABEL_FACT, label, error);
+}
+
+/* --- the root key of erasure --- */
+
+static gboolean
+use_key (CmkAnchor *anchor, const CmkSecret *key, GError **error)
+{
+  if (cmk_erasure_try_root_key (anchor->erasure, key))
+    return TRUE;
+  g_set_error_literal (
+      error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+      "the key to everything that is stored cannot be read: restore the state directory from a backup");
+  return FALSE;
+}
+
+static gboolean
+try_key (CmkAnchor *anchor, CmkStagesHalf half)
+{
+  g_autoptr (CmkSecret) key = cmk_stages_copy_key (anchor->stages, half, NULL);
+  return key != NULL && cmk_erasure_try_root_key (anchor->erasure, key);
+}
+
+static CmkSecret *
+copy_key (CmkAnchor *anchor, CmkStagesHalf half, GError **error)
+{
+  return cmk_stages_have_index (anchor->stages)
+             ? cmk_stages_copy_key (anchor->stages, half, error)
+             : cmk_secret_new_copy (cmk_secret_peek (anchor->key_without_index), CMK_ERASURE_KEY_SIZE, error);
+}
+
+/* --- stepping --- */
+
+/* The record says that the state is of this stage of the index; of none if there is no index. */
+static void
+record_stage (CmkAnchor *anchor, CmkStagesHalf half)
+{
+  if (cmk_stages_have_index (anchor->stages))
+    memcpy (anchor->record->stage, cmk_stages_peek_stage (anchor->stages, half), CMK_STAGE_SIZE);
+  else
+    memset (anchor->record->stage, 0, CMK_STAGE_SIZE);
+  anchor->record->nv_handle = cmk_stages_handle (anchor->stages);
+  anchor->record->is_behind = FALSE;
+}
+
+static gboolean
+put_next_stage (CmkAnchor *anchor, GError **error)
+{
+  record_stage (anchor, CMK_STAGES_NEXT);
+  anchor->record->steps += cmk_stages_have_index (anchor->stages);
+  return cmk_store_put_anchor (anchor->store, anchor->record, error);
+}
+
+/* The state of the next stage is durable. */
+static gboolean
+conclude_step (CmkAnchor *anchor, gboolean with_key, const CmkSecret *key, GError **error)
+{
+  gboolean have_index = cmk_stages_have_index (anchor->stages);
+  set_state (anchor, have_index ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE);
+  return use_key (anchor, key, error) && (!have_index || cmk_stages_advance (anchor->stages, with_key, error));
+}
+
+static gboolean
+commit_step (CmkAnchor *anchor, gboolean erasing, const CmkSecret *key, GError **error)
+{
+  const CmkStoreAnchor before = *anchor->record;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (anchor->store, error);
+  if (transaction == NULL || (erasing && !cmk_erasure_drop (anchor->erasure, key, error)))
+    return FALSE;
+  if (put_next_stage (anchor, error) && cmk_store_commit (transaction, error))
+    return TRUE;
+  *anchor->record = before;
+  return FALSE;
+}
+
+static gboolean
+has_erasures (CmkAnchor *anchor)
+{
+  gboolean any = FALSE;
+  return cmk_store_has_erasures (anchor->store, &any, NULL) && any;
+}
+
+gboolean
+cmk_anchor_needs_step (CmkAnchor *anchor)
+{
+  return cmk_anchor_state (anchor) != CMK_ANCHOR_ROLLED_BACK &&
+         (cmk_stages_is_stale (anchor->stages) || cmk_store_is_behind (anchor->store) || has_erasures (anchor));
+}
+
+gboolean
+cmk_anchor_step (CmkAnchor *anchor, GError **error)
+{
+  if (!cmk_anchor_check (anchor, error))
+    return FALSE;
+  if (!cmk_anchor_needs_step (anchor))
+    return TRUE;
+  if (cmk_stages_have_index (anchor->stages) && !cmk_stages_prepare (anchor->stages, error))
+    return FALSE;
+  gboolean erasing = has_erasures (anchor);
+  g_autoptr (CmkSecret) key = copy_key (anchor, erasing ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  return key != NULL && commit_step (anchor, erasing, key, error) && conclude_step (anchor, erasing, key, error);
+}
+
+/* --- a state comes under an index --- */
+
+static gboolean
+reseal (gpointer anchor, GBytes *envelope, GBytes **ret_envelope, GError **error)
+{
+  *ret_envelope = cmk_erasure_protect (((CmkAnchor *) anchor)->erasure, envelope, error);
+  return *ret_envelope != NULL;
+}
+
+/* Of a new state, or one of format 3, nothing is in slots yet. */
+static gboolean
+put_into_slots (CmkAnchor *anchor, const CmkSecret *key, GError **error)
+{
+  return cmk_erasure_initialize (anchor->erasure, key, error) && use_key (anchor, key, error) &&
+         cmk_store_reseal_envelopes (anchor->store, reseal, anchor, error);
+}
+
+static gboolean
+commit_intent (CmkAnchor *anchor, GError **error)
+{
+  memcpy (anchor->record->stage, cmk_stages_peek_stage (anchor->stages, CMK_STAGES_CURRENT), CMK_STAGE_SIZE);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (anchor->store, error);
+  return transaction != NULL && cmk_store_put_anchor (anchor->store, anchor->record, error) &&
+         cmk_store_commit (transaction, error);
+}
+
+static gboolean
+settle (CmkAnchor *anchor, GError **error)
+{
+  g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_CURRENT, error);
+  gboolean in_slots = cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
+  g_autoptr (CmkStoreTransaction) transaction = key != NULL ? cmk_store_begin (anchor->store, error) : NULL;
+  if (transaction == NULL)
+    return FALSE;
+  record_stage (anchor, CMK_STAGES_CURRENT);
+  if (!(in_slots ? cmk_erasure_drop (anchor->erasure, key, error) : put_into_slots (anchor, key, error)) ||
+      !put_label (anchor, error) || !cmk_store_put_anchor (anchor->store, anchor->record, error) ||
+      !cmk_store_commit (transaction, error))
+    return FALSE;
+  set_state (anchor, cmk_stages_have_index (anchor->stages) ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE);
+  return use_key (anchor, key, error);
+}
+
+/* The intent comes first, so that the index that a crash leaves behind is known for ours. */
+static gboolean
+establish (CmkAnchor *anchor, GError **error)
+{
+  return cmk_stages_draw (anchor->stages, error) && commit_intent (anchor, error) &&
+         cmk_stages_define (anchor->stages, error) && settle (anchor, error);
+}
+
+/* --- opening --- */
+
+static gboolean
+roll_back (CmkAnchor *anchor, const char *why)
+{
+  g_critical ("RollbackDetected: %s; nothing is served from it until an administrator accepts it: cmkctl recover", why);
+  set_state (anchor, CMK_ANCHOR_ROLLED_BACK);
+  return TRUE;
+}
+
+static gboolean
+is_of_stage (CmkAnchor *anchor, CmkStagesHalf half)
+{
+  return memcmp (anchor->record->stage, cmk_stages_peek_stage (anchor->stages, half), CMK_STAGE_SIZE) == 0;
+}
+
+/* A crash came between the commit of a step and the write of the index. */
+static gboolean
+complete_step (CmkAnchor *anchor, GError **error)
+{
+  gboolean with_key = try_key (anchor, CMK_STAGES_NEXT);
+  g_autoptr (CmkSecret) key =
+      cmk_stages_copy_key (anchor->stages, with_key ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  g_message ("the last step of the state had not reached the TPM: completed now");
+  return key != NULL && conclude_step (anchor, with_key, key, error);
+}
+
+static gboolean
+open_with_index (CmkAnchor *anchor, gboolean rows_are_current, GError **error)
+{
+  if (!cmk_stages_open (anchor->stages, anchor->record->nv_handle, error))
+    return FALSE;
+  if (!cmk_stages_have_index (anchor->stages))
+    return roll_back (anchor, "the NV index of the TPM that vouches for the state is gone");
+  if (!rows_are_current)
+    return roll_back (anchor, "a record of the state is older than the rest, or missing");
+  if (is_of_stage (anchor, CMK_STAGES_NEXT))
+    return complete_step (anchor, error);
+  if (!is_of_stage (anchor, CMK_STAGES_CURRENT))
+    return roll_back (anchor, "the state is an older copy");
+  set_state (anchor, CMK_ANCHOR_HOLDS);
+  g_autoptr (CmkSecret) key = cmk_stages_copy_key (anchor->stages, CMK_STAGES_CURRENT, error);
+  return key != NULL && use_key (anchor, key, error);
+}
+
+/* There was an intent: whatever bears our label is what came of it. */
+static gboolean
+resume_establishing (CmkAnchor *anchor, guint32 found, GError **error)
+{
+  if (found != 0 && !cmk_stages_open (anchor->stages, found, error))
+    return FALSE;
+  if (cmk_stages_have_index (anchor->stages) && is_of_stage (anchor, CMK_STAGES_CURRENT))
+    return settle (anchor, error);
+  return (found == 0 || cmk_stages_remove (anchor->stages, found, error)) && establish (anchor, error);
+}
+
+static gboolean
+open_without_index (CmkAnchor *anchor, gboolean is_new, gboolean rows_are_current, GError **error)
+{
+  static const guint8 no_stage[CMK_STAGE_SIZE];
+  guint32 found = 0;
+  if (!rows_are_current)
+    return roll_back (anchor, "a record of the state is older than the rest, or missing");
+  if (!cmk_stages_find (anchor->stages, &found, error))
+    return FALSE;
+  if (memcmp (anchor->record->stage, no_stage, sizeof no_stage) != 0)
+    return resume_establishing (anchor, found, error);
+  if (is_new && found != 0)
+    return roll_back (anchor, "the TPM knows of a later state in this directory");
+  if (found != 0 && !cmk_stages_open (anchor->stages, found, error))
+    return FALSE;
+  if (cmk_stages_have_index (anchor->stages))
+    return roll_back (anchor, "the state is a copy from before the TPM vouched for it");
+  return establish (anchor, error);
+}
+
+static gboolean
+open_anchor (CmkAnchor *anchor, CmkTpm *tpm, const char *directory, const CmkSecret *root, CmkTpmSession *session,
+             GError **error)
+{
+  g_autoptr (CmkTpmSession) first_session = session;
+  g_autoptr (CmkSecret) auth = cmk_derive_key (root, "cmkd/nv-index/v1", error);
+  anchor->key_without_index = auth != NULL ? cmk_derive_key (root, "cmkd/erasure/v1", error) : NULL;
+  if (anchor->key_without_index == NULL || !make_label (anchor->store, directory, anchor->label, error))
+    return FALSE;
+  gboolean rows_are_current = TRUE;
+  g_autoptr (GError) local_error = NULL;
+  anchor->record = cmk_store_load_anchor (anchor->store, &rows_are_current, &local_error);
+  if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  anchor->stages = cmk_stages_new (tpm, anchor->label, g_steal_pointer (&auth), g_steal_pointer (&first_session));
+  gboolean is_new = anchor->record == NULL;
+  if (is_new)
+    anchor->record = g_new0 (CmkStoreAnchor, 1);
+  return anchor->record->nv_handle != 0 ? open_with_index (anchor, rows_are_current, error)
+                                        : open_without_index (anchor, is_new, rows_are_current, error);
+}
+
+CmkAnchor *
+cmk_anchor_open (CmkStore *store, CmkTpm *tpm, const char *directory, const CmkUuid *store_id, const CmkSecret *root,
+                 CmkTpmSession *session, GError **error)
+{
+  g_autoptr (CmkAnchor) anchor = g_new0 (CmkAnchor, 1);
+  anchor->store = store;
+  anchor->erasure = cmk_erasure_new (store, store_id);
+  return open_anchor (anchor, tpm, directory, root, session, error) ? g_steal_pointer (&anchor) : NULL;
+}
+
+void
+cmk_anchor_free (CmkAnchor *anchor)
+{
+  if (anchor == NULL)
+    return;
+  cmk_stages_free (anchor->stages);
+  cmk_erasure_free (anchor->erasure);
+  cmk_secret_free (anchor->key_without_index);
+  cmk_store_anchor_free (anchor->record);
+  g_free (anchor);
+}
+
+/* --- accepting --- */
+
+/* The index that is there, if it is ours; else a new one; else none. */
+static gboolean
+find_or_define_index (CmkAnchor *anchor, GError **error)
+{
+  guint32 found = 0;
+  if (cmk_stages_have_index (anchor->stages))
+    return TRUE;
+  if (!cmk_stages_find (anchor->stages, &found, error) ||
+      (found != 0 && !cmk_stages_open (anchor->stages, found, error)))
+    return FALSE;
+  return cmk_stages_have_index (anchor->stages) ||
+         ((found == 0 || cmk_stages_remove (anchor->stages, found, error)) && cmk_stages_draw (anchor->stages, error) &&
+          cmk_stages_define (anchor->stages, error));
+}
+
+gboolean
+cmk_anchor_prepare_acceptance (CmkAnchor *anchor, gboolean *ret_readable, GError **error)
+{
+  if (!find_or_define_index (anchor, error))
+    return FALSE;
+  gboolean have_index = cmk_stages_have_index (anchor->stages);
+  *ret_readable = (have_index && (try_key (anchor, CMK_STAGES_CURRENT) || try_key (anchor, CMK_STAGES_NEXT))) ||
+                  cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
+  if (!have_index)
+    return TRUE;
+  cmk_stages_distrust_next (anchor->stages);
+  return cmk_stages_prepare (anchor->stages, error);
+}
+
+gboolean
+cmk_anchor_put_accepted (CmkAnchor *anchor, GError **error)
+{
+  g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_NEXT, error);
+  if (key == NULL)
+    return FALSE;
+  gboolean done = cmk_erasure_has_root_key (anchor->erasure) ? cmk_erasure_drop (anchor->erasure, key, error)
+                                                             : cmk_erasure_initialize (anchor->erasure, key, error);
+  return done && put_label (anchor, error) && put_next_stage (anchor, error);
+}
+
+gboolean
+cmk_anchor_conclude_acceptance (CmkAnchor *anchor, GError **error)
+{
+  g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_NEXT, error);
+  return key != NULL && conclude_step (anchor, TRUE, key, error);
+}
