@@ -18,6 +18,8 @@ static const NumberKey number_keys[] = {
   { "WrappingKeys", "ReadyEcSm2", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_EC_SM2]), 64 },
   { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 7 * 86400 },
   { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 86400 },
+  { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 86400 },
+  { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 10000000 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 10000000 },
   { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 100000 },
   { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 1000000 },
@@ -34,6 +36,8 @@ new_default (void)
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;
   config->context_seconds = 86400;
   config->material_seconds = 300;
+  config->anchor_seconds = 300;
+  config->steps_per_day = 1440;
   config->keys_per_user = 10000;
   config->import_sets_per_key = 16;
   config->import_sets_per_user = 256;

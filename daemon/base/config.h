@@ -16,6 +16,8 @@ typedef struct
   guint keys_per_user;                            /* [Limits] KeysPerUser */
   guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
   guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */
+  guint anchor_seconds;                           /* [Anchor] AnchorSeconds */
+  guint steps_per_day;                            /* [Anchor] StepsPerDay; 0 = no limit */
   guint decrypt_failures_per_minute;              /* [Limits] DecryptFailuresPerMinute; 0 = no limit */
 } CmkConfig;
 

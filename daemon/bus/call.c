@@ -176,14 +176,36 @@ on_worked (gpointer data)
 }
 
 static void
+on_settled (gpointer data, const GError *error)
+{
+  CmkCall *call = data;
+  if (error != NULL)
+    {
+      g_variant_dict_clear (&call->answer);
+      call->error = g_error_copy (error);
+    }
+  g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
+}
+
+/* On the worker: is the answer to wait until the TPM has taken note of what was done? */
+static gboolean
+must_settle (CmkCall *call, gboolean done)
+{
+  return call->effort == CMK_EFFORT_FULL && cmk_settling_take_required (cmk_kms_settling (call->calls->kms)) && done;
+}
+
+static void
 work (gpointer data)
 {
   CmkCall *call = data;
   if (g_get_monotonic_time () > call->deadline)
     g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
                          "cmkd was too busy to take this call in time; nothing was done: try again");
-  else
-    run (call, call->effort);
+  else if (must_settle (call, run (call, call->effort)))
+    {
+      cmk_settling_wait (cmk_kms_settling (call->calls->kms), on_settled, call);
+      return;
+    }
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
 }
 

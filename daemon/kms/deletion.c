@@ -12,7 +12,8 @@ cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferen
   if (!cmk_kms_begin (kms, &now, error))
     return NULL;
   g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, now, error);
-  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
+  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) ||
+      !cmk_settling_require (cmk_kms_settling (kms), error))
     return NULL;
   record->state_before = record->state;
   record->state = CMK_KEY_STATE_PENDING_DELETION;
@@ -40,7 +41,8 @@ cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference
     }
   record->state = record->envelope != NULL ? record->state_before : CMK_KEY_STATE_PENDING_IMPORT;
   record->delete_at = 0;
-  if (!cmk_kms_commit_key (kms, record, "DeletionCancelled", error))
+  if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
+      !cmk_kms_commit_key (kms, record, "DeletionCancelled", error))
     return NULL;
   return g_steal_pointer (&record);
 }

@@ -402,7 +402,7 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
     .encrypted_key_material = request->encrypted_key_material,
     .encrypted_private_key = request->encrypted_private_key,
   };
-  if (!cmk_wrapped_check (&wrapped, error))
+  if (!cmk_wrapped_check (&wrapped, error) || !cmk_settling_require (cmk_kms_settling (kms), error))
     return NULL;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
   if (session == NULL || !charge_attempt (kms, set, error) ||
@@ -426,7 +426,8 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
   if (!had_material && !cmk_kms_is_behind_with_erasure (kms))
     return g_steal_pointer (&record);
   cmk_kms_strip_material (record);
-  if (!cmk_kms_commit_key (kms, record, had_material ? "MaterialDeleted" : "MaterialExpired", error))
+  if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
+      !cmk_kms_commit_key (kms, record, had_material ? "MaterialDeleted" : "MaterialExpired", error))
     return NULL;
   return g_steal_pointer (&record);
 }

@@ -18,6 +18,7 @@ struct _CmkKms
   CmkActiveKeys *active_keys;
   CmkDecryptFailures *decrypt_failures;
   CmkExpiryTimer *expiry_timer;
+  CmkSettling *settling;
   CmkKeyChangedFunc key_changed;
   gpointer key_changed_data;
   gint64 next_expiry; /* worker: nothing is due before; 0 = nothing will be; or NOT_KNOWN */
@@ -60,6 +61,12 @@ CmkActiveKeys *
 cmk_kms_active_keys (CmkKms *kms)
 {
   return kms->active_keys;
+}
+
+CmkSettling *
+cmk_kms_settling (CmkKms *kms)
+{
+  return kms->settling;
 }
 
 CmkDecryptFailures *
@@ -347,6 +354,9 @@ sweep_if_due (CmkKms *kms, gint64 now)
       g_warning ("what has expired or is to be deleted could not be erased: %s", error->message);
       kms->next_expiry = NOT_KNOWN;
     }
+  gboolean erased = FALSE;
+  if (cmk_store_has_erasures (cmk_vault_store (kms->vault), &erased, NULL) && erased)
+    cmk_settling_note_erasure (kms->settling);
   cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
 }
 
@@ -388,6 +398,8 @@ cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
 {
   if (!cmk_vault_unlock (kms->vault, error))
     return FALSE;
+  if (!cmk_anchor_check (cmk_vault_anchor (kms->vault), error))
+    return FALSE;
   *ret_now = cmk_clock_now ();
   sweep_if_due (kms, *ret_now);
   return TRUE;
@@ -412,11 +424,14 @@ cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc 
   kms->expiry_timer = cmk_expiry_timer_new (on_expiry_due, kms, error);
   if (kms->expiry_timer == NULL)
     return NULL;
-  if (cmk_vault_is_unlocked (kms->vault))
+  kms->worker = cmk_worker_start ("worker");
+  kms->settling = cmk_settling_new (config, kms->vault, kms->worker);
+  if (cmk_vault_is_unlocked (kms->vault) && cmk_anchor_state (cmk_vault_anchor (kms->vault)) != CMK_ANCHOR_ROLLED_BACK)
     sweep_if_due (kms, cmk_clock_now ());
   else
     cmk_expiry_timer_set (kms->expiry_timer, kms->next_expiry);
-  kms->worker = cmk_worker_start ("worker");
+  if (cmk_settling_take_required (kms->settling))
+    cmk_settling_run (kms->settling);
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
@@ -439,7 +454,10 @@ cmk_kms_close (CmkKms *kms)
       cmk_wrapping_pool_join (kms->pool);
     }
   cmk_worker_stop (kms->calculator);
+  if (kms->settling != NULL)
+    cmk_settling_begin_stop (kms->settling);
   cmk_worker_stop (kms->worker);
+  cmk_settling_free (kms->settling);
   if (kms->pool != NULL)
     cmk_wrapping_pool_free (kms->pool);
   cmk_expiry_timer_free (kms->expiry_timer);

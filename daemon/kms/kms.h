@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "kms/active-keys.h"
 #include "kms/decrypt-failures.h"
+#include "kms/settling.h"
 #include "kms/vault.h"
 #include "kms/worker.h"
 #include "kms/wrapping-pool.h"
@@ -64,6 +65,7 @@ CmkWorker *cmk_kms_worker (CmkKms *kms);
 CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
+CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */

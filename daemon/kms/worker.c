@@ -20,6 +20,8 @@ struct _CmkWorker
   GCond work_or_stop;
   GQueue turns; /* UserQueue, none of them empty, next in turn first */
   gboolean stopping;
+  CmkJobFunc idle;
+  gpointer idle_data;
 };
 
 static gint
@@ -42,24 +44,32 @@ take_job (CmkWorker *worker)
   return job;
 }
 
+static void
+run_unlocked (CmkWorker *worker, CmkJobFunc run, gpointer data)
+{
+  g_mutex_unlock (&worker->mutex);
+  run (data);
+  g_mutex_lock (&worker->mutex);
+}
+
 static gpointer
 work (gpointer data)
 {
   CmkWorker *worker = data;
+  gboolean has_worked = FALSE;
   g_mutex_lock (&worker->mutex);
   while (TRUE)
     {
       g_autofree Job *job = take_job (worker);
-      if (job == NULL && worker->stopping)
+      if (job != NULL)
+        run_unlocked (worker, job->run, job->data);
+      else if (worker->idle != NULL && (has_worked || worker->stopping))
+        run_unlocked (worker, worker->idle, worker->idle_data);
+      else if (!worker->stopping)
+        g_cond_wait (&worker->work_or_stop, &worker->mutex);
+      if (job == NULL && worker->stopping && g_queue_is_empty (&worker->turns))
         break;
-      if (job == NULL)
-        {
-          g_cond_wait (&worker->work_or_stop, &worker->mutex);
-          continue;
-        }
-      g_mutex_unlock (&worker->mutex);
-      job->run (job->data);
-      g_mutex_lock (&worker->mutex);
+      has_worked = job != NULL;
     }
   g_mutex_unlock (&worker->mutex);
   return NULL;
@@ -74,6 +84,14 @@ cmk_worker_start (const char *name)
   g_queue_init (&worker->turns);
   worker->thread = g_thread_new (name, work, worker);
   return worker;
+}
+
+void
+cmk_worker_set_idle (CmkWorker *worker, CmkJobFunc idle, gpointer data)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
+  worker->idle = idle;
+  worker->idle_data = data;
 }
 
 void

@@ -20,5 +20,8 @@ CmkWorker *cmk_worker_start (const char *name);
 /* Queue @run for @uid. Any thread. */
 void cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer data);
 
+/* Have @idle called on the thread whenever its queue has become empty, and before it ends. Before the first job. */
+void cmk_worker_set_idle (CmkWorker *worker, CmkJobFunc idle, gpointer data);
+
 /* Run what is queued, then end the thread. */
 void cmk_worker_stop (CmkWorker *worker);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/settling.h"
+
+#include "base/error.h"
+
+/* So many calls that wait are not made to wait for others. */
+#define MAX_WAITING 32
+
+#define SECONDS_PER_DAY (24 * 60 * 60)
+
+typedef struct
+{
+  CmkSettledFunc settled;
+  gpointer data;
+} Waiting;
+
+struct _CmkSettling
+{
+  CmkVault *vault;
+  CmkWorker *worker;
+  guint timer;
+  guint steps_per_day; /* 0 = as many as you like */
+  double budget;       /* steps that may be made now */
+  gint64 budget_at;    /* monotonic time */
+  GArray *waiting;
+  gboolean is_required; /* by the call under way */
+  gboolean is_wanted;   /* by nobody who waits */
+  gint is_stopping;     /* atomic */
+};
+
+/* --- the budget --- */
+
+static void
+refill (CmkSettling *settling)
+{
+  gint64 now = g_get_monotonic_time ();
+  double seconds = (double) (now - settling->budget_at) / G_USEC_PER_SEC;
+  settling->budget_at = now;
+  settling->budget =
+      MIN (settling->budget + seconds * settling->steps_per_day / SECONDS_PER_DAY, (double) settling->steps_per_day);
+}
+
+gboolean
+cmk_settling_require (CmkSettling *settling, GError **error)
+{
+  refill (settling);
+  if (settling->steps_per_day != 0 && settling->budget < 1)
+    {
+      g_set_error (
+          error, CMK_ERROR, CMK_ERROR_THROTTLED,
+          "so many changes would wear out the memory of the TPM: try again in %d seconds; an administrator can "
+          "raise StepsPerDay= in cmkd.conf",
+          (int) ((1 - settling->budget) * SECONDS_PER_DAY / settling->steps_per_day) + 1);
+      return FALSE;
+    }
+  settling->is_required = TRUE;
+  return TRUE;
+}
+
+gboolean
+cmk_settling_take_required (CmkSettling *settling)
+{
+  gboolean is_required = settling->is_required;
+  settling->is_required = FALSE;
+  return is_required;
+}
+
+void
+cmk_settling_note_erasure (CmkSettling *settling)
+{
+  settling->is_required = settling->is_wanted = TRUE;
+}
+
+/* --- the step --- */
+
+static gboolean
+step (CmkSettling *settling, GError **error)
+{
+  if (!cmk_vault_is_unlocked (settling->vault) || !cmk_anchor_needs_step (cmk_vault_anchor (settling->vault)))
+    return TRUE;
+  refill (settling);
+  settling->budget = MAX (settling->budget - 1, 0);
+  return cmk_vault_step (settling->vault, error);
+}
+
+void
+cmk_settling_run (CmkSettling *settling)
+{
+  g_autoptr (GError) error = NULL;
+  settling->is_wanted = FALSE;
+  if (!step (settling, &error))
+    {
+      g_warning ("the TPM has not taken note of the last changes yet: %s", error->message);
+      g_prefix_error (&error, "it was done, but the TPM has not taken note of it, which is tried again: ");
+    }
+  g_autoptr (GArray) waiting = settling->waiting;
+  settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
+  for (guint i = 0; i < waiting->len; i++)
+    {
+      const Waiting *call = &g_array_index (waiting, Waiting, i);
+      call->settled (call->data, error);
+    }
+}
+
+void
+cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data)
+{
+  const Waiting call = { .settled = settled, .data = data };
+  g_array_append_val (settling->waiting, call);
+  if (settling->waiting->len >= MAX_WAITING)
+    cmk_settling_run (settling);
+}
+
+/* The worker has nothing else to do. */
+static void
+on_idle (gpointer data)
+{
+  CmkSettling *settling = data;
+  if (settling->waiting->len > 0 || settling->is_wanted || g_atomic_int_get (&settling->is_stopping))
+    cmk_settling_run (settling);
+}
+
+static void
+want_step (gpointer data)
+{
+  ((CmkSettling *) data)->is_wanted = TRUE;
+}
+
+static gboolean
+on_timer (gpointer data)
+{
+  CmkSettling *settling = data;
+  cmk_worker_submit (settling->worker, CMK_WORKER_OWN_ERRANDS, want_step, settling);
+  return G_SOURCE_CONTINUE;
+}
+
+/* --- life --- */
+
+CmkSettling *
+cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
+{
+  CmkSettling *settling = g_new0 (CmkSettling, 1);
+  settling->vault = vault;
+  settling->worker = worker;
+  settling->steps_per_day = config->steps_per_day;
+  settling->budget = config->steps_per_day;
+  settling->budget_at = g_get_monotonic_time ();
+  settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
+  settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
+  cmk_worker_set_idle (worker, on_idle, settling);
+  return settling;
+}
+
+void
+cmk_settling_begin_stop (CmkSettling *settling)
+{
+  g_clear_handle_id (&settling->timer, g_source_remove);
+  g_atomic_int_set (&settling->is_stopping, TRUE);
+}
+
+void
+cmk_settling_free (CmkSettling *settling)
+{
+  if (settling == NULL)
+    return;
+  g_array_unref (settling->waiting);
+  g_free (settling);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * When the TPM takes note of what was committed (kms/anchor.h). What takes away, or says what may be used and how long, is
+ * answered after that; such calls share one step, made when the worker has nothing else to do or enough of them wait.
+ * All else follows within AnchorSeconds, with the next step, or at the end. Each step wears the memory of the TPM, so
+ * there is a budget for a day. Worker thread but where it is said otherwise. */
+#pragma once
+
+#include "base/config.h"
+#include "kms/vault.h"
+#include "kms/worker.h"
+
+typedef struct _CmkSettling CmkSettling;
+
+/* Main thread, before @worker has jobs. The arguments must outlive it. */
+CmkSettling *cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker);
+/* Main thread, before the worker is stopped: nothing waits any more, so its last act is a step if one is due. */
+void cmk_settling_begin_stop (CmkSettling *settling);
+/* Main thread, after the worker has ended. */
+void cmk_settling_free (CmkSettling *settling);
+
+/* The call under way is to be answered after a step. CMK_ERROR_THROTTLED if there have been too many. */
+gboolean cmk_settling_require (CmkSettling *settling, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Something was erased: a step is to follow soon, and the call under way is to be answered after it. */
+void cmk_settling_note_erasure (CmkSettling *settling);
+
+/* Is the call that has ended now to be answered after a step? Asked once for each. */
+gboolean cmk_settling_take_required (CmkSettling *settling);
+
+/* Call @settled when the step is made, or has failed with @error. */
+typedef void (*CmkSettledFunc) (gpointer data, const GError *error);
+void cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data);
+
+/* Before anything is served: finish what a sweep has erased. */
+void cmk_settling_run (CmkSettling *settling);
