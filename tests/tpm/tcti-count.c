@@ -14,11 +14,13 @@
  *               drop    the TPM does what it is told, but its answer is lost with the connection
  *               forge   a byte in the middle of the answer is changed on the way
  *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
+ *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is read
  *
  * After drop and garble the one that sent the command can never know the handle in the answer. A resource manager
  * flushes it when the connection goes; this TCTI stands in for it. */
 #include <endian.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,8 @@ typedef enum
   DROP,
   FORGE,
   GARBLE,
+  KILL_BEFORE,
+  KILL_AFTER,
 } Action;
 
 typedef struct
@@ -68,6 +72,11 @@ static const struct
   { TPM2_CC_Shutdown, "Shutdown" },
   { TPM2_CC_Create, "Create" },
   { TPM2_CC_HMAC, "HMAC" },
+  { TPM2_CC_NV_DefineSpace, "NV_DefineSpace" },
+  { TPM2_CC_NV_UndefineSpace, "NV_UndefineSpace" },
+  { TPM2_CC_NV_Write, "NV_Write" },
+  { TPM2_CC_NV_Read, "NV_Read" },
+  { TPM2_CC_NV_ReadPublic, "NV_ReadPublic" },
   { TPM2_CC_Load, "Load" },
   { TPM2_CC_Unseal, "Unseal" },
   { TPM2_CC_ContextLoad, "ContextLoad" },
@@ -162,11 +171,13 @@ choose_action (Count *count)
   if (count->matches < first || count->matches > last)
     return;
 
-  count->action = strcmp (action, "io") == 0       ? IO_ERROR
-                  : strcmp (action, "drop") == 0   ? DROP
-                  : strcmp (action, "forge") == 0  ? FORGE
-                  : strcmp (action, "garble") == 0 ? GARBLE
-                                                   : ANSWER;
+  count->action = strcmp (action, "io") == 0            ? IO_ERROR
+                  : strcmp (action, "drop") == 0        ? DROP
+                  : strcmp (action, "forge") == 0       ? FORGE
+                  : strcmp (action, "garble") == 0      ? GARBLE
+                  : strcmp (action, "kill-before") == 0 ? KILL_BEFORE
+                  : strcmp (action, "kill-after") == 0  ? KILL_AFTER
+                                                        : ANSWER;
   count->answer = (TSS2_RC) strtoul (action, NULL, 16);
   if (count->matches == last && truncate (count->fault_path, 0) != 0)
     abort ();
@@ -178,6 +189,8 @@ transmit (TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
   Count *count = count_of (context);
   count->command = read_u32 (command + 6);
   choose_action (count);
+  if (count->action == KILL_BEFORE)
+    raise (SIGKILL);
   if (count->action == ANSWER)
     return TSS2_RC_SUCCESS;
   append (count->raw, command, size);
@@ -241,6 +254,8 @@ receive (TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer, int32_t time
     return rc;
   if (rc == TSS2_RC_SUCCESS)
     append (count->raw, answer, *size);
+  if (count->action == KILL_AFTER)
+    raise (SIGKILL);
   if (rc == TSS2_RC_SUCCESS && count->action == DROP)
     {
       flush_lost (count, answer);

@@ -2,14 +2,12 @@
  *
  * daemon/tpm when commands fail, and what it leaves behind: nothing in the TPM, no secret on the bus and none in the
  * memory that a core dump shows. Case ids are those of the security catalogue. */
+#include "memory-search.h"
 #include "software-tpm.h"
 
 #include "base/error.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct
 {
@@ -296,48 +294,6 @@ test_nothing_on_the_bus (void)
       g_assert_null (memmem (raw, size, cmk_secret_peek (setup.data_key) + half, 16));
       g_assert_null (memmem (raw, size, cmk_secret_peek (setup.message) + half, 16));
     }
-}
-
-static gboolean
-is_between (int memory, guint64 start, guint64 end, const CmkSecret *secret)
-{
-  static guint8 chunk[1024 * 1024];
-  for (guint64 at = start; at < end; at += sizeof chunk - 15)
-    {
-      gssize size = pread (memory, chunk, MIN (sizeof chunk, end - at), (off_t) at);
-      if (size > 0 && memmem (chunk, (gsize) size, cmk_secret_peek (secret), 16) != NULL)
-        return TRUE;
-    }
-  return FALSE;
-}
-
-/* Is @secret in memory that a core dump would show? */
-static gboolean
-is_in_memory (const CmkSecret *secret)
-{
-  g_autofree char *maps = NULL;
-  g_assert_true (g_file_get_contents ("/proc/self/smaps", &maps, NULL, NULL));
-  g_auto (GStrv) lines = g_strsplit (maps, "\n", -1);
-  int memory = open ("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-  g_assert_cmpint (memory, >=, 0);
-  unsigned long long start = 0, end = 0, first, last;
-  char access[5] = "", first_access[5];
-  gboolean found = FALSE;
-  for (gsize i = 0; lines[i] != NULL && !found; i++)
-    {
-      /* The first line of a mapping; others may begin with hexadecimal digits, too. */
-      if (sscanf (lines[i], "%llx-%llx %4s", &first, &last, first_access) == 3)
-        {
-          start = first;
-          end = last;
-          memcpy (access, first_access, sizeof access);
-        }
-      /* The last; "dd" is "do not dump". */
-      else if (g_str_has_prefix (lines[i], "VmFlags:") && strstr (lines[i], " dd") == NULL)
-        found = g_str_has_prefix (access, "rw") && is_between (memory, start, end, secret);
-    }
-  close (memory);
-  return found;
 }
 
 static void

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * daemon/tpm/nv-index when commands fail, and what can be seen of an index's contents and authorisation value: nothing
+ * on the bus, nothing in the memory that a core dump shows. */
+#include "nv-setup.h"
+
+#include "base/error.h"
+#include "memory-search.h"
+
+#include <string.h>
+
+/* --- faults ------------------------------------------------------------------------------------------------------ */
+
+/* Every kind of command. What was there before from an attempt that failed is removed. */
+static gboolean
+call (NvSetup *setup, GError **error)
+{
+  guint32 left = 0;
+  if (!cmk_tpm_nv_index_find (setup->tpm, nv_label, &left, error) || (left != 0 && !nv_remove (setup, left, error)))
+    return FALSE;
+  g_autoptr (CmkTpmNvIndex) index = nv_define (setup, error);
+  if (index == NULL)
+    return FALSE;
+  g_autoptr (CmkTpmNvIndex) opened = nv_open (setup, cmk_tpm_nv_index_handle (index), error);
+  if (opened == NULL)
+    return FALSE;
+  g_autoptr (CmkSecret) contents = nv_read (setup, opened, error);
+  if (contents == NULL)
+    return FALSE;
+  g_assert_true (cmk_secret_equal (contents, setup->contents));
+  return nv_write (setup, opened, contents, error);
+}
+
+static void
+assert_call_works (NvSetup *setup)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean ok = call (setup, &error);
+  g_assert_no_error (error);
+  g_assert_true (ok);
+}
+
+/* Let the first, second, ... command fail in turn, until all is over before the fault strikes. */
+static void
+fail_everywhere (NvSetup *setup, const char *action)
+{
+  guint n_failed = 0;
+  for (guint nth = 1;; nth++)
+    {
+      g_autofree char *rule = g_strdup_printf ("* %u-%u %s", nth, nth, action);
+      g_autoptr (GError) error = NULL;
+      software_tpm_set_fault (setup->software, rule);
+      if (!call (setup, &error))
+        {
+          g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+          n_failed++;
+        }
+      gboolean over = software_tpm_fault_waits (setup->software);
+      software_tpm_set_fault (setup->software, "");
+      software_tpm_assert_empty (setup->software);
+      assert_call_works (setup);
+      software_tpm_assert_empty (setup->software);
+      if (over)
+        break;
+    }
+  g_assert_cmpuint (n_failed, >, 4);
+}
+
+static void
+test_failures_leave_nothing (void)
+{
+  static const char *actions[] = { "io", "drop", "garble", "0x101", "0x910", "0x918" };
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software_tpm_new ());
+  for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
+    {
+      g_test_message ("%s", actions[i]);
+      fail_everywhere (&setup, actions[i]);
+    }
+}
+
+static void
+test_busy (void)
+{
+  static const char *busy[] = { "0x922", "0x908", "0x90a", "0x920", "0x923" };
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software_tpm_new ());
+  for (gsize i = 0; i < G_N_ELEMENTS (busy); i++)
+    {
+      static const char *commands[] = { "NV_DefineSpace", "NV_Write", "NV_Read", "NV_ReadPublic", "NV_UndefineSpace" };
+      assert_call_works (&setup); /* leaves an index for the next to remove */
+      for (gsize j = 0; j < G_N_ELEMENTS (commands); j++)
+        {
+          g_autofree char *rule = g_strdup_printf ("%s 1-4 %s", commands[j], busy[i]);
+          software_tpm_set_fault (setup.software, rule);
+          assert_call_works (&setup);
+          g_assert_false (software_tpm_fault_waits (setup.software));
+        }
+    }
+  software_tpm_assert_empty (setup.software);
+}
+
+/* A write whose answer is lost is not sent again; the next read tells what became of it. */
+static void
+test_lost_answer (void)
+{
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software_tpm_new ());
+  g_autoptr (CmkTpmNvIndex) index = nv_must_define (&setup);
+  g_autoptr (CmkSecret) others = nv_make_secret (CMK_TPM_NV_SIZE);
+  g_autoptr (GError) error = NULL;
+
+  software_tpm_set_fault (setup.software, "NV_Write 1-1 io");
+  (void) software_tpm_commands (setup.software);
+  g_assert_false (nv_write (&setup, index, others, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+  g_assert_nonnull (g_str_has_prefix (software_tpm_commands (setup.software), "StartAuthSession NV_Write:io") ? ""
+                                                                                                              : NULL);
+  nv_assert_contents (&setup, index, setup.contents);
+
+  static const char *lost[] = { "drop", "garble" };
+  for (gsize i = 0; i < G_N_ELEMENTS (lost); i++)
+    {
+      g_autofree char *rule = g_strdup_printf ("NV_Write 1-1 %s", lost[i]);
+      nv_must_write (&setup, index, setup.contents);
+      software_tpm_set_fault (setup.software, rule);
+      (void) software_tpm_commands (setup.software);
+      g_clear_error (&error);
+      g_assert_false (nv_write (&setup, index, others, &error));
+      g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+      const char *commands = software_tpm_commands (setup.software);
+      g_assert_true (strstr (commands, "NV_Write") == g_strrstr (commands, "NV_Write"));
+      nv_assert_contents (&setup, index, others);
+    }
+  software_tpm_assert_empty (setup.software);
+}
+
+/* define() leaves no index behind that nobody has written. */
+static void
+test_unwritten_is_removed (void)
+{
+  static const char *actions[] = { "0x101", "io", "drop", "garble" };
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software_tpm_new ());
+  for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
+    {
+      g_autofree char *rule = g_strdup_printf ("NV_Write 1-1 %s", actions[i]);
+      g_autoptr (GError) error = NULL;
+      software_tpm_set_fault (setup.software, rule);
+      g_assert_null (nv_define (&setup, &error));
+      g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+      g_assert_false (software_tpm_fault_waits (setup.software));
+      g_assert_cmphex (nv_must_find (&setup, nv_label), ==, 0);
+      software_tpm_assert_empty (setup.software);
+    }
+}
+
+/* --- what can be seen -------------------------------------------------------------------------------------------- */
+
+static void
+assert_not_in (const char *data, gsize size, const CmkSecret *secret)
+{
+  for (gsize at = 0; at + 16 <= cmk_secret_length (secret); at += 16)
+    g_assert_null (memmem (data, size, cmk_secret_peek (secret) + at, 16));
+}
+
+static void
+test_nothing_on_the_bus (void)
+{
+  SoftwareTpm *software = software_tpm_new ();
+  g_autofree char *raw_path = g_strconcat (software->log, ".raw", NULL);
+  g_assert_true (g_file_set_contents (raw_path, "", 0, NULL));
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software);
+  g_autoptr (CmkTpmNvIndex) index = nv_must_define (&setup);
+  g_autoptr (CmkSecret) others = nv_make_secret (CMK_TPM_NV_SIZE);
+  nv_assert_contents (&setup, index, setup.contents);
+  nv_must_write (&setup, index, others);
+  nv_assert_contents (&setup, index, others);
+
+  g_autofree char *raw = NULL;
+  gsize size;
+  g_assert_true (g_file_get_contents (raw_path, &raw, &size, NULL));
+  g_assert_nonnull (memmem (raw, size, nv_label, sizeof nv_label)); /* what is no secret is there */
+  assert_not_in (raw, size, setup.contents);
+  assert_not_in (raw, size, others);
+  assert_not_in (raw, size, setup.auth);
+}
+
+static void
+test_nothing_in_memory (void)
+{
+  g_auto (NvSetup) setup = { 0 };
+  nv_setup_init (&setup, software_tpm_new ());
+  g_assert_false (is_in_memory (setup.contents));
+  g_assert_false (is_in_memory (setup.auth));
+  g_autoptr (CmkTpmNvIndex) index = nv_must_define (&setup);
+  g_assert_false (is_in_memory (setup.contents));
+  g_assert_false (is_in_memory (setup.auth));
+  nv_assert_contents (&setup, index, setup.contents);
+  g_assert_false (is_in_memory (setup.contents));
+  g_assert_false (is_in_memory (setup.auth));
+  nv_must_write (&setup, index, setup.contents);
+  g_assert_false (is_in_memory (setup.contents));
+  g_assert_false (is_in_memory (setup.auth));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_setenv ("TSS2_LOG", "all+none", FALSE);
+  g_test_init (&argc, &argv, NULL);
+  g_autoptr (GError) error = NULL;
+  g_assert_true (cmk_secret_init (&error));
+
+  g_test_add_func ("/nv-index-faults/nothing-is-left-in-the-tpm", test_failures_leave_nothing);
+  g_test_add_func ("/nv-index-faults/busy-tpm-is-waited-for", test_busy);
+  g_test_add_func ("/nv-index-faults/lost-answer-is-not-asked-for-again", test_lost_answer);
+  g_test_add_func ("/nv-index-faults/unwritten-index-is-removed", test_unwritten_is_removed);
+  g_test_add_func ("/nv-index-faults/no-secret-on-the-bus", test_nothing_on_the_bus);
+  g_test_add_func ("/nv-index-faults/no-secret-in-memory", test_nothing_in_memory);
+  return g_test_run ();
+}
