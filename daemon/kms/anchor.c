@@ -23,19 +23,19 @@ struct _CmkAnchor
 };
 
 CmkAnchorState
-cmk_anchor_state (const CmkAnchor *anchor)
+cmk_anchor_state (CmkAnchor *anchor)
 {
   return (CmkAnchorState) g_atomic_int_get (&anchor->state);
 }
 
 guint64
-cmk_anchor_steps (const CmkAnchor *anchor)
+cmk_anchor_steps (CmkAnchor *anchor)
 {
   return (gsize) g_atomic_pointer_get (&anchor->steps);
 }
 
 gboolean
-cmk_anchor_check (const CmkAnchor *anchor, GError **error)
+cmk_anchor_check (CmkAnchor *anchor, GError **error)
 {
   if (cmk_anchor_state (anchor) != CMK_ANCHOR_ROLLED_BACK)
     return TRUE;

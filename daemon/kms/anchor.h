@@ -34,13 +34,13 @@ void cmk_anchor_free (CmkAnchor *anchor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkAnchor, cmk_anchor_free)
 
 /* Any thread. */
-CmkAnchorState cmk_anchor_state (const CmkAnchor *anchor);
+CmkAnchorState cmk_anchor_state (CmkAnchor *anchor);
 
 /* How often the index was stepped on: each is a write of the TPM's memory, which wears. Any thread. */
-guint64 cmk_anchor_steps (const CmkAnchor *anchor);
+guint64 cmk_anchor_steps (CmkAnchor *anchor);
 
 /* CMK_ERROR_ROLLBACK_DETECTED, saying what to do, if that is the state. */
-gboolean cmk_anchor_check (const CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_anchor_check (CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Owned by @anchor. */
 CmkErasure *cmk_anchor_erasure (CmkAnchor *anchor);
