@@ -194,16 +194,22 @@ find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **err
   return NULL;
 }
 
+static gboolean
+store_attempts (CmkKms *kms, const CmkImportSetRecord *set, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  return transaction != NULL && cmk_store_update_import_set (store, set, error) &&
+         cmk_store_commit (transaction, error);
+}
+
 /* An attempt is charged, durably, before anything is unwrapped, and refunded if it was no failure of the importer's. So
  * neither a crash nor a full disk gives a free try, and the uniform error is no oracle. */
 static gboolean
 charge_attempt (CmkKms *kms, CmkImportSetRecord *set, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
   set->failures++;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
-  return transaction != NULL && cmk_store_update_import_set (store, set, error) &&
-         cmk_store_commit (transaction, error);
+  return store_attempts (kms, set, error);
 }
 
 static void
@@ -211,8 +217,16 @@ refund_attempt (CmkKms *kms, CmkImportSetRecord *set)
 {
   g_autoptr (GError) error = NULL;
   set->failures--;
-  if (!cmk_store_update_import_set (cmk_vault_store (cmk_kms_vault (kms)), set, &error))
+  if (!store_attempts (kms, set, &error))
     g_message ("an import that failed through no fault of its own counts all the same: %s", error->message);
+}
+
+static gboolean
+erase_set (CmkKms *kms, const CmkUuid *id, GError **error)
+{
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  return transaction != NULL && cmk_store_delete_import_set (store, id, error) && cmk_store_commit (transaction, error);
 }
 
 /* The charge stands. The last one destroys the wrapping key; before that, whoever failed once tries again. */
@@ -222,7 +236,7 @@ conclude_failure (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set)
   g_autoptr (GError) error = NULL;
   if (set->failures < CMKD_UNWRAP_FAILURE_BUDGET)
     cmk_vault_keep_handle (cmk_kms_vault (kms), session, set->sealed_key);
-  else if (!cmk_store_delete_import_set (cmk_vault_store (cmk_kms_vault (kms)), &set->id, &error))
+  else if (!erase_set (kms, &set->id, &error))
     g_warning ("a wrapping key that must not be used any more is not erased yet: %s", error->message);
 }
 

@@ -332,12 +332,20 @@ find_next_expiry (CmkKms *kms, GError **error)
   return TRUE;
 }
 
+static gboolean
+erase_expired_sets (CmkKms *kms, gint64 now, GError **error)
+{
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (cmk_vault_store (kms->vault), error);
+  return transaction != NULL && cmk_store_delete_expired_import_sets (cmk_vault_store (kms->vault), now, error) &&
+         cmk_store_commit (transaction, error);
+}
+
 /* What fails does not keep the rest from being erased. */
 static gboolean
 sweep (CmkKms *kms, gint64 now, GError **error)
 {
   gboolean done = cmk_deletion_run_due (kms, now, error);
-  done &= cmk_store_delete_expired_import_sets (cmk_vault_store (kms->vault), now, done ? error : NULL);
+  done &= erase_expired_sets (kms, now, done ? error : NULL);
   done &= erase_expired (kms, now, done ? error : NULL);
   return done && find_next_expiry (kms, error);
 }

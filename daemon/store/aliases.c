@@ -15,7 +15,9 @@ enum
   N_VALUES
 };
 
-static const CmkTable aliases = { .domain = "cmkd row of aliases 1", .shape = "iitu" };
+const CmkTable cmk_aliases_table = {
+  .name = "aliases", .columns = COLUMNS, .domain = "cmkd row of aliases 1", .shape = "iitu"
+};
 
 CmkAliasRecord *
 cmk_alias_record_new (guint32 uid, const char *name, const CmkUuid *key_id)
@@ -45,8 +47,8 @@ write_record (CmkStore *store, const char *sql, const CmkAliasRecord *record, GE
     [NAME] = cmk_value_text (record->name),
     [KEY_ID] = cmk_value_id (&record->key_id),
   };
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, sql, error);
-  return statement != NULL && cmk_row_bind (store, &aliases, statement, values, error) &&
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, sql, error);
+  return statement != NULL && cmk_row_bind (store, &cmk_aliases_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
 }
 
@@ -55,7 +57,7 @@ static CmkAliasRecord *
 read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
   CmkValue values[N_VALUES];
-  if (!cmk_row_read (store, &aliases, statement, values, error))
+  if (!cmk_row_read (store, &cmk_aliases_table, statement, values, error))
     {
       g_prefix_error (error, "alias number %" G_GINT64_FORMAT ": ", values[SERIAL].number);
       return NULL;
@@ -96,7 +98,7 @@ gboolean
 cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "DELETE FROM aliases WHERE uid = ?1 AND name = ?2", error);
+      cmk_store_prepare_change (store, "DELETE FROM aliases WHERE uid = ?1 AND name = ?2", error);
   return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error) &&
          cmk_store_check (store, sqlite3_bind_text (statement, 2, name, -1, SQLITE_STATIC), error) &&
          cmk_store_run (store, statement, error);

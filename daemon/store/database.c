@@ -113,13 +113,30 @@ cmk_store_prepare (CmkStore *store, const char *sql, GError **error)
   return statement;
 }
 
+sqlite3_stmt *
+cmk_store_prepare_change (CmkStore *store, const char *sql, GError **error)
+{
+  return cmk_store_check_transaction (store, error) ? cmk_store_prepare (store, sql, error) : NULL;
+}
+
+/* What of a failed statement was done is undone, but has been counted: the transaction is lost. */
+static void
+fail_step (CmkStore *store, int result, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  fail_result (store, result, &local_error);
+  if (store->transaction != NULL && store->transaction->error == NULL)
+    store->transaction->error = g_error_copy (local_error);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+}
+
 int
 cmk_store_step (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
   errno = 0;
   int result = sqlite3_step (statement);
   if (result != SQLITE_ROW && result != SQLITE_DONE)
-    fail_result (store, result, error);
+    fail_step (store, result, error);
   return result;
 }
 
@@ -139,6 +156,7 @@ connect_database (CmkStore *store, const char *name, GError **error)
   if (!cmk_store_check (store, result, error))
     return FALSE;
   sqlite3_limit (store->database, SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES);
+  cmk_row_set_watch (store);
   return cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL), error) &&
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), error) &&
          cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL), error) &&
@@ -194,11 +212,11 @@ empty_log (CmkStore *store, GError **error)
   return TRUE;
 }
 
-static void
-empty_log_after_erasure (CmkStore *store)
+void
+cmk_store_empty_log_after_erasure (CmkStore *store)
 {
   g_autoptr (GError) error = NULL;
-  if (store->log_holds_erased && sqlite3_get_autocommit (store->database) && !empty_log (store, &error))
+  if (store->log_holds_erased && !empty_log (store, &error))
     g_warning ("what was deleted is not erased from the write-ahead log yet: %s", error->message);
 }
 
@@ -206,7 +224,6 @@ void
 cmk_store_note_erasure (CmkStore *store)
 {
   store->log_holds_erased = TRUE;
-  empty_log_after_erasure (store);
 }
 
 static gboolean
@@ -250,6 +267,7 @@ cmk_store_close (CmkStore *store)
     return;
   g_hash_table_unref (store->statements);
   sqlite3_close (store->database);
+  cmk_store_anchor_free (store->anchor);
   if (store->lock_fd >= 0)
     close (store->lock_fd);
   if (store->directory_fd >= 0)
@@ -261,8 +279,19 @@ cmk_store_close (CmkStore *store)
 void
 cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data)
 {
+  g_return_if_fail (store->transaction == NULL);
   store->mac = mac;
   store->mac_data = user_data;
+  store->reads_unverified = FALSE;
+  store->rows = (CmkRowSum) { .is_known = FALSE };
+  g_clear_pointer (&store->anchor, cmk_store_anchor_free);
+}
+
+void
+cmk_store_read_unverified (CmkStore *store)
+{
+  cmk_store_set_mac (store, NULL, NULL);
+  store->reads_unverified = TRUE;
 }
 
 GBytes *
@@ -294,54 +323,4 @@ cmk_store_put_meta (CmkStore *store, const char *name, GBytes *value, GError **e
          cmk_store_check (store, sqlite3_bind_blob64 (statement, 2, size > 0 ? data : "", size, SQLITE_STATIC),
                           error) &&
          cmk_store_run (store, statement, error);
-}
-
-struct _CmkStoreTransaction
-{
-  CmkStore *store; /* NULL once it has been committed or rolled back */
-};
-
-CmkStoreTransaction *
-cmk_store_begin (CmkStore *store, GError **error)
-{
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "BEGIN IMMEDIATE", error);
-  if (statement == NULL || !cmk_store_run (store, statement, error))
-    return NULL;
-  CmkStoreTransaction *transaction = g_new (CmkStoreTransaction, 1);
-  transaction->store = store;
-  return transaction;
-}
-
-/* Some failures have SQLite roll back by itself; a COMMIT after that fails, for it would have nothing to commit. */
-static void
-roll_back (CmkStore *store)
-{
-  g_autoptr (GError) error = NULL;
-  if (!sqlite3_get_autocommit (store->database) && !cmk_store_execute (store, "ROLLBACK", &error))
-    g_warning ("a transaction could not be rolled back: %s", error->message);
-}
-
-gboolean
-cmk_store_commit (CmkStoreTransaction *transaction, GError **error)
-{
-  CmkStore *store = g_steal_pointer (&transaction->store);
-  g_return_val_if_fail (store != NULL, FALSE);
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "COMMIT", error);
-  if (statement != NULL && cmk_store_run (store, statement, error))
-    {
-      empty_log_after_erasure (store);
-      return TRUE;
-    }
-  roll_back (store);
-  return FALSE;
-}
-
-void
-cmk_store_transaction_free (CmkStoreTransaction *transaction)
-{
-  if (transaction == NULL)
-    return;
-  if (transaction->store != NULL)
-    roll_back (transaction->store);
-  g_free (transaction);
 }

@@ -5,10 +5,11 @@
 
 #include <sqlite3.h>
 
+#include "store/row-set.h"
 #include "store/store.h"
 
 #define CMK_DATABASE_FILE   "state.db"
-#define CMK_DATABASE_FORMAT 3
+#define CMK_DATABASE_FORMAT 4
 /* "CMKD": tells file(1), and us, whose database this is. */
 #define CMK_DATABASE_APPLICATION_ID 0x434d4b44
 
@@ -23,6 +24,26 @@ struct _CmkStore
   gboolean log_holds_erased; /* what a change has removed may still stand in the write-ahead log */
   CmkRowMac mac;
   gpointer mac_data;
+  gboolean reads_unverified; /* there is no MAC: nothing is written */
+
+  /* Of what is committed. */
+  CmkRowSum rows;
+  CmkStoreAnchor *anchor; /* NULL: none, or not loaded */
+
+  CmkStoreTransaction *transaction; /* the one that is open, or NULL */
+};
+
+struct _CmkStoreTransaction
+{
+  CmkStore *store; /* NULL once it has been committed or rolled back */
+
+  /* What the store's will be. */
+  CmkRowSum rows;
+  CmkStoreAnchor *anchor; /* NULL: as it is */
+
+  gboolean has_changes; /* of rows that carry a MAC */
+  GArray *erasures;     /* gint64: slots of records that it takes out */
+  GError *error;        /* what failed in it, so it must not be committed */
 };
 
 /* A statement that goes out of scope is reset and kept for the next time. */
@@ -49,12 +70,19 @@ gboolean cmk_store_bring_up_to_date (CmkStore *store, GError **error) G_GNUC_WAR
 /* A change has removed something: after its commit the log is written back and emptied, so that what was removed is
  * nowhere in the directory. If that fails it is tried again with every later commit, and at the next start. */
 void cmk_store_note_erasure (CmkStore *store);
+void cmk_store_empty_log_after_erasure (CmkStore *store);
 
 /* Once, for SQL that answers no rows. */
 gboolean cmk_store_execute (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* @sql must be static: it names the statement from now on. Owned by the store. */
 sqlite3_stmt *cmk_store_prepare (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same for what changes rows that carry a MAC: never outside of a transaction. */
+sqlite3_stmt *cmk_store_prepare_change (CmkStore *store, const char *sql, GError **error);
+
+/* Is the open transaction whole so far? */
+gboolean cmk_store_check_transaction (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* SQLITE_ROW, SQLITE_DONE, or anything else with @error set. */
 int cmk_store_step (CmkStore *store, sqlite3_stmt *statement, GError **error) G_GNUC_WARN_UNUSED_RESULT;

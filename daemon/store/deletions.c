@@ -14,7 +14,18 @@ enum
   N_VALUES
 };
 
-static const CmkTable deletions = { .domain = "cmkd row of deletions 1", .shape = "uii" };
+#define COLUMNS "key_id, delete_at, state_before, mac"
+
+static gboolean
+is_sound (const CmkValue *values)
+{
+  gint64 state = values[STATE_BEFORE].number;
+  return state > 0 && state <= G_MAXINT && cmk_spec_name (cmk_key_states, (int) state) != NULL;
+}
+
+const CmkTable cmk_deletions_table = {
+  .name = "deletions", .columns = COLUMNS, .domain = "cmkd row of deletions 1", .shape = "uii", .is_sound = is_sound
+};
 
 static gboolean
 read_row (CmkStore *store, sqlite3_stmt *statement, CmkKeyRecord *record, GError **error)
@@ -24,7 +35,7 @@ read_row (CmkStore *store, sqlite3_stmt *statement, CmkKeyRecord *record, GError
     g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
                          "it is missing in the store: restore the state directory from a backup");
   CmkValue values[N_VALUES];
-  if (step != SQLITE_ROW || !cmk_row_read (store, &deletions, statement, values, error))
+  if (step != SQLITE_ROW || !cmk_row_read (store, &cmk_deletions_table, statement, values, error))
     return FALSE;
   record->delete_at = values[DELETE_AT].number;
   record->state_before = (CmkKeyState) values[STATE_BEFORE].number;
@@ -35,7 +46,7 @@ gboolean
 cmk_store_load_deletion (CmkStore *store, CmkKeyRecord *record, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "SELECT key_id, delete_at, state_before, mac FROM deletions WHERE key_id = ?1", error);
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM deletions WHERE key_id = ?1", error);
   const CmkUuid *id = &record->id;
   if (statement == NULL ||
       !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error))
@@ -57,19 +68,20 @@ put_row (CmkStore *store, const CmkKeyRecord *record, GError **error)
     [STATE_BEFORE] = cmk_value_number (record->state_before),
   };
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         "INSERT INTO deletions (key_id, delete_at, state_before, mac) VALUES (?1, ?2, ?3, ?4) "
-                         "ON CONFLICT (key_id) DO UPDATE SET delete_at = excluded.delete_at, "
-                         "state_before = excluded.state_before, mac = excluded.mac",
-                         error);
-  return statement != NULL && cmk_row_bind (store, &deletions, statement, values, error) &&
+      cmk_store_prepare_change (store,
+                                "INSERT INTO deletions (" COLUMNS ") VALUES (?1, ?2, ?3, ?4) "
+                                "ON CONFLICT (key_id) DO UPDATE SET delete_at = excluded.delete_at, "
+                                "state_before = excluded.state_before, mac = excluded.mac",
+                                error);
+  return statement != NULL && cmk_row_bind (store, &cmk_deletions_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
 }
 
 static gboolean
 remove_row (CmkStore *store, const CmkUuid *id, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM deletions WHERE key_id = ?1", error);
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare_change (store, "DELETE FROM deletions WHERE key_id = ?1", error);
   return statement != NULL &&
          cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) &&
          cmk_store_run (store, statement, error);

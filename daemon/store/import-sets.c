@@ -20,7 +20,11 @@ enum
   N_VALUES
 };
 
-static const CmkTable import_sets = { .domain = "cmkd row of import_sets 1", .shape = "uuiiiiibb" };
+const CmkTable cmk_import_sets_table = { .name = "import_sets",
+                                         .columns = COLUMNS,
+                                         .domain = "cmkd row of import_sets 1",
+                                         .shape = "uuiiiiibb",
+                                         .envelope = ENVELOPE };
 
 CmkImportSetRecord *
 cmk_import_set_record_new (void)
@@ -53,8 +57,8 @@ write_record (CmkStore *store, const char *sql, const CmkImportSetRecord *record
     [SEALED_KEY] = cmk_value_bytes (record->sealed_key),
     [ENVELOPE] = cmk_value_bytes (record->envelope),
   };
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, sql, error);
-  return statement != NULL && cmk_row_bind (store, &import_sets, statement, values, error) &&
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, sql, error);
+  return statement != NULL && cmk_row_bind (store, &cmk_import_sets_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
 }
 
@@ -93,7 +97,7 @@ run_deletion (CmkStore *store, sqlite3_stmt *statement, GError **error)
 gboolean
 cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM import_sets WHERE id = ?1", error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, "DELETE FROM import_sets WHERE id = ?1", error);
   return statement != NULL &&
          cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) &&
          run_deletion (store, statement, error);
@@ -103,9 +107,16 @@ gboolean
 cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "DELETE FROM import_sets WHERE expires_at <= ?1", error);
+      cmk_store_prepare_change (store, "DELETE FROM import_sets WHERE expires_at <= ?1", error);
   return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, now), error) &&
          run_deletion (store, statement, error);
+}
+
+gboolean
+cmk_store_delete_import_sets (CmkStore *store, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, "DELETE FROM import_sets", error);
+  return statement != NULL && run_deletion (store, statement, error);
 }
 
 gboolean
@@ -122,7 +133,7 @@ static CmkImportSetRecord *
 read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
   CmkValue values[N_VALUES];
-  if (!cmk_row_read (store, &import_sets, statement, values, error))
+  if (!cmk_row_read (store, &cmk_import_sets_table, statement, values, error))
     {
       g_prefix_error (error, "wrapping key of an import token: ");
       return NULL;

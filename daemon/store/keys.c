@@ -29,7 +29,34 @@ enum
   N_VALUES
 };
 
-static const CmkTable keys = { .domain = "cmkd row of keys 1", .shape = "iuiiiiiiitiBBB" };
+/* What the callers take for members of closed sets. */
+static gboolean
+is_sound (const CmkValue *values)
+{
+  const struct
+  {
+    int column;
+    const CmkSpecName *set;
+  } closed[] = {
+    { SPEC, cmk_key_specs },   { USAGE, cmk_key_usages },
+    { ORIGIN, cmk_origins },   { PROTECTION_LEVEL, cmk_protection_levels },
+    { STATE, cmk_key_states },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (closed); i++)
+    {
+      gint64 member = values[closed[i].column].number;
+      if (member < 0 || member > G_MAXINT || cmk_spec_name (closed[i].set, (int) member) == NULL)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+const CmkTable cmk_keys_table = { .name = "keys",
+                                  .columns = COLUMNS,
+                                  .domain = "cmkd row of keys 1",
+                                  .shape = "iuiiiiiiitiBBB",
+                                  .envelope = ENVELOPE,
+                                  .is_sound = is_sound };
 
 CmkKeyRecord *
 cmk_key_record_new (void)
@@ -70,7 +97,7 @@ write_record (CmkStore *store, sqlite3_stmt *statement, const CmkKeyRecord *reco
     [ENVELOPE] = cmk_value_bytes (record->envelope),
     [FINGERPRINT] = cmk_value_bytes (record->fingerprint),
   };
-  return cmk_row_bind (store, &keys, statement, values, error) && cmk_store_run (store, statement, error);
+  return cmk_row_bind (store, &cmk_keys_table, statement, values, error) && cmk_store_run (store, statement, error);
 }
 
 /* Of the row that @statement stands on. */
@@ -78,7 +105,7 @@ static CmkKeyRecord *
 read_row (CmkStore *store, sqlite3_stmt *statement, GError **error)
 {
   CmkValue values[N_VALUES];
-  if (!cmk_row_read (store, &keys, statement, values, error))
+  if (!cmk_row_read (store, &cmk_keys_table, statement, values, error))
     {
       char id[CMK_UUID_TEXT_SIZE] = "of unreadable id";
       if (values[ID].size == sizeof (CmkUuid))
@@ -142,7 +169,7 @@ cmk_store_insert_key (CmkStore *store, CmkKeyRecord *record, GError **error)
                            "there is a key with this id already: choose another id");
       return FALSE;
     }
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (
       store, "INSERT INTO keys (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
       error);
   return statement != NULL && cmk_row_next_serial (store, CMK_NEXT_SERIAL ("keys"), &record->serial, error) &&
@@ -159,7 +186,7 @@ fail_not_found (GError **error)
 gboolean
 cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (
       store,
       "UPDATE keys SET owner_uid = ?3, created_at = ?4, spec = ?5, usage = ?6, origin = ?7, protection_level = ?8, "
       "state = ?9, description = ?10, expires_at = ?11, sealed_key = ?12, envelope = ?13, fingerprint = ?14, mac = ?15 "
@@ -182,7 +209,7 @@ cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GError **erro
 gboolean
 cmk_store_delete_key (CmkStore *store, const CmkUuid *id, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM keys WHERE id = ?1", error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, "DELETE FROM keys WHERE id = ?1", error);
   if (statement == NULL ||
       !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) ||
       !cmk_store_run (store, statement, error))

@@ -13,7 +13,11 @@ enum
   N_VALUES
 };
 
-static const CmkTable public_keys = { .domain = "cmkd row of public_keys 1", .shape = "ub" };
+#define COLUMNS "key_id, public_key, mac"
+
+const CmkTable cmk_public_keys_table = {
+  .name = "public_keys", .columns = COLUMNS, .domain = "cmkd row of public_keys 1", .shape = "ub"
+};
 
 gboolean
 cmk_store_put_public_key (CmkStore *store, const CmkUuid *id, GBytes *public_key, GError **error)
@@ -22,12 +26,12 @@ cmk_store_put_public_key (CmkStore *store, const CmkUuid *id, GBytes *public_key
     [KEY_ID] = cmk_value_id (id),
     [PUBLIC_KEY] = cmk_value_bytes (public_key),
   };
-  g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         "INSERT INTO public_keys (key_id, public_key, mac) VALUES (?1, ?2, ?3) "
-                         "ON CONFLICT (key_id) DO UPDATE SET public_key = excluded.public_key, mac = excluded.mac",
-                         error);
-  return statement != NULL && cmk_row_bind (store, &public_keys, statement, values, error) &&
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (
+      store,
+      "INSERT INTO public_keys (" COLUMNS ") VALUES (?1, ?2, ?3) "
+      "ON CONFLICT (key_id) DO UPDATE SET public_key = excluded.public_key, mac = excluded.mac",
+      error);
+  return statement != NULL && cmk_row_bind (store, &cmk_public_keys_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
 }
 
@@ -39,7 +43,7 @@ read_row (CmkStore *store, sqlite3_stmt *statement, GError **error)
     g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
                          "it is missing in the store: restore the state directory from a backup");
   CmkValue values[N_VALUES];
-  if (step != SQLITE_ROW || !cmk_row_read (store, &public_keys, statement, values, error))
+  if (step != SQLITE_ROW || !cmk_row_read (store, &cmk_public_keys_table, statement, values, error))
     return NULL;
   return cmk_value_dup_bytes (&values[PUBLIC_KEY]);
 }
@@ -48,7 +52,7 @@ GBytes *
 cmk_store_get_public_key (CmkStore *store, const CmkUuid *id, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "SELECT key_id, public_key, mac FROM public_keys WHERE key_id = ?1", error);
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM public_keys WHERE key_id = ?1", error);
   if (statement == NULL ||
       !cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error))
     return NULL;
@@ -65,7 +69,8 @@ cmk_store_get_public_key (CmkStore *store, const CmkUuid *id, GError **error)
 gboolean
 cmk_store_delete_public_key (CmkStore *store, const CmkUuid *id, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM public_keys WHERE key_id = ?1", error);
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare_change (store, "DELETE FROM public_keys WHERE key_id = ?1", error);
   return statement != NULL &&
          cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), error) &&
          cmk_store_run (store, statement, error);

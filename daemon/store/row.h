@@ -6,13 +6,6 @@
 
 #include "store/database.h"
 
-/* A table whose last column is the MAC of the others. */
-typedef struct
-{
-  const char *domain; /* what the MAC says this is a row of; changes with the columns */
-  const char *shape;  /* a letter for each column: i integer, t text, u id, b blob, B blob or NULL */
-} CmkTable;
-
 /* One column. Borrowed: from a record while it is written, from the statement while it is read. */
 typedef struct
 {
@@ -20,6 +13,37 @@ typedef struct
   const void *data; /* NULL only where the column is NULL */
   gsize size;
 } CmkValue;
+
+/* A table whose last column is the MAC of the others. */
+typedef struct
+{
+  const char *name;
+  const char *columns; /* with the MAC */
+  const char *domain;  /* what the MAC says this is a row of; changes with the columns */
+  const char *shape;   /* a letter for each column: i integer, t text, u id, b blob, B blob or NULL */
+  int envelope;        /* index of the column that begins with an erasure slot; 0: none, the first being the key */
+  /* May these stand in a row? Asked only when there is no MAC to say that we wrote them. NULL: all may. */
+  gboolean (*is_sound) (const CmkValue *values);
+} CmkTable;
+
+/* The most columns that a table has beside its MAC. */
+#define CMK_MAX_COLUMNS 14
+
+/* All of them, but for the anchor, which vouches for them; ends with NULL. A table comes before those that refer to it. */
+extern const CmkTable *const cmk_tables[];
+
+extern const CmkTable cmk_aliases_table;
+extern const CmkTable cmk_deletions_table;
+extern const CmkTable cmk_erasure_pages_table;
+extern const CmkTable cmk_erasures_table;
+extern const CmkTable cmk_facts_table;
+extern const CmkTable cmk_import_sets_table;
+extern const CmkTable cmk_keys_table;
+extern const CmkTable cmk_public_keys_table;
+extern const CmkTable cmk_tags_table;
+
+/* "SELECT <columns>, rowid FROM <table>", by rowid: rows may be changed on the way. */
+char *cmk_table_select (const CmkTable *table);
 
 CmkValue cmk_value_number (gint64 number);
 CmkValue cmk_value_text (const char *text);
@@ -47,3 +71,28 @@ gboolean cmk_row_bind (CmkStore *store, const CmkTable *table, sqlite3_stmt *sta
  * or size, or the MAC is not that of the row. */
 gboolean cmk_row_read (CmkStore *store, const CmkTable *table, sqlite3_stmt *statement, CmkValue *ret_values,
                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Where a row stands that is read: under a statement, or in a change that SQLite is about to make. */
+typedef struct
+{
+  gpointer object;
+  int (*read) (gpointer object, int column, CmkValue *ret_value); /* returns SQLite's type; 0: there is no column */
+} CmkRowSource;
+
+CmkRowSource cmk_row_of_statement (sqlite3_stmt *statement);
+CmkRowSource cmk_row_before_change (sqlite3 *database);
+CmkRowSource cmk_row_after_change (sqlite3 *database);
+
+/* Fill @ret_values. Is every column of its type and size? Says nothing of the MAC. */
+gboolean cmk_row_read_form (const CmkTable *table, const CmkRowSource *source, CmkValue *ret_values);
+
+/* The MAC as it stands in @column; zeroes if it cannot be one. */
+void cmk_row_read_mac (const CmkRowSource *source, int column, guint8 ret_mac[CMK_ROW_MAC_SIZE]);
+
+gboolean cmk_row_compute_mac (CmkStore *store, const CmkTable *table, const CmkValue *values,
+                              guint8 ret_mac[CMK_ROW_MAC_SIZE], GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* May we have written this? All that can be asked of a row that no MAC vouches for. */
+gboolean cmk_row_is_plausible (const CmkTable *table, const CmkValue *values);
+
+gboolean cmk_mac_equal (const guint8 *a, const guint8 *b);

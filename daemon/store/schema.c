@@ -41,6 +41,14 @@ static const struct
   { 3, "CREATE INDEX aliases_by_key ON aliases (key_id)" },
   { 3, "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "
        "tags BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 4, "CREATE TABLE facts (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 4, "CREATE TABLE anchor (number INTEGER PRIMARY KEY NOT NULL, stage BLOB NOT NULL, nv_handle INTEGER NOT NULL, "
+       "is_behind INTEGER NOT NULL, steps INTEGER NOT NULL, erasure_root BLOB, rows_mac BLOB NOT NULL, "
+       "mac BLOB NOT NULL) STRICT" },
+  { 4, "CREATE TABLE erasure_pages (page INTEGER PRIMARY KEY NOT NULL, n_free INTEGER NOT NULL, "
+       "content BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 4, "CREATE INDEX erasure_pages_by_room ON erasure_pages (n_free) WHERE n_free > 0" },
+  { 4, "CREATE TABLE erasures (slot INTEGER PRIMARY KEY NOT NULL, mac BLOB NOT NULL) STRICT" },
 };
 
 gboolean

@@ -14,7 +14,9 @@ enum
   N_VALUES
 };
 
-static const CmkTable table = { .domain = "cmkd row of tags 1", .shape = "ub" };
+#define COLUMNS "key_id, tags, mac"
+
+const CmkTable cmk_tags_table = { .name = "tags", .columns = COLUMNS, .domain = "cmkd row of tags 1", .shape = "ub" };
 
 static gboolean
 put_row (CmkStore *store, const CmkUuid *key_id, GBytes *tags, GError **error)
@@ -24,11 +26,11 @@ put_row (CmkStore *store, const CmkUuid *key_id, GBytes *tags, GError **error)
     [TAGS] = cmk_value_bytes (tags),
   };
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         "INSERT INTO tags (key_id, tags, mac) VALUES (?1, ?2, ?3) "
-                         "ON CONFLICT (key_id) DO UPDATE SET tags = excluded.tags, mac = excluded.mac",
-                         error);
-  return statement != NULL && cmk_row_bind (store, &table, statement, values, error) &&
+      cmk_store_prepare_change (store,
+                                "INSERT INTO tags (" COLUMNS ") VALUES (?1, ?2, ?3) "
+                                "ON CONFLICT (key_id) DO UPDATE SET tags = excluded.tags, mac = excluded.mac",
+                                error);
+  return statement != NULL && cmk_row_bind (store, &cmk_tags_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
 }
 
@@ -44,7 +46,7 @@ cmk_store_put_tags (CmkStore *store, const CmkUuid *key_id, GBytes *tags, GError
 {
   if (g_bytes_get_size (tags) > 0)
     return put_row (store, key_id, tags, error);
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "DELETE FROM tags WHERE key_id = ?1", error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, "DELETE FROM tags WHERE key_id = ?1", error);
   return statement != NULL && bind_key_id (store, statement, key_id, error) && cmk_store_run (store, statement, error);
 }
 
@@ -52,14 +54,14 @@ GBytes *
 cmk_store_get_tags (CmkStore *store, const CmkUuid *key_id, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "SELECT key_id, tags, mac FROM tags WHERE key_id = ?1", error);
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM tags WHERE key_id = ?1", error);
   if (statement == NULL || !bind_key_id (store, statement, key_id, error))
     return NULL;
   int step = cmk_store_step (store, statement, error);
   if (step == SQLITE_DONE)
     return g_bytes_new (NULL, 0);
   CmkValue values[N_VALUES];
-  if (step == SQLITE_ROW && cmk_row_read (store, &table, statement, values, error))
+  if (step == SQLITE_ROW && cmk_row_read (store, &cmk_tags_table, statement, values, error))
     return cmk_value_dup_bytes (&values[TAGS]);
   char text[CMK_UUID_TEXT_SIZE];
   cmk_uuid_format (key_id, text);
