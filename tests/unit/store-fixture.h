@@ -103,6 +103,28 @@ edit_database (const Fixture *fixture, const char *sql)
   g_assert_cmpint (sqlite3_close (database), ==, SQLITE_OK);
 }
 
+static CmkStoreTransaction *own_change;
+
+static inline gboolean
+open_change (CmkStore *store, GError **error)
+{
+  g_assert_null (own_change);
+  if (store->transaction == NULL)
+    own_change = cmk_store_begin (store, error);
+  return store->transaction != NULL;
+}
+
+static inline gboolean
+close_change (gboolean done, GError **error)
+{
+  gboolean kept = done && (own_change == NULL || cmk_store_commit (own_change, error));
+  g_clear_pointer (&own_change, cmk_store_transaction_free);
+  return kept;
+}
+
+/* Do @call, which reports to @error, in a transaction of its own unless the test has one open. */
+#define CHANGE(store, call, error) (open_change (store, error) && close_change (call, error))
+
 /* Key number @n: every column differs from its neighbours', and even ones have material. */
 static inline CmkKeyRecord *
 make_key (guint n, guint32 owner_uid)
@@ -135,7 +157,7 @@ static inline void
 insert_key (CmkStore *store, CmkKeyRecord *record)
 {
   g_autoptr (GError) error = NULL;
-  gboolean inserted = cmk_store_insert_key (store, record, &error);
+  gboolean inserted = CHANGE (store, cmk_store_insert_key (store, record, &error), &error);
   g_assert_no_error (error);
   g_assert_true (inserted);
 }
@@ -188,7 +210,7 @@ static inline void
 update_key (CmkStore *store, const CmkKeyRecord *record)
 {
   g_autoptr (GError) error = NULL;
-  gboolean updated = cmk_store_update_key (store, record, &error);
+  gboolean updated = CHANGE (store, cmk_store_update_key (store, record, &error), &error);
   g_assert_no_error (error);
   g_assert_true (updated);
 }
@@ -235,7 +257,7 @@ static inline void
 insert_import_set (CmkStore *store, const CmkImportSetRecord *record)
 {
   g_autoptr (GError) error = NULL;
-  gboolean inserted = cmk_store_insert_import_set (store, record, &error);
+  gboolean inserted = CHANGE (store, cmk_store_insert_import_set (store, record, &error), &error);
   g_assert_no_error (error);
   g_assert_true (inserted);
 }
@@ -245,7 +267,7 @@ put_public_key (CmkStore *store, const CmkKeyRecord *key, const char *text)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) public_key = g_bytes_new (text, strlen (text));
-  gboolean put = cmk_store_put_public_key (store, &key->id, public_key, &error);
+  gboolean put = CHANGE (store, cmk_store_put_public_key (store, &key->id, public_key, &error), &error);
   g_assert_no_error (error);
   g_assert_true (put);
 }
@@ -272,7 +294,7 @@ insert_alias (CmkStore *store, guint32 uid, const char *name, const CmkKeyRecord
 {
   g_autoptr (GError) error = NULL;
   CmkAliasRecord *record = cmk_alias_record_new (uid, name, &key->id);
-  gboolean inserted = cmk_store_insert_alias (store, record, &error);
+  gboolean inserted = CHANGE (store, cmk_store_insert_alias (store, record, &error), &error);
   g_assert_no_error (error);
   g_assert_true (inserted);
   return record;
@@ -310,7 +332,7 @@ put_tags (CmkStore *store, const CmkKeyRecord *key, const char *text)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) tags = g_bytes_new (text, strlen (text));
-  gboolean put = cmk_store_put_tags (store, &key->id, tags, &error);
+  gboolean put = CHANGE (store, cmk_store_put_tags (store, &key->id, tags, &error), &error);
   g_assert_no_error (error);
   g_assert_true (put);
 }

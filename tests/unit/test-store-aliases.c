@@ -74,7 +74,7 @@ test_taken (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_assert_error (error, CMK_ERROR, CMK_ERROR_ALIAS_ALREADY_EXISTS);
   g_clear_error (&error);
   g_autoptr (CmkAliasRecord) same = cmk_alias_record_new (OWNER, "alias/a", &keys.two->id);
-  g_assert_false (cmk_store_insert_alias (store, same, &error));
+  g_assert_false (CHANGE (store, cmk_store_insert_alias (store, same, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
   assert_alias_stored (store, alias);
 }
@@ -88,16 +88,16 @@ test_move (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkAliasRecord) of_other = insert_alias (store, OTHER, "alias/a", keys.one);
   g_autoptr (GError) error = NULL;
   alias->key_id = keys.two->id;
-  g_assert_true (cmk_store_update_alias (store, alias, &error));
+  g_assert_true (CHANGE (store, cmk_store_update_alias (store, alias, &error), &error));
   assert_alias_stored (store, alias);
   assert_alias_stored (store, of_other);
   assert_count (store, keys.one, 1);
   assert_count (store, keys.two, 1);
 
-  g_assert_true (cmk_store_delete_alias (store, alias->uid, alias->name, &error));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->uid, alias->name, &error), &error));
   assert_alias_refused (store, OWNER, "alias/a", CMK_ERROR_ALIAS_NOT_FOUND);
   assert_alias_stored (store, of_other);
-  g_assert_false (cmk_store_update_alias (store, alias, &error));
+  g_assert_false (CHANGE (store, cmk_store_update_alias (store, alias, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_ALIAS_NOT_FOUND);
 }
 
@@ -107,7 +107,7 @@ test_serial (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkStore) store = open_store (fixture);
   g_auto (Keys) keys = insert_keys (store);
   g_autoptr (CmkAliasRecord) first = insert_alias (store, OWNER, "alias/a", keys.one);
-  g_assert_true (cmk_store_delete_alias (store, first->uid, first->name, NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, first->uid, first->name, NULL), NULL));
   g_autoptr (CmkAliasRecord) second = insert_alias (store, OWNER, "alias/a", keys.one);
   g_assert_cmpint (second->serial, >, first->serial);
 }

@@ -326,7 +326,7 @@ test_broken_mac (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_assert_null (cmk_store_list_keys (store, &filter, &more, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
   g_clear_error (&error);
-  g_assert_false (cmk_store_insert_key (store, key, &error));
+  g_assert_false (CHANGE (store, cmk_store_insert_key (store, key, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
   cmk_store_set_mac (store, test_mac, (gpointer) "row key");
   g_autoptr (GPtrArray) records = list_all (store);
@@ -376,7 +376,7 @@ test_sequence_at_end (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkStore) store = open_store (fixture);
   g_autoptr (CmkKeyRecord) key = make_key (6, 1000);
   g_autoptr (GError) error = NULL;
-  g_assert_false (cmk_store_insert_key (store, key, &error));
+  g_assert_false (CHANGE (store, cmk_store_insert_key (store, key, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
 }
 

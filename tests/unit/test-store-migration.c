@@ -49,11 +49,12 @@ static const char version_1[] =
   "CREATE TABLE public_keys (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "                \
   "public_key BLOB NOT NULL, mac BLOB NOT NULL) STRICT; DELETE FROM import_sets; PRAGMA user_version = 2;"
 
+#define PUBLIC_KEY                                                                                                     \
+  "INSERT INTO public_keys VALUES (x'00000202020202020202020202020202', x'7075626c6963206b6579', "                     \
+  "x'c0fcff9b24b93a133f3c9c99294ad0a424405b900f35d7b4882a683cd1c3fac2');"
+
 /* The same, and the public key of key 2. */
-static const char version_2[] =
-    TABLES_OF_VERSION_2 IMPORT_SET "INSERT INTO public_keys VALUES (x'00000202020202020202020202020202', "
-                                   "x'7075626c6963206b6579', "
-                                   "x'c0fcff9b24b93a133f3c9c99294ad0a424405b900f35d7b4882a683cd1c3fac2');";
+static const char version_2[] = TABLES_OF_VERSION_2 IMPORT_SET PUBLIC_KEY;
 
 /* What it lacks of the next version, to leave half done. */
 #define TABLES_OF_VERSION_3                                                                                            \
@@ -67,6 +68,29 @@ static const char version_2[] =
   "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL REFERENCES keys (id) ON DELETE CASCADE, "                       \
   "tags BLOB NOT NULL, mac BLOB NOT NULL) STRICT; PRAGMA user_version = 3;"
 
+#define FILLED_IN_VERSION_3                                                                                            \
+  "UPDATE keys SET state = 4, mac = x'3a63ebaa27d63a1d6a6ba472c3943b169cc7293f9c1f2ff070e4775e4ddbf7ff' WHERE serial " \
+  "= 2;"                                                                                                               \
+  "INSERT INTO deletions VALUES (x'00000303030303030303030303030303', 1800000000, 3, "                                 \
+  "x'6623bdb4e65e2616890ea68e579dfd88db586895edee81de1983d9f4a4ffa551');"                                              \
+  "INSERT INTO aliases VALUES (1, 1001, 'alias/golden', x'00000303030303030303030303030303', "                         \
+  "x'87d81d15c57769614bc8b25b7b89dc25e4d49948efe41d67cc18dd3c6d02bffa');"                                              \
+  "INSERT INTO tags VALUES (x'00000303030303030303030303030303', x'74616773206f662033', "                              \
+  "x'484ee4eee66e9221dec53385f620eb471e8ab00c6178520568aa16c9583c0ca0');"
+
+/* The same, and key 3 scheduled for deletion, with an alias and tags. */
+static const char version_3[] = TABLES_OF_VERSION_2 IMPORT_SET PUBLIC_KEY TABLES_OF_VERSION_3 FILLED_IN_VERSION_3;
+
+#define TABLES_OF_VERSION_4                                                                                            \
+  "CREATE TABLE facts (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, mac BLOB NOT NULL) STRICT;"                \
+  "CREATE TABLE anchor (number INTEGER PRIMARY KEY NOT NULL, stage BLOB NOT NULL, nv_handle INTEGER NOT NULL, "        \
+  "is_behind INTEGER NOT NULL, steps INTEGER NOT NULL, erasure_root BLOB, rows_mac BLOB NOT NULL, "                    \
+  "mac BLOB NOT NULL) STRICT;"                                                                                         \
+  "CREATE TABLE erasure_pages (page INTEGER PRIMARY KEY NOT NULL, n_free INTEGER NOT NULL, "                           \
+  "content BLOB NOT NULL, mac BLOB NOT NULL) STRICT;"                                                                  \
+  "CREATE INDEX erasure_pages_by_room ON erasure_pages (n_free) WHERE n_free > 0;"                                     \
+  "CREATE TABLE erasures (slot INTEGER PRIMARY KEY NOT NULL, mac BLOB NOT NULL) STRICT; PRAGMA user_version = 4;"
+
 typedef struct
 {
   int number;
@@ -77,6 +101,7 @@ typedef struct
 static const Version versions[] = {
   { 1, "", TABLES_OF_VERSION_2 },
   { 2, version_2, TABLES_OF_VERSION_3 },
+  { 3, version_3, TABLES_OF_VERSION_4 },
 };
 
 static void
@@ -110,6 +135,12 @@ assert_contents (CmkStore *store, const Version *version)
   g_autoptr (CmkKeyRecord) plain = make_key (3, 1001);
   full->serial = 1;
   plain->serial = 2;
+  if (version->number >= 3)
+    {
+      plain->state = CMK_KEY_STATE_PENDING_DELETION;
+      plain->delete_at = 1800000000;
+      plain->state_before = CMK_KEY_STATE_PENDING_IMPORT;
+    }
   assert_key_stored (store, full);
   assert_key_stored (store, plain);
   /* The private keys of version 1 are in an encoding that is not read any more. */
@@ -122,6 +153,13 @@ assert_contents (CmkStore *store, const Version *version)
   g_assert_cmpmem (g_bytes_get_data (meta, NULL), g_bytes_get_size (meta), "golden", 6);
   if (version->number >= 2)
     assert_public_key (store, full, "public key");
+  if (version->number >= 3)
+    {
+      g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (1001, "alias/golden", &plain->id);
+      alias->serial = 1;
+      assert_alias_stored (store, alias);
+      assert_tags (store, plain, "tags of 3");
+    }
 }
 
 /* What our version has beyond the earlier ones. Leaves the contents alone. */
@@ -137,7 +175,7 @@ assert_all_can_be_kept (CmkStore *store)
   assert_tags (store, key, "tags");
   g_autoptr (CmkAliasRecord) alias = insert_alias (store, 1000, "alias/a", key);
   assert_alias_stored (store, alias);
-  g_assert_true (cmk_store_delete_alias (store, alias->uid, alias->name, &error));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->uid, alias->name, &error), &error));
   schedule_deletion (store, key, 3000);
   assert_key_stored (store, key);
   key->state = CMK_KEY_STATE_ENABLED;
@@ -160,7 +198,7 @@ test_version (Fixture *fixture, gconstpointer data)
       insert_key (store, key);
       g_assert_cmpint (key->serial, ==, 3 + i);
       cmk_store_close (g_steal_pointer (&store));
-      g_assert_cmpint (read_version (fixture), ==, 3);
+      g_assert_cmpint (read_version (fixture), ==, CMK_DATABASE_FORMAT);
     }
 }
 
@@ -223,7 +261,7 @@ test_killed (Fixture *fixture, gconstpointer data)
       assert_contents (store, version);
       assert_all_can_be_kept (store);
       cmk_store_close (g_steal_pointer (&store));
-      g_assert_cmpint (read_version (fixture), ==, 3);
+      g_assert_cmpint (read_version (fixture), ==, CMK_DATABASE_FORMAT);
       remove_tree (fixture->directory);
     }
   g_assert_cmpuint (n_kills, >, 12); /* three pages at least */
@@ -233,10 +271,10 @@ test_killed (Fixture *fixture, gconstpointer data)
 static void
 test_newer_in_log (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
-  make_version (fixture, &versions[1]);
-  leave_in_log (fixture, TABLES_OF_VERSION_3 "CREATE TABLE newer (x); PRAGMA user_version = 4;");
-  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "is of format 4");
-  g_assert_cmpint (read_version (fixture), ==, 4);
+  make_version (fixture, &versions[2]);
+  leave_in_log (fixture, TABLES_OF_VERSION_4 "CREATE TABLE newer (x); PRAGMA user_version = 5;");
+  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "is of format 5");
+  g_assert_cmpint (read_version (fixture), ==, 5);
 }
 
 typedef struct
@@ -261,6 +299,8 @@ static const Oddity oddities[] = {
   { "version-2-called-3", "PRAGMA user_version = 3", 1 },
   { "version-3-but-for-its-number", TABLES_OF_VERSION_3 "PRAGMA user_version = 2", 1 },
   { "table-of-version-3", "CREATE TABLE tags (key_id BLOB PRIMARY KEY NOT NULL, tags, mac)", 1 },
+  { "version-3-called-4", "PRAGMA user_version = 4", 2 },
+  { "version-4-but-for-its-number", TABLES_OF_VERSION_4 "PRAGMA user_version = 3", 2 },
   { "trigger-on-version-2", "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN DELETE FROM public_keys; END", 1 },
 };
 

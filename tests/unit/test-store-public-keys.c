@@ -70,7 +70,7 @@ test_unknown_key (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkKeyRecord) key = make_key (2, 1000);
   g_autoptr (GBytes) public_key = g_bytes_new_static ("nobody's", 8);
   g_autoptr (GError) error = NULL;
-  g_assert_false (cmk_store_put_public_key (store, &key->id, public_key, &error));
+  g_assert_false (CHANGE (store, cmk_store_put_public_key (store, &key->id, public_key, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
   assert_no_public_key (store, key);
 }

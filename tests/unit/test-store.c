@@ -51,13 +51,13 @@ test_update (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   key->expires_at = 0;
   g_clear_pointer (&key->sealed_key, g_bytes_unref);
   g_clear_pointer (&key->envelope, g_bytes_unref);
-  g_assert_true (cmk_store_update_key (store, key, &error));
+  g_assert_true (CHANGE (store, cmk_store_update_key (store, key, &error), &error));
   assert_key_stored (store, key);
   assert_key_stored (store, other);
 
   g_autoptr (CmkKeyRecord) unknown = make_key (6, 1000);
   unknown->serial = key->serial;
-  g_assert_false (cmk_store_update_key (store, unknown, &error));
+  g_assert_false (CHANGE (store, cmk_store_update_key (store, unknown, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND);
   assert_key_stored (store, key);
 }
@@ -80,7 +80,7 @@ test_taken_id (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkKeyRecord) key = make_key (1, 1000);
   g_autoptr (CmkKeyRecord) same = make_key (1, 2000);
   insert_key (store, key);
-  g_assert_false (cmk_store_insert_key (store, same, &error));
+  g_assert_false (CHANGE (store, cmk_store_insert_key (store, same, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_KEY_ALREADY_EXISTS);
   assert_key_stored (store, key);
 }
@@ -297,20 +297,20 @@ test_import_sets (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   insert_key (store, key);
   g_autoptr (CmkImportSetRecord) set = make_import_set (1, key, 1000, 5000);
   assert_no_import_set (store, set);
-  g_assert_false (cmk_store_update_import_set (store, set, &error));
+  g_assert_false (CHANGE (store, cmk_store_update_import_set (store, set, &error), &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_INVALID_IMPORT_TOKEN);
 
   insert_import_set (store, set);
   assert_import_set_stored (store, set);
   set->failures = 8;
-  g_assert_true (cmk_store_update_import_set (store, set, NULL));
+  g_assert_true (CHANGE (store, cmk_store_update_import_set (store, set, NULL), NULL));
   cmk_store_close (g_steal_pointer (&store));
   store = open_store (fixture);
   assert_import_set_stored (store, set);
 
-  g_assert_true (cmk_store_delete_import_set (store, &set->id, NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_import_set (store, &set->id, NULL), NULL));
   assert_no_import_set (store, set);
-  g_assert_true (cmk_store_delete_import_set (store, &set->id, NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_import_set (store, &set->id, NULL), NULL));
 }
 
 static void
@@ -352,9 +352,9 @@ test_import_set_expiry (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_set_counts (store, other, 0, 100, 1, 1);
   assert_set_counts (store, one, 4242, 300, 0, 0);
 
-  g_assert_true (cmk_store_delete_expired_import_sets (store, 99, NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 99, NULL), NULL));
   assert_import_set_stored (store, early);
-  g_assert_true (cmk_store_delete_expired_import_sets (store, 200, NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 200, NULL), NULL));
   assert_no_import_set (store, early);
   assert_no_import_set (store, late);
   assert_import_set_stored (store, of_other);
@@ -476,10 +476,10 @@ test_plans (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_public_key (store, key, "public");
   key->spec = CMK_KEY_SPEC_EC_SM2;
   g_clear_pointer (&key->envelope, g_bytes_unref);
-  g_assert_true (cmk_store_update_key (store, key, NULL));
-  g_assert_true (cmk_store_update_import_set (store, set, NULL));
-  g_assert_true (cmk_store_delete_import_set (store, &set->id, NULL));
-  g_assert_true (cmk_store_delete_expired_import_sets (store, 0, NULL));
+  g_assert_true (CHANGE (store, cmk_store_update_key (store, key, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_update_import_set (store, set, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_import_set (store, &set->id, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 0, NULL), NULL));
   assert_no_import_set (store, set);
   assert_set_counts (store, key, 1000, 0, 0, 0);
   assert_key_stored (store, key);
