@@ -135,7 +135,7 @@ on_terminate (gpointer bus)
 static gboolean
 serve (CmkBus *bus, const CmkConfig *config, const char *directory, Ending *ending, GError **error)
 {
-  g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, cmk_bus_key_changed, bus, error);
+  g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, &cmk_bus_events, bus, error);
   if (kms == NULL)
     return FALSE;
   /* Before the name is ours: whoever waits for that may want us to end at once. */

@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 
+#define MAX_NOTICE_DAYS 3650
+
 typedef struct
 {
   const char *group;
@@ -42,6 +44,8 @@ new_default (void)
   config->import_sets_per_key = 16;
   config->import_sets_per_user = 256;
   config->decrypt_failures_per_minute = 30;
+  config->notice_days[config->n_notice_days++] = 7;
+  config->notice_days[config->n_notice_days++] = 1;
   return config;
 }
 
@@ -60,6 +64,34 @@ apply_number (CmkConfig *config, const NumberKey *key, const char *value, const 
 }
 
 static gboolean
+refuse_notice_days (const char *path, GError **error)
+{
+  g_set_error (
+      error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+      "%s: [Expiry] NoticeDays must be up to %d whole numbers from 1 to %d with semicolons between, the largest "
+      "first, or nothing at all",
+      path, CMK_MAX_NOTICES, MAX_NOTICE_DAYS);
+  return FALSE;
+}
+
+static gboolean
+apply_notice_days (CmkConfig *config, const char *value, const char *path, GError **error)
+{
+  g_auto (GStrv) words = g_strsplit (value, ";", -1);
+  guint least_so_far = MAX_NOTICE_DAYS + 1;
+  config->n_notice_days = 0;
+  for (char **word = words; *word != NULL; word++)
+    {
+      guint64 days;
+      if (config->n_notice_days == CMK_MAX_NOTICES ||
+          !g_ascii_string_to_unsigned (g_strstrip (*word), 10, 1, MAX_NOTICE_DAYS, &days, NULL) || days >= least_so_far)
+        return refuse_notice_days (path, error);
+      config->notice_days[config->n_notice_days++] = least_so_far = (guint) days;
+    }
+  return TRUE;
+}
+
+static gboolean
 apply (CmkConfig *config, const char *group, const char *name, const char *value, const char *path, GError **error)
 {
   if (g_str_equal (group, "Tpm") && g_str_equal (name, "Tcti"))
@@ -68,6 +100,8 @@ apply (CmkConfig *config, const char *group, const char *name, const char *value
       config->tcti = g_strdup (value);
       return TRUE;
     }
+  if (g_str_equal (group, "Expiry") && g_str_equal (name, "NoticeDays"))
+    return apply_notice_days (config, value, path, error);
   for (gsize i = 0; i < G_N_ELEMENTS (number_keys); i++)
     if (g_str_equal (group, number_keys[i].group) && g_str_equal (name, number_keys[i].key))
       return apply_number (config, &number_keys[i], value, path, error);

@@ -7,6 +7,8 @@
 
 #include "base/spec.h"
 
+#define CMK_MAX_NOTICES 8
+
 typedef struct
 {
   char *tcti;                                     /* [Tpm] Tcti */
@@ -19,6 +21,8 @@ typedef struct
   guint anchor_seconds;                           /* [Anchor] AnchorSeconds */
   guint steps_per_day;                            /* [Anchor] StepsPerDay; 0 = no limit */
   guint decrypt_failures_per_minute;              /* [Limits] DecryptFailuresPerMinute; 0 = no limit */
+  guint notice_days[CMK_MAX_NOTICES];             /* [Expiry] NoticeDays, most days first */
+  guint n_notice_days;
 } CmkConfig;
 
 /* The defaults, overlaid with @path if it exists. A @path that was asked for by name (@required) must exist.

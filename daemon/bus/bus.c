@@ -169,11 +169,25 @@ cmk_bus_leave (CmkBus *bus)
                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_name_released, bus);
 }
 
-void
-cmk_bus_key_changed (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data)
+static void
+broadcast_change (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data)
 {
   CmkBus *bus = user_data;
   char id[CMK_UUID_TEXT_SIZE];
   cmk_uuid_format (key_id, id);
   cmk_dbus_keys_emit_key_changed (bus->keys, id, cmk_spec_name (cmk_key_states, (int) state), reason);
 }
+
+static void
+broadcast_expiry (const CmkUuid *key_id, gint64 expires_at, gpointer user_data)
+{
+  CmkBus *bus = user_data;
+  char id[CMK_UUID_TEXT_SIZE];
+  cmk_uuid_format (key_id, id);
+  cmk_dbus_keys_emit_key_material_expiring (bus->keys, id, expires_at);
+}
+
+const CmkKmsEvents cmk_bus_events = {
+  .key_changed = broadcast_change,
+  .material_expiring = broadcast_expiry,
+};

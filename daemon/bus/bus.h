@@ -23,5 +23,5 @@ gboolean cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error) G_GNUC_WARN_UN
 /* Give the name back, answer every call that was sent to us until then, and end. */
 void cmk_bus_leave (CmkBus *bus);
 
-/* CmkKeyChangedFunc of the kms: broadcast it. @user_data is the CmkBus. */
-void cmk_bus_key_changed (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
+/* What the kms tells, to be broadcast. The user data is the CmkBus. */
+extern const CmkKmsEvents cmk_bus_events;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/interfaces.h"
 
+#include "base/clock.h"
 #include "version.h"
 
 static const struct
@@ -42,6 +43,7 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
   g_variant_dict_insert (answer, "TpmManufacturer", "s", cmk_vault_tpm_manufacturer (vault));
   g_variant_dict_insert (answer, "TpmFirmware", "s", cmk_vault_tpm_firmware (vault));
   g_variant_dict_insert (answer, "StateStatus", "s", state_status (vault));
+  g_variant_dict_insert (answer, "ClockState", "s", cmk_clock_state ());
   g_variant_dict_insert (answer, "KeyringStatus", "s", cmk_vault_keyring_status (vault));
   static const struct
   {

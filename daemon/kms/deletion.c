@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/deletion.h"
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "kms/due.h"
 
 #define SECONDS_PER_DAY (24 * 60 * 60)
 
@@ -11,7 +13,7 @@ cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferen
   gint64 now;
   if (!cmk_kms_begin (kms, &now, error))
     return NULL;
-  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, now, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, cmk_clock_confirmed (), error);
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) ||
       !cmk_settling_require (cmk_kms_settling (kms), error))
     return NULL;
@@ -20,7 +22,7 @@ cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferen
   record->delete_at = now + (gint64) days * SECONDS_PER_DAY;
   if (!cmk_kms_commit_key (kms, record, "DeletionScheduled", error))
     return NULL;
-  cmk_kms_note_expiry (kms, record->delete_at);
+  cmk_due_note_deletion (cmk_kms_due (kms), record->delete_at);
   return g_steal_pointer (&record);
 }
 
@@ -30,7 +32,7 @@ cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference
   gint64 now;
   if (!cmk_kms_begin (kms, &now, error))
     return NULL;
-  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, now, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, cmk_clock_confirmed (), error);
   if (record == NULL)
     return NULL;
   if (record->state != CMK_KEY_STATE_PENDING_DELETION)
@@ -71,12 +73,12 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
 }
 
 gboolean
-cmk_deletion_run_due (CmkKms *kms, gint64 now, GError **error)
+cmk_deletion_run_due (CmkKms *kms, gint64 proven, GError **error)
 {
   while (TRUE)
     {
       g_autoptr (GArray) ids =
-          cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), now, CMK_SWEEP_SLICE, error);
+          cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), proven, CMK_SWEEP_SLICE, error);
       if (ids == NULL)
         return FALSE;
       if (ids->len == 0)

@@ -12,5 +12,5 @@ CmkKeyRecord *cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const
 CmkKeyRecord *cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Delete the keys whose date has come by @now. */
-gboolean cmk_deletion_run_due (CmkKms *kms, gint64 now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Delete the keys whose date has come by @proven (base/clock.h). */
+gboolean cmk_deletion_run_due (CmkKms *kms, gint64 proven, GError **error) G_GNUC_WARN_UNUSED_RESULT;

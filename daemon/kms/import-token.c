@@ -2,14 +2,24 @@
 #include "kms/import-token.h"
 
 #include "base/error.h"
+#include "cmkd.h"
 #include "kms/bytes.h"
 
 #define VERSION      1
 #define FILLER_BYTES 15
+/* A clock that is put back by so little, as any clock now and then is, makes no token one of the future. */
+#define CLOCK_STEP_SECONDS 60
+
 #define SIGNED_BYTES (CMK_IMPORT_TOKEN_SIZE - CMK_MAC_SIZE)
 
 /* From the end of the key id: digest, algorithm, spec, uid and time of issue lie between. */
 #define EXPIRY_OFFSET (CMK_DIGEST_SIZE + 1 + 1 + 4 + 8)
+
+gint64
+cmk_import_latest_expiry (gint64 now)
+{
+  return now + CMKD_TOKEN_LIFETIME_SECONDS + CLOCK_STEP_SECONDS;
+}
 
 void
 cmk_import_token_refuse (GError **error)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cmkd.h"
 #include "crypto/unwrap.h"
+#include "kms/due.h"
 #include "kms/import-token.h"
 
 void
@@ -51,8 +52,8 @@ check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, g
 {
   const CmkConfig *config = cmk_kms_config (kms);
   guint of_key, of_uid;
-  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, caller->uid, now, &of_key, &of_uid,
-                                    error))
+  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, caller->uid, now,
+                                    cmk_import_latest_expiry (now), &of_key, &of_uid, error))
     return FALSE;
   of_key += n_waiting_for_key;
   of_uid += n_waiting_of_uid;
@@ -132,7 +133,7 @@ issue_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParameter
   gint64 expires_at = now + CMKD_TOKEN_LIFETIME_SECONDS;
   if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
     return FALSE;
-  cmk_kms_note_expiry (kms, expires_at);
+  cmk_due_note_set_expiry (cmk_kms_due (kms), expires_at);
   ret_parameters->token = g_steal_pointer (&token);
   ret_parameters->public_key = g_bytes_ref (pair->public_key);
   ret_parameters->expires_at = expires_at;
@@ -171,7 +172,7 @@ find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **err
   if (!cmk_import_token_decode (request->import_token, cmk_vault_token_key (vault), &token, error))
     return NULL;
   if (!cmk_uuid_equal (&token.store_id, cmk_vault_store_id (vault)) ||
-      !cmk_uuid_equal (&token.key_id, &request->key_id))
+      !cmk_uuid_equal (&token.key_id, &request->key_id) || token.expires_at > cmk_import_latest_expiry (now))
     {
       cmk_import_token_refuse (error);
       return NULL;
@@ -352,7 +353,7 @@ commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GByte
       return FALSE;
     }
   cmk_kms_key_changed (kms, &record->id, record->state, "MaterialImported");
-  cmk_kms_note_expiry (kms, record->expires_at);
+  cmk_due_note_expiry (cmk_kms_due (kms), record->expires_at);
   return TRUE;
 }
 
@@ -437,7 +438,11 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
   if (record == NULL)
     return NULL;
   gboolean had_material = record->envelope != NULL;
-  if (!had_material && !cmk_kms_is_behind_with_erasure (kms))
+  /* Material that has expired may still be there. */
+  g_autoptr (CmkKeyRecord) stored = cmk_store_get_key (cmk_vault_store (cmk_kms_vault (kms)), key_id, error);
+  if (stored == NULL)
+    return NULL;
+  if (stored->envelope == NULL)
     return g_steal_pointer (&record);
   cmk_kms_strip_material (record);
   if (!cmk_settling_require (cmk_kms_settling (kms), error) ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/keys.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/private-key.h"
@@ -309,8 +310,7 @@ collect_listed (CmkKms *kms, const CmkCaller *caller, GPtrArray *records, gint64
         }
       *ret_last = record->serial;
       cmk_kms_strip_if_expired (record, now);
-      if (!cmk_kms_is_deleted (record, now) &&
-          !append_listed (kms, caller, g_steal_pointer (&record), keys, &bytes, error))
+      if (!cmk_kms_is_deleted (record) && !append_listed (kms, caller, g_steal_pointer (&record), keys, &bytes, error))
         return NULL;
     }
   return g_steal_pointer (&keys);
@@ -328,6 +328,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
   CmkKeyFilter filter = {
     .owner_uid = caller->uid == 0 ? -1 : (gint64) caller->uid,
     .state = request->state,
+    .now = now,
     .spec = request->spec,
     .origin = request->origin,
     .limit = request->limit,
@@ -373,7 +374,10 @@ CmkKeyRecord *
 cmk_keys_update_description (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, const char *description,
                              GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  gint64 now;
+  if (!cmk_kms_begin (kms, &now, error))
+    return NULL;
+  g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, cmk_clock_confirmed (), error);
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
     return NULL;
   if (g_str_equal (record->description, description))

@@ -17,6 +17,7 @@
 #include "kms/wrapping-pool.h"
 
 typedef struct _CmkKms CmkKms;
+typedef struct _CmkDue CmkDue;
 
 /* Whoever asks, as the bus daemon vouches. */
 typedef struct
@@ -43,12 +44,17 @@ typedef enum
   CMK_EFFORT_FULL,   /* worker */
 } CmkEffort;
 
-/* A key changed, durably. Called on the main loop, before the answer of the call that changed it. */
-typedef void (*CmkKeyChangedFunc) (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
+/* What is told on the main loop. */
+typedef struct
+{
+  /* A key changed, durably; before the answer of the call that changed it. */
+  void (*key_changed) (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
+  void (*material_expiring) (const CmkUuid *key_id, gint64 expires_at, gpointer user_data);
+} CmkKmsEvents;
 
 /* Open the store in @directory, erase and delete what came due while nobody served, start the threads. @config must outlive
  * it. Main thread, before the loop runs. */
-CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, CmkKeyChangedFunc key_changed, gpointer user_data,
+CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents *events, gpointer user_data,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
@@ -67,6 +73,7 @@ CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
+CmkDue *cmk_kms_due (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -76,9 +83,10 @@ gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyRefe
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The key that @caller may see under that name: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
- * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material past its
- * time is not in the record. */
-CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 now,
+ * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material that expired
+ * by @when is not in the record: now, to use the key or tell of it; cmk_clock_confirmed(), to change it, since what is
+ * not in the record that is written is erased. */
+CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 when,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 void cmk_kms_refuse_unknown_key (GError **error);
@@ -90,7 +98,7 @@ gboolean cmk_kms_require_enabled (CmkKeyState state, GError **error) G_GNUC_WARN
 gboolean cmk_kms_require_no_deletion (CmkKeyState state, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The deletion of @record is overdue: nobody may see it any more, whether or not the sweep has succeeded. */
-gboolean cmk_kms_is_deleted (const CmkKeyRecord *record, gint64 now);
+gboolean cmk_kms_is_deleted (const CmkKeyRecord *record);
 
 /* Make the changed @record durable, forget what is cached of the key, tell @reason. */
 gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
@@ -111,9 +119,6 @@ void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const 
 void cmk_kms_strip_material (CmkKeyRecord *record);
 void cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now);
 
-/* The last sweep failed: what records were stripped of when they were loaded may still be in the store. */
-gboolean cmk_kms_is_behind_with_erasure (CmkKms *kms);
-
 /* In a transaction: what was sealed for @record is stored in a slot of its own. */
 gboolean cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -122,6 +127,3 @@ CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);
 
 /* Keys whose erasure shares a commit. */
 #define CMK_SWEEP_SLICE 100
-
-/* Something expires, or is to be deleted, at @when (0 = never): the timer of the main loop must not come later. Worker thread. */
-void cmk_kms_note_expiry (CmkKms *kms, gint64 when);

@@ -104,11 +104,12 @@ cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error)
 }
 
 gboolean
-cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error)
+cmk_store_delete_expired_import_sets (CmkStore *store, gint64 when, gint64 latest, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare_change (store, "DELETE FROM import_sets WHERE expires_at <= ?1", error);
-  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, now), error) &&
+      cmk_store_prepare_change (store, "DELETE FROM import_sets WHERE expires_at <= ?1 OR expires_at > ?2", error);
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, when), error) &&
+         cmk_store_check (store, sqlite3_bind_int64 (statement, 2, latest), error) &&
          run_deletion (store, statement, error);
 }
 
@@ -164,19 +165,20 @@ cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error)
 }
 
 gboolean
-cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, guint *ret_of_key,
-                             guint *ret_of_uid, GError **error)
+cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, gint64 latest,
+                             guint *ret_of_key, guint *ret_of_uid, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         "SELECT (SELECT count (*) FROM import_sets WHERE key_id = ?1 AND expires_at > ?3), "
-                         "(SELECT count (*) FROM import_sets WHERE uid = ?2 AND expires_at > ?3)",
-                         error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
+      store,
+      "SELECT (SELECT count (*) FROM import_sets WHERE key_id = ?1 AND expires_at > ?3 AND expires_at <= ?4), "
+      "(SELECT count (*) FROM import_sets WHERE uid = ?2 AND expires_at > ?3 AND expires_at <= ?4)",
+      error);
   if (statement == NULL ||
       !cmk_store_check (store, sqlite3_bind_blob (statement, 1, key_id->bytes, sizeof key_id->bytes, SQLITE_STATIC),
                         error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, uid), error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 3, now), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 4, latest), error) ||
       cmk_store_step (store, statement, error) != SQLITE_ROW)
     return FALSE;
   *ret_of_key = (guint) sqlite3_column_int64 (statement, 0);

@@ -281,8 +281,11 @@ free_record (gpointer record)
 GPtrArray *
 cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more, GError **error)
 {
+/* As whoever asks sees it: 1 and 2 are Enabled and Disabled, 3 is PendingImport. */
+#define STATE "CASE WHEN state IN (1, 2) AND expires_at BETWEEN 1 AND ?6 THEN 3 ELSE state END"
+  G_STATIC_ASSERT (CMK_KEY_STATE_ENABLED == 1 && CMK_KEY_STATE_DISABLED == 2 && CMK_KEY_STATE_PENDING_IMPORT == 3);
 #define LIST_CONDITIONS                                                                                                \
-  "serial > ?2 AND (?3 = 0 OR state = ?3) AND (?4 = 0 OR spec = ?4) AND (?5 = 0 OR origin = ?5) ORDER BY serial"
+  "serial > ?2 AND (?3 = 0 OR " STATE " = ?3) AND (?4 = 0 OR spec = ?4) AND (?5 = 0 OR origin = ?5) ORDER BY serial"
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store,
                          filter->owner_uid >= 0 ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND " LIST_CONDITIONS
@@ -294,6 +297,7 @@ cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_
       !cmk_store_check (store, sqlite3_bind_int (statement, 3, filter->state), error) ||
       !cmk_store_check (store, sqlite3_bind_int (statement, 4, filter->spec), error) ||
       !cmk_store_check (store, sqlite3_bind_int (statement, 5, filter->origin), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 6, filter->now), error) ||
       !collect_keys (store, statement, filter->limit + 1, records, error))
     return NULL;
   *ret_more = records->len > filter->limit;
@@ -391,16 +395,6 @@ GArray *
 cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error)
 {
   return list_due (store, EXPIRING, expiry_of, when, limit, error);
-}
-
-gboolean
-cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error)
-{
-  g_autoptr (GPtrArray) records = collect_due (store, EXPIRING, G_MAXINT64, 1, error);
-  if (records == NULL)
-    return FALSE;
-  *ret_when = records->len > 0 ? ((const CmkKeyRecord *) records->pdata[0])->expires_at : 0;
-  return TRUE;
 }
 
 GArray *

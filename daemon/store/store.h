@@ -176,7 +176,8 @@ gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid
 typedef struct
 {
   gint64 owner_uid; /* -1 = of everybody */
-  int state;        /* 0 = any */
+  int state;        /* 0 = any; a key whose material expires by @now is without it */
+  gint64 now;
   int spec;         /* 0 = any */
   int origin;       /* 0 = any */
   gint64 after_serial;
@@ -198,8 +199,15 @@ gboolean cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_co
 /* Ids of keys whose material expires at or before @when, soonest first, at most @limit; by index. */
 GArray *cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* When the next material expires, or 0 if none will. By index. */
-gboolean cmk_store_next_expiry (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Call @visit with each key whose material expires after @after and not after @until, soonest first, until it says FALSE.
+ * By index; a corrupted row is left out, with a warning. */
+typedef gboolean (*CmkStoreVisit) (const CmkKeyRecord *record, gpointer user_data);
+gboolean cmk_store_visit_expiring (CmkStore *store, gint64 after, gint64 until, CmkStoreVisit visit, gpointer user_data,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* When the first material expires after @after, or 0 if none will. By index. */
+gboolean cmk_store_next_expiry (CmkStore *store, gint64 after, gint64 *ret_when,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The same of keys to be deleted: ids, soonest first, of those whose date has come by @when, and the next date. */
 GArray *cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -279,7 +287,9 @@ gboolean cmk_store_insert_import_set (CmkStore *store, const CmkImportSetRecord 
 gboolean cmk_store_update_import_set (CmkStore *store, const CmkImportSetRecord *record,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_delete_import_set (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Those that end at or before @when, or after @latest, as none that was issued by now does. */
+gboolean cmk_store_delete_expired_import_sets (CmkStore *store, gint64 when, gint64 latest,
+                                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* When the next set expires, or 0 if there is none. By index. */
 gboolean cmk_store_next_import_set_expiry (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -287,6 +297,6 @@ gboolean cmk_store_next_import_set_expiry (CmkStore *store, gint64 *ret_when, GE
 /* NULL without an error if there is none. */
 CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error);
 
-/* Sets that expire after @now, of one key and of one uid. */
-gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now,
+/* Sets that expire after @now and not after @latest, of one key and of one uid. */
+gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, gint64 latest,
                                       guint *ret_of_key, guint *ret_of_uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
