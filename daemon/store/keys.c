@@ -397,6 +397,44 @@ cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **erro
   return list_due (store, EXPIRING, expiry_of, when, limit, error);
 }
 
+#define EXPIRING_BETWEEN                                                                                               \
+  "SELECT serial FROM keys WHERE expires_at > 0 AND expires_at > ?1 AND expires_at <= ?2 ORDER BY expires_at"
+
+gboolean
+cmk_store_visit_expiring (CmkStore *store, gint64 after, gint64 until, CmkStoreVisit visit, gpointer user_data,
+                          GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, EXPIRING_BETWEEN, error);
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, after), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, until), error))
+    return FALSE;
+  while (TRUE)
+    {
+      int step = cmk_store_step (store, statement, error);
+      if (step != SQLITE_ROW)
+        return step == SQLITE_DONE;
+      g_autoptr (CmkKeyRecord) record = NULL;
+      if (!get_intact_key (store, sqlite3_column_int64 (statement, 0), &record, error))
+        return FALSE;
+      if (record != NULL && record->expires_at > after && record->expires_at <= until && !visit (record, user_data))
+        return TRUE;
+    }
+}
+
+static gboolean
+take_expiry (const CmkKeyRecord *record, gpointer ret_when)
+{
+  *(gint64 *) ret_when = record->expires_at;
+  return FALSE;
+}
+
+gboolean
+cmk_store_next_expiry (CmkStore *store, gint64 after, gint64 *ret_when, GError **error)
+{
+  *ret_when = 0;
+  return cmk_store_visit_expiring (store, after, G_MAXINT64, take_expiry, ret_when, error);
+}
+
 GArray *
 cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error)
 {
