@@ -22,27 +22,28 @@ is_between (int memory, guint64 start, guint64 end, const CmkSecret *secret)
 gboolean
 is_in_memory (const CmkSecret *secret)
 {
-  g_autofree char *maps = NULL;
-  g_assert_true (g_file_get_contents ("/proc/self/smaps", &maps, NULL, NULL));
-  g_auto (GStrv) lines = g_strsplit (maps, "\n", -1);
+  static char line[8192]; /* nothing of this is to overwrite what is looked for on the heap */
+  FILE *maps = fopen ("/proc/self/smaps", "re");
+  g_assert_nonnull (maps);
   int memory = open ("/proc/self/mem", O_RDONLY | O_CLOEXEC);
   g_assert_cmpint (memory, >=, 0);
   unsigned long long start = 0, end = 0, first, last;
   char access[5] = "", first_access[5];
   gboolean found = FALSE;
-  for (gsize i = 0; lines[i] != NULL && !found; i++)
+  while (!found && fgets (line, sizeof line, maps) != NULL)
     {
       /* The first line of a mapping; others may begin with hexadecimal digits, too. */
-      if (sscanf (lines[i], "%llx-%llx %4s", &first, &last, first_access) == 3)
+      if (sscanf (line, "%llx-%llx %4s", &first, &last, first_access) == 3)
         {
           start = first;
           end = last;
           memcpy (access, first_access, sizeof access);
         }
       /* The last; "dd" is "do not dump". */
-      else if (g_str_has_prefix (lines[i], "VmFlags:") && strstr (lines[i], " dd") == NULL)
+      else if (g_str_has_prefix (line, "VmFlags:") && strstr (line, " dd") == NULL)
         found = g_str_has_prefix (access, "rw") && is_between (memory, start, end, secret);
     }
   close (memory);
+  fclose (maps);
   return found;
 }

@@ -114,8 +114,7 @@ test_lost_answer (void)
   (void) software_tpm_commands (setup.software);
   g_assert_false (nv_write (&setup, index, others, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
-  g_assert_nonnull (g_str_has_prefix (software_tpm_commands (setup.software), "StartAuthSession NV_Write:io") ? ""
-                                                                                                              : NULL);
+  g_assert_true (g_str_has_prefix (software_tpm_commands (setup.software), "StartAuthSession NV_Write:io"));
   nv_assert_contents (&setup, index, setup.contents);
 
   static const char *lost[] = { "drop", "garble" };
@@ -187,22 +186,50 @@ test_nothing_on_the_bus (void)
   assert_not_in (raw, size, setup.auth);
 }
 
+/* ESYS frees its sessions as they are, with the authorisation value in them: it takes the heap that cmkd starts over
+ * with (GLIBC_TUNABLES, set by meson). Sanitizers and valgrind bring another one. */
+static gboolean
+heap_is_wiped (void)
+{
+  g_autoptr (CmkSecret) pattern = nv_make_secret (32);
+  guint8 *block = g_malloc0 (1500);
+  memcpy (block + 500, cmk_secret_peek (pattern), 32);
+  g_assert_true (is_in_memory (pattern)); /* if there was a copy it would be found */
+  g_free (block);
+  return !is_in_memory (pattern);
+}
+
+static void
+assert_not_in_memory (NvSetup *setup)
+{
+  static gboolean wiped = -1;
+  if (wiped == -1)
+    wiped = heap_is_wiped ();
+  g_assert_false (is_in_memory (setup->contents));
+  g_assert_true (!wiped || !is_in_memory (setup->auth));
+}
+
 static void
 test_nothing_in_memory (void)
 {
+  static const char *actions[] = { "0x101", "io", "drop", "garble" };
   g_auto (NvSetup) setup = { 0 };
   nv_setup_init (&setup, software_tpm_new ());
-  g_assert_false (is_in_memory (setup.contents));
-  g_assert_false (is_in_memory (setup.auth));
   g_autoptr (CmkTpmNvIndex) index = nv_must_define (&setup);
-  g_assert_false (is_in_memory (setup.contents));
-  g_assert_false (is_in_memory (setup.auth));
+  assert_not_in_memory (&setup);
   nv_assert_contents (&setup, index, setup.contents);
-  g_assert_false (is_in_memory (setup.contents));
-  g_assert_false (is_in_memory (setup.auth));
+  assert_not_in_memory (&setup);
   nv_must_write (&setup, index, setup.contents);
-  g_assert_false (is_in_memory (setup.contents));
-  g_assert_false (is_in_memory (setup.auth));
+  assert_not_in_memory (&setup);
+  for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
+    {
+      g_autofree char *rule = g_strdup_printf ("NV_Write 1-1 %s", actions[i]);
+      g_autoptr (GError) error = NULL;
+      software_tpm_set_fault (setup.software, rule);
+      g_assert_false (nv_write (&setup, index, setup.contents, &error));
+      nv_assert_contents (&setup, index, setup.contents);
+      assert_not_in_memory (&setup);
+    }
 }
 
 int

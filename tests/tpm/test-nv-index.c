@@ -349,6 +349,7 @@ test_other_public_areas (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (CmkTpmNvIndex) index = nv_open (&setup, FIRST_HANDLE, &error);
   g_assert_no_error (error);
+  g_assert_nonnull (index);
 }
 
 static void
