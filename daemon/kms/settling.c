@@ -25,7 +25,6 @@ struct _CmkSettling
   GArray *waiting;
   gboolean is_required; /* by the call under way */
   gboolean is_wanted;   /* by nobody who waits */
-  gint is_stopping;     /* atomic */
 };
 
 /* --- the budget --- */
@@ -83,8 +82,8 @@ step (CmkSettling *settling, GError **error)
   return cmk_vault_step (settling->vault, error);
 }
 
-void
-cmk_settling_run (CmkSettling *settling)
+static void
+run (CmkSettling *settling)
 {
   g_autoptr (GError) error = NULL;
   settling->is_wanted = FALSE;
@@ -108,7 +107,14 @@ cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data)
   const Waiting call = { .settled = settled, .data = data };
   g_array_append_val (settling->waiting, call);
   if (settling->waiting->len >= MAX_WAITING)
-    cmk_settling_run (settling);
+    run (settling);
+}
+
+void
+cmk_settling_run_required (CmkSettling *settling)
+{
+  if (cmk_settling_take_required (settling))
+    run (settling);
 }
 
 /* The worker has nothing else to do. */
@@ -116,8 +122,8 @@ static void
 on_idle (gpointer data)
 {
   CmkSettling *settling = data;
-  if (settling->waiting->len > 0 || settling->is_wanted || g_atomic_int_get (&settling->is_stopping))
-    cmk_settling_run (settling);
+  if (settling->waiting->len > 0 || settling->is_wanted)
+    run (settling);
 }
 
 static void
@@ -152,10 +158,9 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
 }
 
 void
-cmk_settling_begin_stop (CmkSettling *settling)
+cmk_settling_conclude (CmkSettling *settling)
 {
-  g_clear_handle_id (&settling->timer, g_source_remove);
-  g_atomic_int_set (&settling->is_stopping, TRUE);
+  run (settling);
 }
 
 void
@@ -163,6 +168,7 @@ cmk_settling_free (CmkSettling *settling)
 {
   if (settling == NULL)
     return;
+  g_source_remove (settling->timer);
   g_array_unref (settling->waiting);
   g_free (settling);
 }

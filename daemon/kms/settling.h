@@ -14,9 +14,8 @@ typedef struct _CmkSettling CmkSettling;
 
 /* Main thread, before @worker has jobs. The arguments must outlive it. */
 CmkSettling *cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker);
-/* Main thread, before the worker is stopped: nothing waits any more, so its last act is a step if one is due. */
-void cmk_settling_begin_stop (CmkSettling *settling);
-/* Main thread, after the worker has ended. */
+/* Main thread, after the worker has ended: a last step, if one is due. */
+void cmk_settling_conclude (CmkSettling *settling);
 void cmk_settling_free (CmkSettling *settling);
 
 /* The call under way is to be answered after a step. CMK_ERROR_THROTTLED if there have been too many. */
@@ -32,5 +31,5 @@ gboolean cmk_settling_take_required (CmkSettling *settling);
 typedef void (*CmkSettledFunc) (gpointer data, const GError *error);
 void cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data);
 
-/* Before anything is served: finish what a sweep has erased. */
-void cmk_settling_run (CmkSettling *settling);
+/* Before anything is served: finish what was erased just now. */
+void cmk_settling_run_required (CmkSettling *settling);

@@ -20,8 +20,8 @@ struct _CmkWorker
   GCond work_or_stop;
   GQueue turns; /* UserQueue, none of them empty, next in turn first */
   gboolean stopping;
-  CmkJobFunc idle;
-  gpointer idle_data;
+  CmkAfterJobFunc after_job;
+  gpointer after_job_data;
 };
 
 static gint
@@ -45,10 +45,16 @@ take_job (CmkWorker *worker)
 }
 
 static void
-run_unlocked (CmkWorker *worker, CmkJobFunc run, gpointer data)
+run_job (CmkWorker *worker, Job *job)
 {
   g_mutex_unlock (&worker->mutex);
-  run (data);
+  job->run (job->data);
+  g_mutex_lock (&worker->mutex);
+  gboolean is_idle = g_queue_is_empty (&worker->turns);
+  if (worker->after_job == NULL)
+    return;
+  g_mutex_unlock (&worker->mutex);
+  worker->after_job (worker->after_job_data, is_idle);
   g_mutex_lock (&worker->mutex);
 }
 
@@ -56,20 +62,16 @@ static gpointer
 work (gpointer data)
 {
   CmkWorker *worker = data;
-  gboolean has_worked = FALSE;
   g_mutex_lock (&worker->mutex);
   while (TRUE)
     {
       g_autofree Job *job = take_job (worker);
-      if (job != NULL)
-        run_unlocked (worker, job->run, job->data);
-      else if (worker->idle != NULL && (has_worked || worker->stopping))
-        run_unlocked (worker, worker->idle, worker->idle_data);
-      else if (!worker->stopping)
-        g_cond_wait (&worker->work_or_stop, &worker->mutex);
-      if (job == NULL && worker->stopping && g_queue_is_empty (&worker->turns))
+      if (job == NULL && worker->stopping)
         break;
-      has_worked = job != NULL;
+      if (job == NULL)
+        g_cond_wait (&worker->work_or_stop, &worker->mutex);
+      else
+        run_job (worker, job);
     }
   g_mutex_unlock (&worker->mutex);
   return NULL;
@@ -87,11 +89,11 @@ cmk_worker_start (const char *name)
 }
 
 void
-cmk_worker_set_idle (CmkWorker *worker, CmkJobFunc idle, gpointer data)
+cmk_worker_set_after_job (CmkWorker *worker, CmkAfterJobFunc after_job, gpointer data)
 {
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
-  worker->idle = idle;
-  worker->idle_data = data;
+  worker->after_job = after_job;
+  worker->after_job_data = data;
 }
 
 void

@@ -20,8 +20,11 @@ CmkWorker *cmk_worker_start (const char *name);
 /* Queue @run for @uid. Any thread. */
 void cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer data);
 
-/* Have @idle called on the thread whenever its queue has become empty, and before it ends. Before the first job. */
-void cmk_worker_set_idle (CmkWorker *worker, CmkJobFunc idle, gpointer data);
+/* Runs on the thread after each job; @is_idle: there is none that waits. */
+typedef void (*CmkAfterJobFunc) (gpointer data, gboolean is_idle);
+
+/* Before the first job. */
+void cmk_worker_set_after_job (CmkWorker *worker, CmkAfterJobFunc after_job, gpointer data);
 
 /* Run what is queued, then end the thread. */
 void cmk_worker_stop (CmkWorker *worker);
