@@ -168,7 +168,8 @@ run (const Options *options, GError **error)
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Ending ending = { .loop = loop };
   g_autofree char *directory = state_directory (options);
-  g_autoptr (CmkBus) bus = cmk_bus_new (connection, on_ended, &ending);
+  g_autoptr (CmkBus) bus =
+      cmk_bus_new (connection, options->session || options->bus_address != NULL, on_ended, &ending);
   gboolean served = serve (bus, config, directory, &ending, error);
   g_dbus_connection_flush_sync (connection, NULL, NULL);
   return served;

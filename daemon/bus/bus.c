@@ -11,6 +11,7 @@
 struct _CmkBus
 {
   GDBusConnection *connection;
+  gboolean own_uid_administers;
   CmkBusEndedFunc ended;
   gpointer user_data;
   CmkKms *kms;
@@ -19,7 +20,8 @@ struct _CmkBus
   CmkDBusImport *import;
   CmkDBusCrypto *crypto;
   CmkDBusService *service;
-  const char *tpm_state; /* as the properties of the service say */
+  const char *tpm_state;    /* as the properties of the service say */
+  const char *state_status; /* likewise */
   guint reply_filter;
   gboolean leaving;
   gboolean name_given_back;
@@ -52,10 +54,11 @@ on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean van
 }
 
 CmkBus *
-cmk_bus_new (GDBusConnection *connection, CmkBusEndedFunc ended, gpointer user_data)
+cmk_bus_new (GDBusConnection *connection, gboolean own_uid_administers, CmkBusEndedFunc ended, gpointer user_data)
 {
   CmkBus *bus = g_new0 (CmkBus, 1);
   bus->connection = g_object_ref (connection);
+  bus->own_uid_administers = own_uid_administers;
   bus->ended = ended;
   bus->user_data = user_data;
   bus->keys = cmk_dbus_keys_skeleton_new ();
@@ -96,10 +99,13 @@ static void
 on_answered (gpointer data)
 {
   CmkBus *bus = data;
-  const char *tpm_state = cmk_vault_tpm_state (cmk_kms_vault (bus->kms));
-  if (tpm_state != bus->tpm_state)
+  CmkVault *vault = cmk_kms_vault (bus->kms);
+  const char *tpm_state = cmk_vault_tpm_state (vault);
+  const char *state_status = cmk_vault_state_status (vault);
+  if (tpm_state != bus->tpm_state || state_status != bus->state_status)
     {
       bus->tpm_state = tpm_state;
+      bus->state_status = state_status;
       cmk_bus_refresh_service (bus->service, bus->kms);
     }
   if (bus->name_given_back && cmk_calls_count (bus->calls) == 0)
@@ -134,7 +140,7 @@ gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
-  bus->calls = cmk_calls_new (kms, bus->connection, on_answered, bus);
+  bus->calls = cmk_calls_new (kms, bus->connection, bus->own_uid_administers, on_answered, bus);
   cmk_bus_serve_keys (bus->keys, bus->calls);
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);

@@ -38,12 +38,13 @@ struct _CmkCall
 };
 
 CmkCalls *
-cmk_calls_new (CmkKms *kms, GDBusConnection *connection, void (*answered) (gpointer), gpointer user_data)
+cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_uid_administers, void (*answered) (gpointer),
+               gpointer user_data)
 {
   CmkCalls *calls = g_new0 (CmkCalls, 1);
   calls->kms = kms;
   calls->connection = g_object_ref (connection);
-  calls->callers = cmk_callers_new (connection);
+  calls->callers = cmk_callers_new (connection, own_uid_administers);
   calls->per_user = g_hash_table_new (NULL, NULL);
   calls->answered = answered;
   calls->user_data = user_data;

@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 
+#include <unistd.h>
+
 /* A unique name is never used again on its bus, so what was learnt stays true; the bound is for memory alone. */
 #define MAX_KNOWN 4096
 
@@ -10,6 +12,7 @@ struct _CmkCallers
 {
   GDBusConnection *connection;
   GCancellable *cancellable;
+  gboolean own_uid_administers;
   GHashTable *known;   /* unique name -> CmkCaller */
   GHashTable *pending; /* unique name -> Lookup */
 };
@@ -37,10 +40,11 @@ free_lookup (gpointer data)
 }
 
 CmkCallers *
-cmk_callers_new (GDBusConnection *connection)
+cmk_callers_new (GDBusConnection *connection, gboolean own_uid_administers)
 {
   CmkCallers *callers = g_new0 (CmkCallers, 1);
   callers->connection = g_object_ref (connection);
+  callers->own_uid_administers = own_uid_administers;
   callers->cancellable = g_cancellable_new ();
   callers->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   callers->pending = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, free_lookup);
@@ -81,7 +85,10 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GError) denied = NULL;
   g_autoptr (GVariant) credentials = reply != NULL ? g_variant_get_child_value (reply, 0) : NULL;
   if (credentials != NULL && g_variant_lookup (credentials, "UnixUserID", "u", &caller.uid))
-    remember (callers, lookup->sender, &caller);
+    {
+      caller.is_administrator = caller.uid == 0 || (callers->own_uid_administers && caller.uid == getuid ());
+      remember (callers, lookup->sender, &caller);
+    }
   else
     denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
                                   "the bus daemon does not say which user is calling: nobody is served unknown");

@@ -12,7 +12,8 @@ typedef struct _CmkCallers CmkCallers;
 /* Called once with the caller, or with an @error: then nobody is to be served. */
 typedef void (*CmkCallerFunc) (const CmkCaller *caller, const GError *error, gpointer user_data);
 
-CmkCallers *cmk_callers_new (GDBusConnection *connection);
+/* @own_uid_administers: who runs cmkd is its administrator, as root always is. */
+CmkCallers *cmk_callers_new (GDBusConnection *connection, gboolean own_uid_administers);
 void cmk_callers_free (CmkCallers *callers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCallers, cmk_callers_free)
 

@@ -41,7 +41,8 @@ cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference
                            "the key is not scheduled for deletion: there is nothing to cancel");
       return NULL;
     }
-  record->state = record->envelope != NULL ? record->state_before : CMK_KEY_STATE_PENDING_IMPORT;
+  gboolean awaits_import = record->envelope == NULL && record->origin == CMK_ORIGIN_EXTERNAL;
+  record->state = awaits_import ? CMK_KEY_STATE_PENDING_IMPORT : record->state_before;
   record->delete_at = 0;
   if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
       !cmk_kms_commit_key (kms, record, "DeletionCancelled", error))

@@ -6,6 +6,7 @@
 #include "crypto/crypto.h"
 #include "crypto/private-key.h"
 #include "kms/marker.h"
+#include "kms/recovery.h"
 
 #include <string.h>
 
@@ -260,7 +261,9 @@ load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GErr
 CmkKeyMetadata *
 cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  gint64 now;
+  g_autoptr (CmkKeyRecord) record =
+      cmk_kms_begin_reading (kms, &now, error) ? cmk_kms_load_key (kms, caller, key, now, error) : NULL;
   return record != NULL ? load_metadata (kms, caller, g_steal_pointer (&record), error) : NULL;
 }
 
@@ -321,7 +324,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
                GError **error)
 {
   gint64 now;
-  if (!cmk_kms_begin (kms, &now, error))
+  if (!cmk_kms_begin_reading (kms, &now, error))
     return NULL;
   CmkVault *vault = cmk_kms_vault (kms);
   const CmkSecret *marker_key = cmk_vault_marker_key (vault);
@@ -356,7 +359,7 @@ cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferenc
                       GError **error)
 {
   g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
-  if (record == NULL)
+  if (record == NULL || !cmk_recovery_require_not_lost (record, error))
     return NULL;
   CmkKeyState wanted = enabled ? CMK_KEY_STATE_ENABLED : CMK_KEY_STATE_DISABLED;
   if (record->state == wanted)

@@ -301,6 +301,21 @@ cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
   return TRUE;
 }
 
+gboolean
+cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  if (cmk_kms_begin (kms, ret_now, &local_error))
+    return TRUE;
+  if (!cmk_vault_is_readable (kms->vault, local_error))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  *ret_now = cmk_clock_now ();
+  return TRUE;
+}
+
 /* --- life --- */
 
 CmkKms *

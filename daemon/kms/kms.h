@@ -23,6 +23,7 @@ typedef struct _CmkDue CmkDue;
 typedef struct
 {
   guint32 uid;
+  gboolean is_administrator; /* of this cmkd: may decide what becomes of its state */
 } CmkCaller;
 
 /* How a call names a key: an id, or an alias ("alias/NAME"). */
@@ -77,6 +78,10 @@ CmkDue *cmk_kms_due (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same for a call that only describes keys, which goes on where nothing else does: under another TPM, and with a state
+ * that was rolled back. */
+gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The id that @caller means: that of @reference, or of the key whose alias it is. CMK_ERROR_ALIAS_NOT_FOUND. */
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,

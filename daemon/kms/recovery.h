@@ -30,5 +30,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkRecovery, cmk_recovery_clear)
 gboolean cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, CmkRecovery *ret_recovery,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* FALSE, with the way out, if cmkd made the material of @record itself and it is gone. */
+/* FALSE, with the way out, if cmkd made the material of @record itself and it is gone; unless that way is taken already: then
+ * the key is as good as any that is to be deleted. */
 gboolean cmk_recovery_require_not_lost (const CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "kms/recovery.h"
 
 void
 cmk_usable_clear (CmkUsable *usable)
@@ -100,7 +101,7 @@ get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const C
     return FALSE;
   g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, &reference, now, error);
   if (record == NULL || !check_purpose (purpose, record->spec, record->usage, error) ||
-      !cmk_kms_require_enabled (record->state, error))
+      !cmk_recovery_require_not_lost (record, error) || !cmk_kms_require_enabled (record->state, error))
     return FALSE;
   g_auto (CmkUsable) usable = { .id = record->id, .spec = record->spec };
   if (cmk_key_spec_is_asymmetric (record->spec))

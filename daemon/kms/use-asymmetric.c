@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "crypto/asymmetric-cipher.h"
 #include "crypto/signature.h"
+#include "kms/recovery.h"
 #include "kms/usable.h"
 
 static CmkPurpose
@@ -114,7 +115,8 @@ cmk_use_public_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference 
                    cmk_spec_name (cmk_key_specs, (int) record->spec));
       return NULL;
     }
-  if (record->envelope == NULL && !cmk_kms_require_enabled (record->state, error))
+  if (!cmk_recovery_require_not_lost (record, error) ||
+      (record->envelope == NULL && !cmk_kms_require_enabled (record->state, error)))
     return NULL;
   *ret_key_id = record->id;
   *ret_spec = record->spec;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kms/vault.h"
+#include "kms/vault-internal.h"
 
 #include "base/error.h"
 #include "crypto/crypto.h"
@@ -9,50 +9,20 @@
 
 #include <string.h>
 
-/* What the store's own keys are for, all made from its root secret. */
-typedef struct
-{
-  CmkSecret *rows;
-  CmkSecret *tokens;
-  CmkSecret *markers;
-  CmkSecret *contexts;
-} StoreKeys;
-
-struct _CmkVault
-{
-  char *tcti;
-  char *directory;
-  guint context_seconds;
-  guint material_seconds;
-  CmkStore *store;
-  CmkTpm *tpm;
-  CmkKeyring *keyring; /* atomic: set when unlocked */
-  CmkAnchor *anchor;   /* likewise */
-  CmkUuid store_id;
-  GBytes *fingerprint_key;
-  GBytes *storage_key_name; /* of the TPM that sealed the store; NULL until unlocked */
-  StoreKeys keys;
-  CmkObjectContexts *contexts;
-  gboolean unlocked;
-  const char *tpm_state;    /* atomic */
-  const char *manufacturer; /* atomic; interned */
-  const char *firmware;     /* atomic; interned */
-};
-
 static void
-store_keys_clear (StoreKeys *keys)
+store_keys_clear (CmkStoreKeys *keys)
 {
   g_clear_pointer (&keys->rows, cmk_secret_free);
   g_clear_pointer (&keys->tokens, cmk_secret_free);
   g_clear_pointer (&keys->markers, cmk_secret_free);
   g_clear_pointer (&keys->contexts, cmk_secret_free);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StoreKeys, store_keys_clear)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkStoreKeys, store_keys_clear)
 
 /* --- what the TPM said last --- */
 
-static gboolean
-note_tpm (CmkVault *vault, gboolean ok, GError **error)
+gboolean
+cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error)
 {
   const char *state = "ok";
   if (!ok && (error == NULL || *error == NULL))
@@ -76,6 +46,41 @@ note_tpm (CmkVault *vault, gboolean ok, GError **error)
   return ok;
 }
 
+/* The anchor itself is for the worker alone. */
+static void
+note_anchor (CmkVault *vault)
+{
+  static const char *const names[] = {
+    [CMK_ANCHOR_NONE] = "none",
+    [CMK_ANCHOR_HOLDS] = "ok",
+    [CMK_ANCHOR_ROLLED_BACK] = "rolled-back",
+  };
+  CmkAnchor *anchor = vault->anchor;
+  g_atomic_pointer_set (&vault->anchor_state, anchor != NULL ? names[cmk_anchor_state (anchor)] : "locked");
+  g_atomic_pointer_set (&vault->anchor_steps, anchor != NULL ? (gsize) cmk_anchor_steps (anchor) : 0);
+}
+
+const char *
+cmk_vault_anchor_state (CmkVault *vault)
+{
+  return g_atomic_pointer_get (&vault->anchor_state);
+}
+
+guint64
+cmk_vault_anchor_steps (CmkVault *vault)
+{
+  return (gsize) g_atomic_pointer_get (&vault->anchor_steps);
+}
+
+const char *
+cmk_vault_state_status (CmkVault *vault)
+{
+  if (g_str_equal (cmk_vault_tpm_state (vault), "changed"))
+    return "tpm-changed";
+  const char *anchor_state = cmk_vault_anchor_state (vault);
+  return g_str_equal (anchor_state, "rolled-back") || g_str_equal (anchor_state, "locked") ? anchor_state : "ok";
+}
+
 const char *
 cmk_vault_tpm_state (CmkVault *vault)
 {
@@ -92,84 +97,6 @@ const char *
 cmk_vault_tpm_firmware (CmkVault *vault)
 {
   return g_atomic_pointer_get (&vault->firmware);
-}
-
-/* --- the construct: a sealed data key and an envelope --- */
-
-gboolean
-cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, const CmkSecret *payload,
-                CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope, GError **error)
-{
-  g_autoptr (CmkSecret) data_key = cmk_random_secret (CMK_DATA_KEY_SIZE, error);
-  if (data_key == NULL)
-    return FALSE;
-  g_autoptr (GBytes) sealed_key = cmk_tpm_seal (session, data_key, place, error);
-  if (!note_tpm (vault, sealed_key != NULL, error))
-    return FALSE;
-  g_autoptr (GBytes) aad = cmk_secret_identity_encode (identity, &vault->store_id, NULL);
-  GBytes *envelope = cmk_envelope_seal (data_key, aad, payload, error);
-  if (envelope == NULL)
-    return FALSE;
-  *ret_sealed_key = g_steal_pointer (&sealed_key);
-  *ret_envelope = envelope;
-  return TRUE;
-}
-
-CmkSecret *
-cmk_vault_unseal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity, GBytes *sealed_key,
-                  GBytes *envelope, CmkUnsealUse use, CmkTpmPlace place, GError **error)
-{
-  g_autofree char *name = cmk_object_contexts_name (sealed_key);
-  g_autoptr (GBytes) kept = use == CMK_UNSEAL_ONCE ? cmk_object_contexts_lookup (vault->contexts, name) : NULL;
-  gboolean may_cache = use == CMK_UNSEAL_AGAIN || kept != NULL;
-  g_autoptr (CmkSecret) data_key = cmk_tpm_unseal (session, sealed_key, may_cache ? name : NULL, place, error);
-  if (!note_tpm (vault, data_key != NULL, error))
-    return NULL;
-  g_autoptr (GBytes) aad = cmk_secret_identity_encode (identity, &vault->store_id, NULL);
-  return cmk_envelope_open (data_key, aad, envelope, error);
-}
-
-void
-cmk_vault_keep_handle (CmkVault *vault, CmkTpmSession *session, GBytes *sealed_key)
-{
-  if (vault->context_seconds == 0)
-    return;
-  g_autofree char *name = cmk_object_contexts_name (sealed_key);
-  g_autoptr (GBytes) kept = cmk_object_contexts_lookup (vault->contexts, name);
-  if (kept == NULL)
-    cmk_tpm_keep_context (session, sealed_key, name);
-}
-
-GBytes *
-cmk_vault_fingerprint (CmkVault *vault, CmkTpmSession *session, const CmkUuid *key_id, const CmkSecret *material,
-                       CmkTpmPlace place, GError **error)
-{
-  static const char domain[] = "cmkd/fingerprint/v1";
-  gsize header_size = sizeof domain + sizeof vault->store_id.bytes + sizeof key_id->bytes;
-  g_autoptr (CmkSecret) message = cmk_secret_new (header_size + cmk_secret_length (material), error);
-  if (message == NULL)
-    return NULL;
-  guint8 *position = cmk_secret_data (message);
-  memcpy (position, domain, sizeof domain);
-  position += sizeof domain;
-  memcpy (position, vault->store_id.bytes, sizeof vault->store_id.bytes);
-  position += sizeof vault->store_id.bytes;
-  memcpy (position, key_id->bytes, sizeof key_id->bytes);
-  position += sizeof key_id->bytes;
-  memcpy (position, cmk_secret_peek (material), cmk_secret_length (material));
-
-  /* The digest of the material is as good as the material to whoever can guess it: it stays a secret, too. */
-  g_autoptr (CmkSecret) digest = cmk_secret_new (CMK_DIGEST_SIZE, error);
-  if (digest == NULL ||
-      !cmk_sha256 (cmk_secret_peek (message), cmk_secret_length (message), cmk_secret_data (digest), error))
-    return NULL;
-  g_autofree char *name = cmk_object_contexts_name (vault->fingerprint_key);
-  guint8 fingerprint[CMK_TPM_FINGERPRINT_SIZE];
-  gboolean made = cmk_tpm_fingerprint (session, vault->fingerprint_key, name, cmk_secret_peek (digest), CMK_DIGEST_SIZE,
-                                       place, fingerprint, error);
-  if (!note_tpm (vault, made, error))
-    return NULL;
-  return g_bytes_new (fingerprint, sizeof fingerprint);
 }
 
 /* --- the TPM --- */
@@ -215,14 +142,15 @@ static CmkTpmSession *
 begin_session (CmkVault *vault, GError **error)
 {
   CmkTpmSession *session = connect_tpm (vault, error) ? cmk_tpm_session_begin (vault->tpm, error) : NULL;
-  note_tpm (vault, session != NULL, error);
+  cmk_vault_note_tpm (vault, session != NULL, error);
   return session;
 }
 
 CmkTpmSession *
 cmk_vault_begin_session (CmkVault *vault, GError **error)
 {
-  if (!note_tpm (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error), error))
+  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error),
+                           error))
     return NULL;
   return begin_session (vault, error);
 }
@@ -257,7 +185,7 @@ provision (CmkVault *vault, GError **error)
     return NULL;
   CmkUuid store_id = cmk_uuid_new ();
   g_autoptr (CmkRootSecret) root = cmk_root_secret_make (session, cmk_tpm_root_name (vault->tpm), &store_id, error);
-  if (!note_tpm (vault, root != NULL, error))
+  if (!cmk_vault_note_tpm (vault, root != NULL, error))
     return NULL;
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (vault->store, error);
   if (transaction == NULL || !cmk_root_secret_put (vault->store, root, error) || !cmk_store_commit (transaction, error))
@@ -265,11 +193,21 @@ provision (CmkVault *vault, GError **error)
   return g_steal_pointer (&root);
 }
 
+/* Nothing better will ever come: what stands in the rows is what there is. */
+static void
+let_read (CmkVault *vault)
+{
+  if (vault->keys.markers == NULL)
+    vault->keys.markers = cmk_random_secret (CMK_DATA_KEY_SIZE, NULL);
+  vault->is_readable = vault->keys.markers != NULL;
+  cmk_store_read_unverified (vault->store);
+}
+
 /* *ret_session: begun for it, and good for more. */
 static CmkRootSecret *
 load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
 {
-  if (!note_tpm (vault, connect_tpm (vault, error), error))
+  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error), error))
     return NULL;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkRootSecret) root = cmk_root_secret_read (vault->store, &local_error);
@@ -281,17 +219,20 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
   if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
   vault->store_id = root->store_id;
-  if (!note_tpm (vault, check_tpm (vault, root->storage_key_name, error), error))
-    return NULL;
+  if (!cmk_vault_note_tpm (vault, check_tpm (vault, root->storage_key_name, error), error))
+    {
+      let_read (vault);
+      return NULL;
+    }
   g_autoptr (CmkTpmSession) session = begin_session (vault, error);
-  if (session == NULL || !note_tpm (vault, cmk_root_secret_open (root, session, error), error))
+  if (session == NULL || !cmk_vault_note_tpm (vault, cmk_root_secret_open (root, session, error), error))
     return NULL;
   *ret_session = g_steal_pointer (&session);
   return g_steal_pointer (&root);
 }
 
 static gboolean
-make_keys (const CmkSecret *root, StoreKeys *ret_keys, GError **error)
+make_keys (const CmkSecret *root, CmkStoreKeys *ret_keys, GError **error)
 {
   return (ret_keys->rows = cmk_derive_key (root, "cmkd/row/v1", error)) != NULL &&
          (ret_keys->tokens = cmk_derive_key (root, "cmkd/import-token/v1", error)) != NULL &&
@@ -300,9 +241,9 @@ make_keys (const CmkSecret *root, StoreKeys *ret_keys, GError **error)
 }
 
 static void
-swap_keys (CmkVault *vault, StoreKeys *keys)
+swap_keys (CmkVault *vault, CmkStoreKeys *keys)
 {
-  StoreKeys old = vault->keys;
+  CmkStoreKeys old = vault->keys;
   vault->keys = *keys;
   *keys = old;
 }
@@ -322,6 +263,7 @@ open_doors (CmkVault *vault, const CmkRootSecret *root)
   cmk_object_contexts_free (vault->contexts);
   vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&vault->keys.contexts));
   cache_contexts (vault);
+  vault->is_readable = FALSE;
   vault->unlocked = TRUE;
 }
 
@@ -336,10 +278,9 @@ static gboolean
 open_anchor (CmkVault *vault, const CmkSecret *root, CmkTpmSession *session, GError **error)
 {
   cmk_store_set_mac (vault->store, row_mac, vault);
-  CmkAnchor *anchor =
-      cmk_anchor_open (vault->store, vault->tpm, vault->directory, &vault->store_id, root, session, error);
-  g_atomic_pointer_set (&vault->anchor, anchor);
-  return note_tpm (vault, anchor != NULL, error);
+  vault->anchor = cmk_anchor_open (vault->store, vault->tpm, vault->directory, &vault->store_id, root, session, error);
+  note_anchor (vault);
+  return cmk_vault_note_tpm (vault, vault->anchor != NULL, error);
 }
 
 gboolean
@@ -347,7 +288,7 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
 {
   if (vault->unlocked)
     return TRUE;
-  g_auto (StoreKeys) keys = { 0 };
+  g_auto (CmkStoreKeys) keys = { 0 };
   g_autoptr (CmkTpmSession) session = NULL;
   g_autoptr (CmkRootSecret) root = load_root (vault, &session, error);
   if (root == NULL || !make_keys (root->secret, &keys, error))
@@ -360,6 +301,133 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
   return TRUE;
 }
 
+gboolean
+cmk_vault_is_readable (CmkVault *vault, const GError *error)
+{
+  return g_error_matches (error, CMK_ERROR, CMK_ERROR_ROLLBACK_DETECTED) ||
+         (vault->is_readable && g_error_matches (error, CMK_ERROR, CMK_ERROR_TPM_CHANGED));
+}
+
+/* --- accepting what keeps it from being served --- */
+
+static gboolean
+refuse_acceptance (GError **error)
+{
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_NOT_ALLOWED,
+                       "that is not what is the matter: `cmkctl recover` says what is");
+  return FALSE;
+}
+
+/* As when it had not been unlocked yet. */
+static void
+lock (CmkVault *vault)
+{
+  g_clear_pointer (&vault->anchor, cmk_anchor_free);
+  note_anchor (vault);
+  g_clear_pointer (&vault->tpm, cmk_tpm_close);
+  vault->unlocked = FALSE;
+}
+
+/* Connected anew, for a connection knows only the TPM that it began with. */
+static CmkRootSecret *
+make_root_for_other_tpm (CmkVault *vault, GError **error)
+{
+  lock (vault);
+  g_autoptr (GError) local_error = NULL;
+  if (cmk_vault_unlock (vault, &local_error))
+    {
+      refuse_acceptance (error);
+      return NULL;
+    }
+  if (!vault->is_readable || local_error->code != CMK_ERROR_TPM_CHANGED)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return NULL;
+    }
+  g_autoptr (CmkTpmSession) session = begin_session (vault, error);
+  if (session == NULL)
+    return NULL;
+  return cmk_root_secret_make (session, cmk_tpm_root_name (vault->tpm), &vault->store_id, error);
+}
+
+/* What was anchored in the old TPM is not anchored at all, and nothing that it could erase is left. */
+static gboolean
+drop_anchor (CmkVault *vault, GError **error)
+{
+  const CmkStoreAnchor none = { .nv_handle = 0 };
+  return cmk_store_delete_erasure_pages (vault->store, error) && cmk_store_clear_erasures (vault->store, error) &&
+         cmk_store_put_anchor (vault->store, &none, error);
+}
+
+/* Under the keys that the vault has by now. Rows first: what is not authenticated is damage to all that follows. */
+static gboolean
+seal_store_anew (CmkVault *vault, const CmkRootSecret *root, CmkVaultRewrite rewrite, gpointer user_data,
+                 GError **error)
+{
+  cmk_store_set_mac (vault->store, row_mac, vault);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (vault->store, error);
+  return transaction != NULL && cmk_root_secret_put (vault->store, root, error) &&
+         cmk_store_authenticate_anew (vault->store, error) && cmk_store_delete_import_sets (vault->store, error) &&
+         rewrite (user_data, CMK_LOSS_OF_MATERIAL_AND_FINGERPRINTS, error) && drop_anchor (vault, error) &&
+         cmk_store_commit (transaction, error);
+}
+
+gboolean
+cmk_vault_adopt_tpm (CmkVault *vault, CmkVaultRewrite rewrite, gpointer user_data, GError **error)
+{
+  g_auto (CmkStoreKeys) keys = { 0 };
+  g_autoptr (CmkRootSecret) root = make_root_for_other_tpm (vault, error);
+  if (root == NULL || !make_keys (root->secret, &keys, error))
+    return FALSE;
+  swap_keys (vault, &keys);
+  if (!seal_store_anew (vault, root, rewrite, user_data, error))
+    {
+      swap_keys (vault, &keys);
+      let_read (vault);
+      return FALSE;
+    }
+  open_doors (vault, root);
+  g_autoptr (GError) local_error = NULL;
+  vault->unlocked = open_anchor (vault, root->secret, NULL, &local_error);
+  if (!vault->unlocked)
+    g_warning ("the other TPM was accepted, but what follows is tried again with the next call: %s",
+               local_error->message);
+  return TRUE;
+}
+
+static gboolean
+commit_rollback (CmkVault *vault, CmkLoss loss, CmkVaultRewrite rewrite, gpointer user_data, GError **error)
+{
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (vault->store, error);
+  return transaction != NULL && cmk_store_delete_import_sets (vault->store, error) &&
+         rewrite (user_data, loss, error) && cmk_anchor_put_accepted (vault->anchor, error) &&
+         cmk_store_commit (transaction, error);
+}
+
+gboolean
+cmk_vault_accept_rollback (CmkVault *vault, CmkVaultRewrite rewrite, gpointer user_data, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  if (!cmk_vault_unlock (vault, &local_error) && local_error->code != CMK_ERROR_TPM_CHANGED)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  if (!vault->unlocked || cmk_anchor_state (vault->anchor) != CMK_ANCHOR_ROLLED_BACK)
+    return refuse_acceptance (error);
+  gboolean readable = FALSE;
+  if (!cmk_vault_note_tpm (vault, cmk_anchor_prepare_acceptance (vault->anchor, &readable, error), error) ||
+      !commit_rollback (vault, readable ? CMK_LOSS_NOTHING : CMK_LOSS_OF_MATERIAL, rewrite, user_data, error))
+    return FALSE;
+  /* It is done: the next step completes what fails now. */
+  if (!cmk_anchor_conclude_acceptance (vault->anchor, &local_error))
+    g_warning ("the older state was accepted, but the TPM has not taken note of it yet: %s", local_error->message);
+  note_anchor (vault);
+  return TRUE;
+}
+
+/* --- life --- */
+
 CmkVault *
 cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
 {
@@ -369,6 +437,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
   vault->context_seconds = config->context_seconds;
   vault->material_seconds = config->material_seconds;
   vault->tpm_state = "absent";
+  vault->anchor_state = "locked";
   vault->manufacturer = vault->firmware = "";
   vault->store = cmk_store_open (directory, error);
   if (vault->store == NULL)
@@ -411,29 +480,12 @@ cmk_vault_keyring_status (CmkVault *vault)
   return keyring != NULL ? cmk_keyring_status (keyring) : "locked";
 }
 
-const char *
-cmk_vault_anchor_state (CmkVault *vault)
-{
-  static const char *const names[] = {
-    [CMK_ANCHOR_NONE] = "none",
-    [CMK_ANCHOR_HOLDS] = "ok",
-    [CMK_ANCHOR_ROLLED_BACK] = "rolled-back",
-  };
-  CmkAnchor *anchor = g_atomic_pointer_get (&vault->anchor);
-  return anchor != NULL ? names[cmk_anchor_state (anchor)] : "locked";
-}
-
-guint64
-cmk_vault_anchor_steps (CmkVault *vault)
-{
-  CmkAnchor *anchor = g_atomic_pointer_get (&vault->anchor);
-  return anchor != NULL ? cmk_anchor_steps (anchor) : 0;
-}
-
 gboolean
 cmk_vault_step (CmkVault *vault, GError **error)
 {
-  return note_tpm (vault, cmk_anchor_step (vault->anchor, error), error);
+  gboolean done = cmk_anchor_step (vault->anchor, error);
+  note_anchor (vault);
+  return cmk_vault_note_tpm (vault, done, error);
 }
 
 CmkAnchor *

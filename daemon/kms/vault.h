@@ -29,6 +29,36 @@ gboolean cmk_vault_unlock (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_R
 
 gboolean cmk_vault_is_unlocked (CmkVault *vault);
 
+/* After cmk_vault_unlock() has failed with @error: may keys be described all the same? Under another TPM rows are then read
+ * without their MACs, which nobody can check any more, and markers have a key that this process made up. */
+gboolean cmk_vault_is_readable (CmkVault *vault, const GError *error);
+
+/* --- accepting what keeps the store from being served ---
+ *
+ * In one transaction with what the caller does to the keys: all of it or nothing. FALSE from @rewrite is nothing. */
+
+/* What cannot be opened any more and has to go. */
+typedef enum
+{
+  CMK_LOSS_NOTHING,
+  CMK_LOSS_OF_MATERIAL,
+  CMK_LOSS_OF_MATERIAL_AND_FINGERPRINTS,
+} CmkLoss;
+
+typedef gboolean (*CmkVaultRewrite) (gpointer user_data, CmkLoss loss, GError **error);
+
+/* Seal the store anew by the TPM that is there: new keys of its own for everything, rows authenticated as they stand,
+ * import sets deleted. CMK_ERROR_STATE_NOT_ALLOWED if it is the TPM that sealed it. */
+gboolean cmk_vault_adopt_tpm (CmkVault *vault, CmkVaultRewrite rewrite, gpointer user_data,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Go on from the older state that was found. CMK_ERROR_STATE_NOT_ALLOWED if it is not older. */
+gboolean cmk_vault_accept_rollback (CmkVault *vault, CmkVaultRewrite rewrite, gpointer user_data,
+                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The contract's StateStatus: "ok", "locked", "tpm-changed" or "rolled-back". Static. Any thread. */
+const char *cmk_vault_state_status (CmkVault *vault);
+
 /* The contract's TpmState: "ok", "absent", "changed", "lockout" or "failed", by what the TPM said last. Static.
  * Any thread. */
 const char *cmk_vault_tpm_state (CmkVault *vault);

@@ -341,6 +341,16 @@ cmk_wrapping_pool_give_back (CmkWrappingPool *pool, CmkWrappingPair *pair)
 }
 
 void
+cmk_wrapping_pool_discard (CmkWrappingPool *pool)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->mutex);
+  for (CmkWrappingKeySpec spec = CMK_WRAPPING_KEY_RSA_2048; spec < N_SPECS; spec++)
+    g_queue_clear_full (&pool->shelves[spec].ready, (GDestroyNotify) cmk_wrapping_pair_free);
+  pool->filling_paused_until = 0;
+  g_cond_broadcast (&pool->changed);
+}
+
+void
 cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, const CmkUuid *key_id, guint32 uid,
                         CmkPairReadyFunc ready, gpointer user_data)
 {

@@ -43,6 +43,9 @@ CmkWrappingPair *cmk_wrapping_pool_take (CmkWrappingPool *pool, CmkWrappingKeySp
 /* Put @pair, which nobody has seen, back for the next. Takes it; NULL is fine. Any thread. */
 void cmk_wrapping_pool_give_back (CmkWrappingPool *pool, CmkWrappingPair *pair);
 
+/* Forget the ready pairs: the TPM that sealed them is not there any more. Any thread. */
+void cmk_wrapping_pool_discard (CmkWrappingPool *pool);
+
 /* Called once, on the main loop: with a @pair that it owns from then on, or with an @error. */
 typedef void (*CmkPairReadyFunc) (CmkWrappingPair *pair, const GError *error, gpointer user_data);
 

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the vault: shared by vault.c, its life, and vault-secrets.c, what it keeps for others. */
+#pragma once
+
+#include "kms/object-contexts.h"
+#include "kms/vault.h"
+
+/* What the store's own keys are for, all made from its root secret. */
+typedef struct
+{
+  CmkSecret *rows;
+  CmkSecret *tokens;
+  CmkSecret *markers;
+  CmkSecret *contexts;
+} CmkStoreKeys;
+
+struct _CmkVault
+{
+  char *tcti;
+  char *directory;
+  guint context_seconds;
+  guint material_seconds;
+  CmkStore *store;
+  CmkTpm *tpm;
+  CmkKeyring *keyring; /* atomic: set when unlocked */
+  CmkAnchor *anchor;
+  CmkUuid store_id;
+  GBytes *fingerprint_key;
+  GBytes *storage_key_name; /* of the TPM that sealed the store; NULL until unlocked */
+  CmkStoreKeys keys;
+  CmkObjectContexts *contexts;
+  gboolean unlocked;
+  gboolean is_readable;     /* not unlocked, but rows can be read */
+  const char *tpm_state;    /* atomic */
+  const char *anchor_state; /* atomic */
+  gsize anchor_steps;       /* atomic */
+  const char *manufacturer; /* atomic; interned */
+  const char *firmware;     /* atomic; interned */
+};
+
+/* What the TPM said last, by @ok and *@error, for the contract's TpmState. Returns @ok. */
+gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
