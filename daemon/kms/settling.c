@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 
-/* So many calls that wait are not made to wait for others. */
-#define MAX_WAITING 32
+/* Who waits is not made to wait for more jobs than these: they may be somebody else's, and have no end. */
+#define MAX_JOBS_WAITED_FOR 16
 
 #define SECONDS_PER_DAY (24 * 60 * 60)
 
@@ -23,6 +23,7 @@ struct _CmkSettling
   double budget;       /* steps that may be made now */
   gint64 budget_at;    /* monotonic time */
   GArray *waiting;
+  guint jobs_waited_for;
   gboolean is_required; /* by the call under way */
   gboolean is_wanted;   /* by nobody who waits */
 };
@@ -87,6 +88,7 @@ run (CmkSettling *settling)
 {
   g_autoptr (GError) error = NULL;
   settling->is_wanted = FALSE;
+  settling->jobs_waited_for = 0;
   if (!step (settling, &error))
     {
       g_warning ("the TPM has not taken note of the last changes yet: %s", error->message);
@@ -106,8 +108,6 @@ cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data)
 {
   const Waiting call = { .settled = settled, .data = data };
   g_array_append_val (settling->waiting, call);
-  if (settling->waiting->len >= MAX_WAITING)
-    run (settling);
 }
 
 void
@@ -117,12 +117,13 @@ cmk_settling_run_required (CmkSettling *settling)
     run (settling);
 }
 
-/* The worker has nothing else to do. */
 static void
-on_idle (gpointer data)
+on_job_done (gpointer data, gboolean is_idle)
 {
   CmkSettling *settling = data;
-  if (settling->waiting->len > 0 || settling->is_wanted)
+  gboolean somebody_waits = settling->waiting->len > 0;
+  settling->jobs_waited_for = somebody_waits ? settling->jobs_waited_for + 1 : 0;
+  if ((is_idle && (somebody_waits || settling->is_wanted)) || settling->jobs_waited_for > MAX_JOBS_WAITED_FOR)
     run (settling);
 }
 
@@ -153,7 +154,7 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
   settling->budget_at = g_get_monotonic_time ();
   settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
   settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
-  cmk_worker_set_idle (worker, on_idle, settling);
+  cmk_worker_set_after_job (worker, on_job_done, settling);
   return settling;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * When the TPM takes note of what was committed (kms/anchor.h). What takes away, or says what may be used and how long, is
- * answered after that; such calls share one step, made when the worker has nothing else to do or enough of them wait.
+ * answered after that; such calls share one step, made when the worker has nothing else to do or
+ * after a few more jobs.
  * All else follows within AnchorSeconds, with the next step, or at the end. Each step wears the memory of the TPM, so
  * there is a budget for a day. Worker thread but where it is said otherwise. */
 #pragma once
