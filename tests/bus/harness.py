@@ -253,11 +253,15 @@ class Machine:
         output, _ = process.communicate(timeout=DEADLINE)
         return process.returncode, output
 
-    def start(self):
-        """Start cmkd; it serves when this returns."""
+    def launch(self):
+        """Start cmkd, and do not wait for it."""
         with open(self.log, 'a') as log:
             self.daemon = spawn(self.uid, [*self.wrapper, *self.command()], env=self.daemon_environment(),
                                 stdout=log, stderr=log)
+
+    def start(self):
+        """Start cmkd; it serves when this returns."""
+        self.launch()
         owners = []
         subscription = self.watch.connection.signal_subscribe(
             'org.freedesktop.DBus', 'org.freedesktop.DBus', 'NameOwnerChanged', '/org/freedesktop/DBus', BUS_NAME,
