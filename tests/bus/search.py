@@ -6,9 +6,9 @@ import struct
 import subprocess
 import tempfile
 
-from client import b64, modulus, openssl, unb64
+from client import b64, modulus, unb64
 from ring import Ring
-from state import meta, open_envelope, row_of_key, row_of_set, unseal
+from state import derived_key, erasure_keys, meta, open_envelope, reveal, root_secret, row_of_key, row_of_set, unseal
 
 PIECE = 16  # a part of a secret is one, too: of each the head, the middle and the tail are looked for
 PAGE = 4096
@@ -51,22 +51,18 @@ def find(secrets, data):
 
 # The secrets of a machine, as somebody gets at them who has its disk and its TPM.
 
-def derive(root, info):
-    return openssl('kdf', '-binary', '-keylen', 32, '-kdfopt', 'digest:SHA256', '-kdfopt', f'hexkey:{root.hex()}',
-                   '-kdfopt', f'info:{info}', 'HKDF')
-
-
 def secrets_of_store(machine):
-    data_key = unseal(machine, meta(machine, 'root-sealed-key'))
-    root = open_envelope(data_key, meta(machine, 'root-envelope'))
-    derived = {label: derive(root, f'cmkd/{label}/v1') for label in ('row', 'import-token', 'marker', 'context')}
-    return {'data key of the root': data_key, 'root': root, **derived}
+    purposes = ('row', 'import-token', 'marker', 'context', 'nv-index', 'erasure')
+    current, following = erasure_keys(machine)
+    return {'data key of the root': unseal(machine, meta(machine, 'root-sealed-key')), 'root': root_secret(machine),
+            'root key of erasure': current, 'next root key of erasure': following,
+            **{purpose: derived_key(machine, purpose) for purpose in purposes}}
 
 
 def secrets_of_material(machine, key, material):
     row = row_of_key(machine, key)
     data_key = unseal(machine, row['sealed_key'])
-    assert open_envelope(data_key, row['envelope']) == material
+    assert open_envelope(data_key, reveal(machine, row['envelope'])) == material
     return {'material': material, 'data key of the material': data_key}
 
 
@@ -86,7 +82,7 @@ def private_numbers(spec, encoded):
 def secrets_of_pair(machine, parameters):
     row = row_of_set(machine, unb64(parameters['ImportToken'])[17:33])
     data_key = unseal(machine, row['sealed_key'])
-    numbers, public = private_numbers(parameters['WrappingKeySpec'], open_envelope(data_key, row['envelope']))
+    numbers, public = private_numbers(parameters['WrappingKeySpec'], open_envelope(data_key, reveal(machine, row['envelope'])))
     der = unb64(parameters['PublicKey'])
     assert public == (der[-65:] if parameters['WrappingKeySpec'] == 'EC_SM2' else modulus(parameters['PublicKey']))
     return {'data key of the pair': data_key, **{f'{name} of the pair': number for name, number in numbers.items()}}
@@ -96,7 +92,7 @@ def secrets_of_private_key(machine, cmk, public_key):
     """Of an asymmetric CMK with this DER SubjectPublicKeyInfo."""
     spec, row = machine.client(0).describe(cmk)['KeySpec'], row_of_key(machine, cmk)
     data_key = unseal(machine, row['sealed_key'])
-    numbers, public = private_numbers(spec, open_envelope(data_key, row['envelope']))
+    numbers, public = private_numbers(spec, open_envelope(data_key, reveal(machine, row['envelope'])))
     assert public == (public_key[-len(public):] if spec.startswith('EC') else modulus(b64(public_key)))
     return {'data key of the material': data_key, **numbers}
 

@@ -16,6 +16,7 @@ from client import openssl
 
 ROOT_KEY = '0x81000001'
 NONCE, TAG = 12, 16  # bytes around the ciphertext of an envelope
+STAGE, KEY, SLOTS_PER_PAGE = 16, 32, 128  # of erasure
 
 
 @contextlib.contextmanager
@@ -84,3 +85,37 @@ def open_envelope(data_key, envelope):
     """The payload of nonce || AES-256-GCM ciphertext || tag. GCM counts from 2; the tag is not looked at."""
     return openssl('enc', '-d', '-aes-256-ctr', '-K', data_key.hex(), '-iv', envelope[:NONCE].hex() + '00000002',
                    stdin=envelope[NONCE:-TAG])
+
+
+# The outer layer: what erasure takes the key of
+
+def root_secret(machine):
+    return open_envelope(unseal(machine, meta(machine, 'root-sealed-key')), meta(machine, 'root-envelope'))
+
+
+def derived_key(machine, purpose):
+    return openssl('kdf', '-binary', '-keylen', 32, '-kdfopt', 'digest:SHA256', '-kdfopt',
+                   f'hexkey:{root_secret(machine).hex()}', '-kdfopt', f'info:cmkd/{purpose}/v1', 'HKDF')
+
+
+def erasure_keys(machine):
+    """The root keys of erasure that the TPM holds, the current and the next, read by who has the state and the TPM."""
+    handle = hex(rows(machine, 'SELECT nv_handle FROM anchor')[0][0])
+    authorisation = derived_key(machine, 'nv-index').hex()
+    index = tpm_tool(machine, 'nvread', '-C', handle, '-P', f'hex:{authorisation}', handle)
+    return index[2 * STAGE:2 * STAGE + KEY], index[2 * STAGE + KEY:]
+
+
+def erasure_page(machine, number, key):
+    """The keys in a page, by their places."""
+    content = rows(machine, 'SELECT content FROM erasure_pages WHERE page = ?', number)[0][0]
+    page = open_envelope(key, content)
+    return [page[place:place + KEY] for place in range(0, len(page), KEY)]
+
+
+def reveal(machine, stored, key=None):
+    """The envelope that was stored in a slot; @key: what is taken for the root key of erasure."""
+    slot = int.from_bytes(stored[:8], 'big')
+    number, place = divmod(slot, SLOTS_PER_PAGE)
+    page_key = erasure_page(machine, 0, key or erasure_keys(machine)[0])[number]
+    return open_envelope(erasure_page(machine, number, page_key)[place], stored[8:])
