@@ -25,6 +25,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 from gi.repository import Gio, GLib
@@ -35,6 +36,7 @@ from state import store_id
 # The bus takes no uid that the system does not know; these two every Debian has, and nothing runs as them.
 ALICE = pwd.getpwnam('games').pw_uid
 BOB = pwd.getpwnam('news').pw_uid
+SECOND = 1_000_000_000  # nanoseconds
 TRANSIENT, LOADED_SESSION, SAVED_SESSION = 0x80, 0x02, 0x03  # TPM_HT, for tpm_handles()
 
 BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -73,11 +75,12 @@ class Machine:
     """swtpm, dbus-daemon and cmkd.
 
     @config: {section: {key: value}} on top of DEFAULT_CONFIG; @uid: who runs swtpm and cmkd; @start: start cmkd;
-    @environment: more variables for cmkd; @wrapper: a command that executes cmkd."""
+    @environment: more variables for cmkd; @wrapper: a command that executes cmkd; @clock: its clocks stand still at
+    this Unix second."""
 
     running = []  # for the diagnostics of conftest.py
 
-    def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=()):
+    def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=(), clock=None):
         self.uid = uid
         self.directory = Path(tempfile.mkdtemp(prefix='cmkd-', dir='/tmp'))  # short: a socket's path has 107 bytes
         self.directory.chmod(0o755)
@@ -94,6 +97,8 @@ class Machine:
         self.wrapper = wrapper
         self.configure(config or {})
         self.make_clock()
+        if clock is not None:
+            self.stop_clock(clock)
         self.clients = {}
         self.daemon = None
         Machine.running.append(self)
@@ -117,26 +122,66 @@ class Machine:
             f'[{section}]\n' + ''.join(f'{key}={value}\n' for key, value in keys.items())
             for section, keys in merged.items()))
 
-    # The clock of cmkd
+    # The clocks of cmkd. The time that has really passed moves the wall clock and CLOCK_BOOTTIME; the wall clock may be
+    # wrong on top of that, and the kernel does not say that it is synchronised unless a test wants it to.
 
     def make_clock(self):
         path = self.directory / 'clock'
-        path.write_bytes(bytes(16))
+        path.write_bytes(bytes(32))
         with open(path, 'r+b') as file:
-            self.clock = mmap.mmap(file.fileno(), 16)
+            self.clock = mmap.mmap(file.fileno(), 32)
+        self.passed, self.wrong, self.stopped_at, self.synchronised = 0, 0, None, False
+        self.first_boot = self.booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.new_boot_id()
 
-    def set_clock(self, offset):
-        """The wall clock of cmkd is @offset seconds ahead of this machine's, and goes on."""
-        self.clock[:] = struct.pack('=qq', int(offset), 0)
+    def new_boot_id(self):
+        (self.directory / 'clock.boot-id').write_text(f'{uuid.uuid4()}\n')
+
+    def write_clock(self):
+        if self.stopped_at is None:
+            realtime, boottime = self.passed + self.wrong, self.passed + self.first_boot - self.booted
+        else:
+            realtime, boottime = self.stopped_at + self.wrong, self.stopped_at - self.booted
+        self.clock[:] = struct.pack('=qqqq', self.stopped_at is not None, realtime, boottime, self.synchronised)
+
+    def set_clock(self, ahead):
+        """The wall clock alone is put: so many seconds ahead of what it should show, or behind."""
+        self.wrong = int(ahead) * SECOND
+        self.write_clock()
+
+    def pass_time(self, seconds):
+        """So much time passes, for every clock."""
+        if self.stopped_at is None:
+            self.passed += int(seconds) * SECOND
+        else:
+            self.stopped_at += int(seconds) * SECOND
+        self.write_clock()
 
     def stop_clock(self, second):
-        """The wall clock of cmkd stands still at this Unix second, for tests of the very second."""
-        self.clock[:] = struct.pack('=qq', 0, second)
+        """Time passes until this Unix second, for every clock, and there it stands still, for tests of the very second."""
+        if self.booted == self.first_boot:
+            self.booted -= SECOND // 2  # so that no clock falls short of that second by a fraction
+        self.stopped_at = int(second) * SECOND
+        self.write_clock()
+
+    def start_clock(self):
+        """Time goes on from where it stood."""
+        self.passed = self.stopped_at - time.time_ns()
+        self.stopped_at = None
+        self.write_clock()
+
+    def synchronise_clock(self, synchronised=True):
+        """The kernel says that the wall clock is synchronised; that does not put it right."""
+        self.synchronised = synchronised
+        self.write_clock()
+
+    def true_time(self):
+        """In whole seconds."""
+        return (time.time_ns() + self.passed if self.stopped_at is None else self.stopped_at) // SECOND
 
     def now(self):
-        """What cmkd's clock shows, in whole seconds."""
-        offset, fixed = struct.unpack('=qq', self.clock)
-        return fixed or int(time.time()) + offset
+        """What cmkd's wall clock shows, in whole seconds."""
+        return self.true_time() + self.wrong // SECOND
 
     # The bus
 
@@ -298,11 +343,19 @@ class Machine:
         self.stop()
         self.start()
 
-    def reboot(self):
-        """cmkd ends well, the TPM restarts on its state, cmkd starts."""
+    def reboot(self, seconds_off=0):
+        """cmkd ends well, the machine is off for a while, the TPM restarts on its state, cmkd starts."""
         self.stop()
-        self.restart_tpm()
+        self.boot(seconds_off)
         self.start()
+
+    def boot(self, seconds_off=0):
+        """What a machine that was off starts with, but for cmkd."""
+        self.restart_tpm()
+        self.pass_time(seconds_off)
+        self.booted = time.time_ns() + self.passed if self.stopped_at is None else self.stopped_at
+        self.new_boot_id()
+        self.write_clock()
 
     def assert_clean_log(self):
         report = SANITIZER_REPORT.search(self.log.read_text(errors='replace'))
@@ -315,6 +368,23 @@ class Machine:
         """Memory of cmkd now."""
         fields = Path(f'/proc/{self.daemon.pid}/statm').read_text().split()
         return int(fields[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    # Copies of the state, as a backup, a thief or a test makes them. Others may not change it meanwhile.
+
+    def copy_state(self, name='copy', of='state'):
+        """The path of a copy of the state directory, or of that of the TPM, beside it."""
+        copy = self.directory / name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.directory / of, copy, symlinks=True, ignore=shutil.ignore_patterns('sock*'))
+        return copy
+
+    def restore_state(self, copy, names=('state.db', 'state.db-wal')):
+        """Put these files of @copy in the place of those that are there; cmkd is down."""
+        for name in names:
+            (self.state / name).unlink(missing_ok=True)
+            if (copy / name).exists():
+                shutil.copy2(copy / name, self.state / name)
+                os.chown(self.state / name, self.uid, self.uid)
 
     # Kernel keys
 

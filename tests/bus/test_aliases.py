@@ -316,8 +316,7 @@ def test_every_use_of_the_other_kinds(kms, spec, usage):
 
 def test_expired_material_by_an_alias():
     """It is in the cache, and by its alias no more use than by its id."""
-    with new_machine() as machine:
-        machine.stop_clock(2_000_000_000)
+    with new_machine(clock=2_000_000_000) as machine:
         kms = machine.client()
         kms.imported_key(expires=2_000_000_100, Alias='alias/name')
         for now in (2_000_000_000, 2_000_000_099):

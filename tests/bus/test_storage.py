@@ -35,7 +35,7 @@ def test_expired_material_is_nowhere_in_the_state_directory():
         kms = machine.client()
         key = kms.imported_key(expires=machine.now() + 1000)
         row = row_of_key(machine, key)
-        machine.set_clock(1000)
+        machine.pass_time(1001)
         assert kms.state(key) == 'PendingImport'
         assert_nowhere(machine, row['envelope'], row['sealed_key'])
 

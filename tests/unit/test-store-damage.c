@@ -139,7 +139,7 @@ test_key_edit (Fixture *fixture, gconstpointer data)
 
   /* The timer is told of key 4 alone, and never of one that it could not get done. */
   gint64 when = 0;
-  g_assert_true (cmk_store_next_expiry (store, &when, NULL));
+  g_assert_true (cmk_store_next_expiry (store, 0, &when, NULL));
   g_assert_cmpint (when, ==, contents.keys[1]->expires_at);
   g_autoptr (GArray) expired = cmk_store_list_expired (store, G_MAXINT64, 10, NULL);
   g_assert_cmpuint (expired->len, ==, 1);

@@ -187,7 +187,7 @@ test_delete (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_tags (store, deleted, "");
   assert_no_public_key (store, deleted);
   guint of_key = 99, of_uid = 99;
-  g_assert_true (cmk_store_count_import_sets (store, &deleted->id, 1000, 0, &of_key, &of_uid, NULL));
+  g_assert_true (cmk_store_count_import_sets (store, &deleted->id, 1000, 0, G_MAXINT64, &of_key, &of_uid, NULL));
   g_assert_cmpuint (of_key, ==, 0);
   g_assert_cmpuint (of_uid, ==, 1);
   assert_next (store, 5001);

@@ -217,7 +217,7 @@ assert_next_expiry (CmkStore *store, gint64 expected)
 {
   g_autoptr (GError) error = NULL;
   gint64 when = -1;
-  g_assert_true (cmk_store_next_expiry (store, &when, &error));
+  g_assert_true (cmk_store_next_expiry (store, 0, &when, &error));
   g_assert_cmpint (when, ==, expected);
 }
 
@@ -317,7 +317,7 @@ static void
 assert_set_counts (CmkStore *store, const CmkKeyRecord *key, guint32 uid, gint64 now, guint of_key, guint of_uid)
 {
   guint n_of_key = 99, n_of_uid = 99;
-  g_assert_true (cmk_store_count_import_sets (store, &key->id, uid, now, &n_of_key, &n_of_uid, NULL));
+  g_assert_true (cmk_store_count_import_sets (store, &key->id, uid, now, G_MAXINT64, &n_of_key, &n_of_uid, NULL));
   g_assert_cmpuint (n_of_key, ==, of_key);
   g_assert_cmpuint (n_of_uid, ==, of_uid);
 }
@@ -352,9 +352,9 @@ test_import_set_expiry (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_set_counts (store, other, 0, 100, 1, 1);
   assert_set_counts (store, one, 4242, 300, 0, 0);
 
-  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 99, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 99, G_MAXINT64, NULL), NULL));
   assert_import_set_stored (store, early);
-  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 200, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 200, G_MAXINT64, NULL), NULL));
   assert_no_import_set (store, early);
   assert_no_import_set (store, late);
   assert_import_set_stored (store, of_other);
@@ -479,7 +479,7 @@ test_plans (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_assert_true (CHANGE (store, cmk_store_update_key (store, key, NULL), NULL));
   g_assert_true (CHANGE (store, cmk_store_update_import_set (store, set, NULL), NULL));
   g_assert_true (CHANGE (store, cmk_store_delete_import_set (store, &set->id, NULL), NULL));
-  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 0, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 0, G_MAXINT64, NULL), NULL));
   assert_no_import_set (store, set);
   assert_set_counts (store, key, 1000, 0, 0, 0);
   assert_key_stored (store, key);
@@ -521,7 +521,7 @@ count_start_reads (const Fixture *fixture, guint n_keys)
 
   store = open_store (fixture);
   gint64 when = 0;
-  g_assert_true (cmk_store_next_expiry (store, &when, NULL));
+  g_assert_true (cmk_store_next_expiry (store, 0, &when, NULL));
   g_assert_cmpint (when, ==, 2000000000);
   int reads = count_page_reads (store);
   cmk_store_close (g_steal_pointer (&store));
