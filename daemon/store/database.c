@@ -201,6 +201,14 @@ create_database (CmkStore *store, GError **error)
   return FALSE;
 }
 
+/* The log may be that of another database; closing would write it into ours. Not before this one is known for ours. */
+static gboolean
+keep_log_at_close (CmkStore *store, gboolean keep, GError **error)
+{
+  return cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL),
+                          error);
+}
+
 /* secure_delete has overwritten it in the database, which the log may not have reached yet. */
 static gboolean
 empty_log (CmkStore *store, GError **error)
@@ -254,8 +262,9 @@ cmk_store_open (const char *directory, GError **error)
     return NULL;
   if (!exists && !create_database (store, error))
     return NULL;
-  if (!connect_database (store, CMK_DATABASE_FILE, error) || !start_log (store, error) ||
-      !cmk_store_bring_up_to_date (store, error) || !empty_log (store, error))
+  if (!connect_database (store, CMK_DATABASE_FILE, error) || !keep_log_at_close (store, TRUE, error) ||
+      !start_log (store, error) || !cmk_store_bring_up_to_date (store, error) || !empty_log (store, error) ||
+      !keep_log_at_close (store, FALSE, error))
     return NULL;
   return g_steal_pointer (&store);
 }
