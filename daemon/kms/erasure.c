@@ -15,6 +15,8 @@
 #define SLOTS_PER_PAGE 128
 #define PAGE_SIZE      (SLOTS_PER_PAGE * CMK_ERASURE_KEY_SIZE)
 #define SLOT_SIZE      8 /* of its number, before what it protects */
+/* A million slots: the root page is read for each secret that is opened. */
+#define MAX_PAGES 8000
 
 struct _CmkErasure
 {
@@ -213,6 +215,13 @@ static CmkSecret *
 append_page_key (const CmkSecret *root, GError **error)
 {
   gsize size = cmk_secret_length (root);
+  if (count_pages (root) == MAX_PAGES)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_LIMIT_EXCEEDED,
+                   "the store holds %d secrets already, which is as many as it can: delete keys that are not needed",
+                   MAX_PAGES * SLOTS_PER_PAGE);
+      return NULL;
+    }
   CmkSecret *longer = cmk_secret_new (size + CMK_ERASURE_KEY_SIZE, error);
   if (longer == NULL)
     return NULL;
