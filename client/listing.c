@@ -32,9 +32,11 @@ get_page (const Listing *listing, CmkBus *bus, size_t left, const char *marker, 
   return code;
 }
 
-static int
-get_pages (const Listing *listing, CmkBus *bus, uint32_t limit, CmkValue *ret_answer)
+int
+cmk_list_up_to (CmkBus *bus, const char *method, const char *field, const CmkListFilter *filters, size_t n_filters,
+                uint32_t limit, CmkValue *ret_answer)
 {
+  const Listing listing = { method, field, filters, n_filters };
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue items = { .kind = CMK_VALUE_LIST };
   const char *marker = NULL;
@@ -42,7 +44,7 @@ get_pages (const Listing *listing, CmkBus *bus, uint32_t limit, CmkValue *ret_an
   do
     {
       CmkValue page = { 0 };
-      int code = get_page (listing, bus, limit - items.n_items, marker, &page);
+      int code = get_page (&listing, bus, limit - items.n_items, marker, &page);
 
       cmk_value_clear (&answer);
       answer = page;
@@ -50,11 +52,11 @@ get_pages (const Listing *listing, CmkBus *bus, uint32_t limit, CmkValue *ret_an
         code = cmk_value_require (&answer, "NextMarker", &marker);
       if (code != CMK_EXIT_DONE)
         return code;
-      cmk_value_merge (&items, cmk_value_get (&answer, listing->field, CMK_VALUE_LIST));
+      cmk_value_merge (&items, cmk_value_get (&answer, field, CMK_VALUE_LIST));
     }
   while (*marker != '\0' && items.n_items < limit);
 
-  cmk_value_merge (cmk_value_get (&answer, listing->field, CMK_VALUE_LIST), &items);
+  cmk_value_merge (cmk_value_get (&answer, field, CMK_VALUE_LIST), &items);
   *ret_answer = answer;
   answer = (CmkValue) { 0 };
   return CMK_EXIT_DONE;
@@ -64,12 +66,11 @@ int
 cmk_list_all (const CmkArguments *arguments, const char *method, const char *field, const CmkListFilter *filters,
               size_t n_filters, CmkValue *ret_answer)
 {
-  const Listing listing = { method, field, filters, n_filters };
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   uint32_t limit = UINT32_MAX;
   int code = cmk_arguments_get_number (arguments, "limit", UINT32_MAX, &limit);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
-  return code == CMK_EXIT_DONE ? get_pages (&listing, bus, limit, ret_answer) : code;
+  return code == CMK_EXIT_DONE ? cmk_list_up_to (bus, method, field, filters, n_filters, limit, ret_answer) : code;
 }

@@ -46,9 +46,19 @@ find_colour (const char *text)
     const char *text;
     const char *colour;
   } colours[] = {
-    { "Enabled", "\033[32m" },         { "ok", "\033[32m" },     { "PendingImport", "\033[33m" },
-    { "Disabled", "\033[33m" },        { "absent", "\033[31m" }, { "changed", "\033[31m" },
-    { "PendingDeletion", "\033[31m" }, { "failed", "\033[31m" }, { "lockout", "\033[31m" },
+    { "Enabled", "\033[32m" },
+    { "ok", "\033[32m" },
+    { "PendingImport", "\033[33m" },
+    { "Disabled", "\033[33m" },
+    { "absent", "\033[31m" },
+    { "changed", "\033[31m" },
+    { "PendingDeletion", "\033[31m" },
+    { "failed", "\033[31m" },
+    { "lockout", "\033[31m" },
+    { "tpm-changed", "\033[31m" },
+    { "rolled-back", "\033[31m" },
+    { "locked", "\033[31m" },
+    { "none", "\033[33m" },
   };
 
   for (size_t i = 0; i < sizeof colours / sizeof *colours; i++)
@@ -235,9 +245,12 @@ cmk_output_print_fields (const CmkValue *map)
 {
   /* What a reader looks for first; the fields of an answer have no order. */
   static const char *const first[] = {
-    "KeyId",       "KeyState",  "MaterialExpireTime", "KeySpec",     "KeyUsage",    "Origin",        "ProtectionLevel",
-    "Description", "Creator",   "CreationDate",       "DeleteDate",  "Aliases",     "Tags",          "Version",
-    "TpmState",    "TpmAdvice", "TpmManufacturer",    "TpmFirmware", "StateStatus", "KeyringStatus",
+    "KeyId",        "KeyState",        "MaterialExpireTime", "KeySpec",
+    "KeyUsage",     "Origin",          "ProtectionLevel",    "Description",
+    "Creator",      "CreationDate",    "DeleteDate",         "Aliases",
+    "Tags",         "Version",         "StateStatus",        "TpmState",
+    "TpmAdvice",    "TpmManufacturer", "TpmFirmware",        "AnchorState",
+    "AnchorAdvice", "AnchorSteps",     "ClockState",         "KeyringStatus",
   };
   static const size_t n_first = sizeof first / sizeof *first;
   Screen screen = look_at_screen ();

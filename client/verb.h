@@ -34,3 +34,4 @@ extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];
 extern const CmkVerb cmk_asymmetric_verbs[];
 extern const CmkVerb cmk_service_verbs[];
+extern const CmkVerb cmk_recover_verbs[];

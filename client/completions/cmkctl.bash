@@ -79,6 +79,10 @@ _cmkctl()
       mapfile -t COMPREPLY < <(compgen -W 'RSA_2048 RSA_3072 RSA_4096 EC_SM2' -- "$word")
       return
       ;;
+    --accept)
+      mapfile -t COMPREPLY < <(compgen -W 'tpm-changed rollback-detected' -- "$word")
+      return
+      ;;
     --origin)
       mapfile -t COMPREPLY < <(compgen -W 'EXTERNAL CMKD_KMS' -- "$word")
       return

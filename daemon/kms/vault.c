@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kms/vault-internal.h"
+#include "kms/vault.h"
 
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/envelope.h"
 #include "kms/object-contexts.h"
 #include "kms/root-secret.h"
+#include "kms/vault-internal.h"
 
 #include <string.h>
 
