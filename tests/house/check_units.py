@@ -17,13 +17,13 @@ NAME, PATH = 'org.cmkd.Kms1', '/org/cmkd/Kms1'
 INTERFACES = ['Keys', 'Import', 'Crypto', 'Service']
 
 
-def verify(manager, unit):
+def verify(manager, unit, *others):
     """systemd-analyze on the unit as it was made, with the program that was built, beside a bus of any kind."""
     with tempfile.TemporaryDirectory() as directory:
-        text = (tap.BUILD / 'systemd' / unit).read_text()
-        installed = re.search(r'^ExecStart=(\S+)', text, re.MULTILINE).group(1)
+        for part in (unit, *others):
+            text = (tap.BUILD / 'systemd' / part).read_text()
+            (Path(directory) / part).write_text(re.sub(r'^(ExecStart=)\S+', rf'\1{DAEMON}', text, flags=re.MULTILINE))
         path = Path(directory) / unit
-        path.write_text(text.replace(installed, DAEMON))
         (Path(directory) / 'dbus.socket').write_text('[Socket]\nListenStream=/run/dbus/system_bus_socket\n')
         (Path(directory) / 'dbus.service').write_text('[Service]\nExecStart=/bin/true\n')
         status, output = tap.run('systemd-analyze', manager, '--man=no', 'verify', path,
@@ -37,6 +37,24 @@ def system_unit():
 
 def user_unit():
     return verify('--user', 'cmkd-user.service')
+
+
+def timer_of_expiry():
+    """It starts, hourly and after a time off, what has the bus start cmkd."""
+    text = (tap.BUILD / 'systemd' / 'cmkd-expiry.timer').read_text()
+    wrong = [f'no {line}' for line in ('OnCalendar=hourly', 'Persistent=true', 'WantedBy=timers.target')
+             if line not in text.splitlines()]
+    if not re.search(r'^ExecStart=/\S+/cmkctl status$', (tap.BUILD / 'systemd' / 'cmkd-expiry.service').read_text(),
+                     re.MULTILINE):
+        wrong.append('the service calls nothing')
+    return wrong + verify('--system', 'cmkd-expiry.timer', 'cmkd-expiry.service') + verify(
+        '--system', 'cmkd-expiry.service')
+
+
+def cmkd_may_ask_for_the_clock():
+    """ProtectClock= would deny adjtimex()."""
+    return [name for name in ('cmkd.service', 'cmkd-user.service')
+            if re.search(r'^ProtectClock=', (tap.BUILD / 'systemd' / name).read_text(), re.MULTILINE)]
 
 
 def unit_and_activation_belong_together():
@@ -146,5 +164,5 @@ def the_four_interfaces_are_open_and_nothing_else():
         return wrong
 
 
-tap.report([system_unit, user_unit, unit_and_activation_belong_together, policy_is_well_formed,
+tap.report([system_unit, user_unit, timer_of_expiry, cmkd_may_ask_for_the_clock, unit_and_activation_belong_together, policy_is_well_formed,
             only_the_user_may_own_the_name, the_four_interfaces_are_open_and_nothing_else])
