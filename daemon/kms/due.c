@@ -286,7 +286,10 @@ cmk_due_free (CmkDue *due)
 void
 cmk_due_conclude (CmkDue *due)
 {
-  if (due->has_started && cmk_clock_confirmed () - due->kept_at >= KEEP_AT_END_SECONDS)
+  if (!due->has_started)
+    return;
+  cmk_clock_look ();
+  if (cmk_clock_confirmed () - due->kept_at >= KEEP_AT_END_SECONDS)
     try_to_keep_times (due);
 }
 
