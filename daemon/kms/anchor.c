@@ -355,7 +355,7 @@ cmk_anchor_free (CmkAnchor *anchor)
   cmk_stages_free (anchor->stages);
   cmk_erasure_free (anchor->erasure);
   cmk_secret_free (anchor->key_without_index);
-  cmk_store_anchor_free (anchor->record);
+  g_free (anchor->record);
   g_free (anchor);
 }
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define COLUMNS "number, stage, nv_handle, is_behind, steps, erasure_root, rows_mac, mac"
+#define COLUMNS "number, stage, nv_handle, is_behind, steps, rows_mac, mac"
 
 enum
 {
@@ -15,32 +15,13 @@ enum
   NV_HANDLE,
   IS_BEHIND,
   STEPS,
-  ERASURE_ROOT,
   ROWS_MAC,
   N_VALUES
 };
 
 static const CmkTable table = {
-  .name = "anchor", .columns = COLUMNS, .domain = "cmkd row of anchor 1", .shape = "ibiiiBb"
+  .name = "anchor", .columns = COLUMNS, .domain = "cmkd row of anchor 1", .shape = "ibiiib"
 };
-
-void
-cmk_store_anchor_free (CmkStoreAnchor *anchor)
-{
-  if (anchor == NULL)
-    return;
-  g_bytes_unref (anchor->erasure_root);
-  g_free (anchor);
-}
-
-static CmkStoreAnchor *
-copy_anchor (const CmkStoreAnchor *anchor)
-{
-  CmkStoreAnchor *copy = g_memdup2 (anchor, sizeof *anchor);
-  if (copy->erasure_root != NULL)
-    g_bytes_ref (copy->erasure_root);
-  return copy;
-}
 
 /* --- writing --- */
 
@@ -56,14 +37,13 @@ write_row (CmkStore *store, const CmkStoreAnchor *anchor, const CmkRowSum *rows,
     [NV_HANDLE] = cmk_value_number (anchor->nv_handle),
     [IS_BEHIND] = cmk_value_number (anchor->is_behind),
     [STEPS] = cmk_value_number ((gint64) anchor->steps),
-    [ERASURE_ROOT] = cmk_value_bytes (anchor->erasure_root),
     [ROWS_MAC] = { .data = rows_mac, .size = sizeof rows_mac },
   };
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (
       store,
-      "INSERT INTO anchor (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+      "INSERT INTO anchor (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
       "ON CONFLICT (number) DO UPDATE SET stage = excluded.stage, nv_handle = excluded.nv_handle, "
-      "is_behind = excluded.is_behind, steps = excluded.steps, erasure_root = excluded.erasure_root, "
+      "is_behind = excluded.is_behind, steps = excluded.steps, "
       "rows_mac = excluded.rows_mac, mac = excluded.mac",
       error);
   return statement != NULL && cmk_row_bind (store, &table, statement, values, error) &&
@@ -76,7 +56,7 @@ cmk_anchor_write (CmkStore *store, GError **error)
   CmkStoreTransaction *transaction = store->transaction;
   if (transaction->anchor == NULL && transaction->has_changes && store->anchor != NULL)
     {
-      transaction->anchor = copy_anchor (store->anchor);
+      transaction->anchor = g_memdup2 (store->anchor, sizeof *store->anchor);
       transaction->anchor->is_behind = TRUE;
     }
   return transaction->anchor == NULL || write_row (store, transaction->anchor, &transaction->rows, error);
@@ -88,8 +68,8 @@ cmk_store_put_anchor (CmkStore *store, const CmkStoreAnchor *anchor, GError **er
   if (!cmk_store_check_transaction (store, error))
     return FALSE;
   g_return_val_if_fail (store->transaction->rows.is_known, FALSE);
-  CmkStoreAnchor *put = copy_anchor (anchor);
-  cmk_store_anchor_free (store->transaction->anchor);
+  CmkStoreAnchor *put = g_memdup2 (anchor, sizeof *anchor);
+  g_free (store->transaction->anchor);
   store->transaction->anchor = put;
   return TRUE;
 }
@@ -130,7 +110,6 @@ read_row (CmkStore *store, sqlite3_stmt *statement, guint8 ret_rows_mac[CMK_ROW_
   anchor->nv_handle = (guint32) values[NV_HANDLE].number;
   anchor->is_behind = values[IS_BEHIND].number != 0;
   anchor->steps = (guint64) values[STEPS].number;
-  anchor->erasure_root = cmk_value_dup_bytes (&values[ERASURE_ROOT]);
   return anchor;
 }
 
@@ -203,7 +182,7 @@ cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError *
                      : !find_sum (store, rows_mac, &rows, ret_rows_are_current, error))
     return NULL;
   store->rows = rows;
-  cmk_store_anchor_free (store->anchor);
-  store->anchor = anchor != NULL ? copy_anchor (anchor) : NULL;
+  g_free (store->anchor);
+  store->anchor = anchor != NULL ? g_memdup2 (anchor, sizeof *anchor) : NULL;
   return g_steal_pointer (&anchor);
 }

@@ -276,7 +276,7 @@ cmk_store_close (CmkStore *store)
     return;
   g_hash_table_unref (store->statements);
   sqlite3_close (store->database);
-  cmk_store_anchor_free (store->anchor);
+  g_free (store->anchor);
   if (store->lock_fd >= 0)
     close (store->lock_fd);
   if (store->directory_fd >= 0)
@@ -293,7 +293,7 @@ cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data)
   store->mac_data = user_data;
   store->reads_unverified = FALSE;
   store->rows = (CmkRowSum) { .is_known = FALSE };
-  g_clear_pointer (&store->anchor, cmk_store_anchor_free);
+  g_clear_pointer (&store->anchor, g_free);
 }
 
 void

@@ -48,11 +48,9 @@ typedef struct
   guint32 nv_handle;            /* of the NV index that holds the stages; 0: none */
   gboolean is_behind;           /* something was changed since the TPM last took note; set by cmk_store_commit() */
   guint64 steps;                /* how often the TPM took note */
-  GBytes *erasure_root;         /* opaque; may be NULL */
 } CmkStoreAnchor;
 
-void cmk_store_anchor_free (CmkStoreAnchor *anchor);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreAnchor, cmk_store_anchor_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreAnchor, g_free)
 
 /* Compute the sum from all rows and compare it with what the anchor says. NULL without an error if there is no anchor (a
  * new state, or one of format 3): it is to be written in the next transaction. *ret_rows_are_current: FALSE if a row is
@@ -178,8 +176,8 @@ typedef struct
   gint64 owner_uid; /* -1 = of everybody */
   int state;        /* 0 = any; a key whose material expires by @now is without it */
   gint64 now;
-  int spec;         /* 0 = any */
-  int origin;       /* 0 = any */
+  int spec;   /* 0 = any */
+  int origin; /* 0 = any */
   gint64 after_serial;
   guint limit;
 } CmkKeyFilter;

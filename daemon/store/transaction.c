@@ -83,7 +83,7 @@ cmk_store_commit (CmkStoreTransaction *transaction, GError **error)
   store->rows = transaction->rows;
   if (transaction->anchor != NULL)
     {
-      cmk_store_anchor_free (store->anchor);
+      g_free (store->anchor);
       store->anchor = g_steal_pointer (&transaction->anchor);
     }
   finish (transaction);
@@ -102,7 +102,7 @@ cmk_store_transaction_free (CmkStoreTransaction *transaction)
       finish (transaction);
     }
   g_array_unref (transaction->erasures);
-  cmk_store_anchor_free (transaction->anchor);
+  g_free (transaction->anchor);
   g_clear_error (&transaction->error);
   g_free (transaction);
 }

@@ -33,7 +33,6 @@ make_anchor (guint8 stage)
   memset (anchor->stage, stage, sizeof anchor->stage);
   anchor->nv_handle = 0x018c6d00;
   anchor->steps = stage;
-  anchor->erasure_root = g_bytes_new ("erasure root", 12);
   return anchor;
 }
 

@@ -84,7 +84,7 @@ static const char version_3[] = TABLES_OF_VERSION_2 IMPORT_SET PUBLIC_KEY TABLES
 #define TABLES_OF_VERSION_4                                                                                            \
   "CREATE TABLE facts (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, mac BLOB NOT NULL) STRICT;"                \
   "CREATE TABLE anchor (number INTEGER PRIMARY KEY NOT NULL, stage BLOB NOT NULL, nv_handle INTEGER NOT NULL, "        \
-  "is_behind INTEGER NOT NULL, steps INTEGER NOT NULL, erasure_root BLOB, rows_mac BLOB NOT NULL, "                    \
+  "is_behind INTEGER NOT NULL, steps INTEGER NOT NULL, rows_mac BLOB NOT NULL, "                                       \
   "mac BLOB NOT NULL) STRICT;"                                                                                         \
   "CREATE TABLE erasure_pages (page INTEGER PRIMARY KEY NOT NULL, n_free INTEGER NOT NULL, "                           \
   "content BLOB NOT NULL, mac BLOB NOT NULL) STRICT;"                                                                  \
