@@ -15,7 +15,7 @@ cmk_deletion_schedule (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferen
     return NULL;
   g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, key, cmk_clock_confirmed (), error);
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) ||
-      !cmk_settling_require (cmk_kms_settling (kms), error))
+      !cmk_settling_require (cmk_kms_settling (kms), caller->uid, error))
     return NULL;
   record->state_before = record->state;
   record->state = CMK_KEY_STATE_PENDING_DELETION;
@@ -44,8 +44,7 @@ cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference
   gboolean awaits_import = record->envelope == NULL && record->origin == CMK_ORIGIN_EXTERNAL;
   record->state = awaits_import ? CMK_KEY_STATE_PENDING_IMPORT : record->state_before;
   record->delete_at = 0;
-  if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
-      !cmk_kms_commit_key (kms, record, "DeletionCancelled", error))
+  if (!cmk_kms_commit_key (kms, record, "DeletionCancelled", error))
     return NULL;
   return g_steal_pointer (&record);
 }

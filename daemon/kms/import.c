@@ -398,6 +398,14 @@ import_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped,
   return FALSE;
 }
 
+/* It changes how long material may be used, and puts its former sealed form out of reach. A first import takes nothing
+ * from anybody. */
+static gboolean
+require_step_for_another_import (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, GError **error)
+{
+  return record->fingerprint == NULL || cmk_settling_require (cmk_kms_settling (kms), caller->uid, error);
+}
+
 CmkKeyRecord *
 cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRequest *request, GError **error)
 {
@@ -417,7 +425,7 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
     .encrypted_key_material = request->encrypted_key_material,
     .encrypted_private_key = request->encrypted_private_key,
   };
-  if (!cmk_wrapped_check (&wrapped, error) || !cmk_settling_require (cmk_kms_settling (kms), error))
+  if (!cmk_wrapped_check (&wrapped, error) || !require_step_for_another_import (kms, caller, record, error))
     return NULL;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
   if (session == NULL || !charge_attempt (kms, set, error) ||
@@ -445,7 +453,7 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
   if (stored->envelope == NULL)
     return g_steal_pointer (&record);
   cmk_kms_strip_material (record);
-  if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
+  if (!cmk_settling_require (cmk_kms_settling (kms), caller->uid, error) ||
       !cmk_kms_commit_key (kms, record, had_material ? "MaterialDeleted" : "MaterialExpired", error))
     return NULL;
   return g_steal_pointer (&record);

@@ -367,7 +367,7 @@ cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferenc
   if (record->state != CMK_KEY_STATE_DISABLED && !cmk_kms_require_enabled (record->state, error))
     return NULL;
   record->state = wanted;
-  if (!cmk_settling_require (cmk_kms_settling (kms), error) ||
+  if ((!enabled && !cmk_settling_require (cmk_kms_settling (kms), caller->uid, error)) ||
       !cmk_kms_commit_key (kms, record, enabled ? "Enabled" : "Disabled", error))
     return NULL;
   return g_steal_pointer (&record);

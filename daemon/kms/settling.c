@@ -20,39 +20,59 @@ struct _CmkSettling
   CmkWorker *worker;
   guint timer;
   guint steps_per_day; /* 0 = as many as you like */
-  double budget;       /* steps that may be made now */
-  gint64 budget_at;    /* monotonic time */
+  GHashTable *budgets; /* uid -> Budget */
   GArray *waiting;
   guint jobs_waited_for;
   gboolean is_required; /* by the call under way */
   gboolean is_wanted;   /* by nobody who waits */
 };
 
-/* --- the budget --- */
+/* --- budgets --- */
 
-static void
-refill (CmkSettling *settling)
+typedef struct
+{
+  double steps; /* that may be asked for now */
+  gint64 at;    /* monotonic time */
+} Budget;
+
+static Budget *
+find_budget (CmkSettling *settling, guint32 uid)
+{
+  Budget *budget = g_hash_table_lookup (settling->budgets, GUINT_TO_POINTER (uid));
+  if (budget != NULL)
+    return budget;
+  budget = g_new (Budget, 1);
+  *budget = (Budget) { .steps = settling->steps_per_day, .at = g_get_monotonic_time () };
+  g_hash_table_insert (settling->budgets, GUINT_TO_POINTER (uid), budget);
+  return budget;
+}
+
+static gboolean
+spend (CmkSettling *settling, guint32 uid, GError **error)
 {
   gint64 now = g_get_monotonic_time ();
-  double seconds = (double) (now - settling->budget_at) / G_USEC_PER_SEC;
-  settling->budget_at = now;
-  settling->budget =
-      MIN (settling->budget + seconds * settling->steps_per_day / SECONDS_PER_DAY, (double) settling->steps_per_day);
+  Budget *budget = find_budget (settling, uid);
+  double seconds = (double) (now - budget->at) / G_USEC_PER_SEC;
+  budget->at = now;
+  budget->steps =
+      MIN (budget->steps + seconds * settling->steps_per_day / SECONDS_PER_DAY, (double) settling->steps_per_day);
+  if (budget->steps >= 1)
+    {
+      budget->steps--;
+      return TRUE;
+    }
+  g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
+               "so many changes by one user would wear out the memory of the TPM: try again in %d seconds; an "
+               "administrator can raise StepsPerDay= in cmkd.conf",
+               (int) ((1 - budget->steps) * SECONDS_PER_DAY / settling->steps_per_day) + 1);
+  return FALSE;
 }
 
 gboolean
-cmk_settling_require (CmkSettling *settling, GError **error)
+cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error)
 {
-  refill (settling);
-  if (settling->steps_per_day != 0 && settling->budget < 1)
-    {
-      g_set_error (
-          error, CMK_ERROR, CMK_ERROR_THROTTLED,
-          "so many changes would wear out the memory of the TPM: try again in %d seconds; an administrator can "
-          "raise StepsPerDay= in cmkd.conf",
-          (int) ((1 - settling->budget) * SECONDS_PER_DAY / settling->steps_per_day) + 1);
-      return FALSE;
-    }
+  if (settling->steps_per_day != 0 && !spend (settling, uid, error))
+    return FALSE;
   settling->is_required = TRUE;
   return TRUE;
 }
@@ -78,8 +98,6 @@ step (CmkSettling *settling, GError **error)
 {
   if (!cmk_vault_is_unlocked (settling->vault) || !cmk_anchor_needs_step (cmk_vault_anchor (settling->vault)))
     return TRUE;
-  refill (settling);
-  settling->budget = MAX (settling->budget - 1, 0);
   return cmk_vault_step (settling->vault, error);
 }
 
@@ -150,8 +168,7 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
   settling->vault = vault;
   settling->worker = worker;
   settling->steps_per_day = config->steps_per_day;
-  settling->budget = config->steps_per_day;
-  settling->budget_at = g_get_monotonic_time ();
+  settling->budgets = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
   settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
   cmk_worker_set_after_job (worker, on_job_done, settling);
@@ -170,6 +187,7 @@ cmk_settling_free (CmkSettling *settling)
   if (settling == NULL)
     return;
   g_source_remove (settling->timer);
+  g_hash_table_unref (settling->budgets);
   g_array_unref (settling->waiting);
   g_free (settling);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * When the TPM takes note of what was committed (kms/anchor.h). What takes away, or says what may be used and how long, is
- * answered after that; such calls share one step, made when the worker has nothing else to do or
- * after a few more jobs.
- * All else follows within AnchorSeconds, with the next step, or at the end. Each step wears the memory of the TPM, so
- * there is a budget for a day. Worker thread but where it is said otherwise. */
+ * When the TPM takes note of what was committed (kms/anchor.h). What takes away is answered after that; such calls share
+ * one step, made when the worker has nothing else to do or after a few more jobs. All else follows within AnchorSeconds,
+ * with the next step, or at the end. Each step wears the memory of the TPM, so each user has a budget for a day. Worker
+ * thread but where it is said otherwise. */
 #pragma once
 
 #include "base/config.h"
@@ -19,8 +18,8 @@ CmkSettling *cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWork
 void cmk_settling_conclude (CmkSettling *settling);
 void cmk_settling_free (CmkSettling *settling);
 
-/* The call under way is to be answered after a step. CMK_ERROR_THROTTLED if there have been too many. */
-gboolean cmk_settling_require (CmkSettling *settling, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The call under way, of @uid, is to be answered after a step. CMK_ERROR_THROTTLED if @uid has had too many. */
+gboolean cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Something was erased: a step is to follow soon, and the call under way is to be answered after it. */
 void cmk_settling_note_erasure (CmkSettling *settling);
