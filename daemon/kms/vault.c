@@ -385,6 +385,7 @@ cmk_vault_adopt_tpm (CmkVault *vault, CmkVaultRewrite rewrite, gpointer user_dat
     {
       swap_keys (vault, &keys);
       let_read (vault);
+      g_atomic_pointer_set (&vault->tpm_state, "changed"); /* for it has answered well since */
       return FALSE;
     }
   open_doors (vault, root);

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from client import METHODS, b64, refused, unb64
-from harness import ALICE, BOB, new_machine
+from client import METHODS, DBusError, b64, refused, unb64
+from harness import ALICE, BOB, new_machine, wait_for_end
 from openssl_keys import key_of
 from state import rows, store_id, tpm_tool
+from test_storage import fill, small_disk
 from wrapping import import_key, send, wrapped
 
 NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
@@ -367,6 +368,30 @@ def test_a_tpm_that_fails_meanwhile(command):
         assert decrypt(kms, blob) == b'from before'
 
 
+@pytest.mark.parametrize('lose', [lose_tpm, lose_tpm_under_way])
+def test_a_full_disk(lose):
+    with new_machine(config=NO_POOL, start=False) as machine, small_disk(machine.state):
+        machine.start()
+        kms = machine.client()
+        key = kms.imported_key(b'M' * 32)
+        blob = encrypt(kms, key)
+        lose(machine)
+        filler = machine.state / 'filler'
+        fill(filler)
+        for _ in range(2):
+            with refused('StorageFull'):
+                machine.client(0).Recover(Accept='TpmChanged')
+            assert status(machine, 'StateStatus') == ('tpm-changed',)
+            assert kms.state(key) == 'Enabled'
+            with refused('TpmChanged'):
+                kms.EnableKey(key)
+        filler.unlink()
+        assert recover(machine) == ([key], [])
+        kms.import_material(key, b'M' * 32)
+        assert decrypt(kms, blob) == b'from before'
+        machine.stop()
+
+
 @pytest.mark.parametrize('moment', ['Create 1-1 kill-before', 'Create 2-2 kill-after', 'NV_DefineSpace 1-1 kill-before',
                                     'NV_DefineSpace 1-1 kill-after', 'NV_Write 1-1 kill-after'])
 def test_a_crash_leaves_all_or_nothing(moment):
@@ -377,9 +402,9 @@ def test_a_crash_leaves_all_or_nothing(moment):
         lose_tpm(machine)
         machine.tpm_fault(moment)
         call = root.start('Recover', Accept='TpmChanged')
-        machine.daemon.wait()
+        wait_for_end(machine.daemon, 'cmkd')
         machine.daemon = None
-        with pytest.raises(Exception):
+        with pytest.raises(DBusError):
             call.result()
         machine.tpm_fault('')
         machine.restart_tpm()
