@@ -15,7 +15,7 @@ from wrapping import ASYMMETRIC_SPECS, forms_of, send, wrapped
 
 ALGORITHM = 'RSAES_OAEP_SHA_256'
 MESSAGE = b64(b'message')
-NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
+NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Anchor': {'AnchorSeconds': 86400}}  # no step but those asked for
 NO_MATERIAL = {'Cache': {'MaterialSeconds': 0}}
 
 # What the steps of a call send. Begin and end differ with the place of the storage root key.
@@ -27,6 +27,11 @@ LOAD_ONCE = ['Load']  # of what is used once: keeping its context would not pay
 FLUSH = ['FlushContext']
 SEAL = ['Create']  # ends the session
 UNSEAL = ['Unseal']  # ends the session where it is the last command
+
+
+def step(cost, first=False):
+    """The TPM takes note of a change: in a session of its own, and twice if it is the first time of a process."""
+    return [*cost['begin'], *['NV_Write'] * (2 if first else 1), *cost['end']]
 
 
 def occupy_root_place(machine):
@@ -107,16 +112,18 @@ def outcome(call, *arguments):
 
 # Calls
 
-def test_first_start(place):
-    """It makes the storage root key, persistent if it can, and provisions the store."""
+def test_first_start(place, cost):
+    """It makes the storage root key, persistent if it can, provisions the store, and anchors it."""
     look = ['GetCapability', 'ReadPublic:0x18b' if place == 'persistent' else 'ReadPublic']
     make = ['CreatePrimary', *(['EvictControl', 'FlushContext'] if place == 'persistent' else [
         'ContextSave', 'FlushContext', 'ContextLoad'])]
     end = FLUSH if place == 'transient' else []
+    find = ['GetCapability']
+    define = [*cost['begin'], 'GetCapability', 'NV_DefineSpace', 'NV_Write', *cost['end']]
     with new_machine(start=False, config=NO_POOL) as machine:
         if place == 'transient':
             occupy_root_place(machine)
-        with costs(machine, look, make, ['StartAuthSession', 'Create', 'Create'], end):
+        with costs(machine, look, make, ['StartAuthSession', 'Create', 'Create'], end, find, define):
             machine.start()
 
 
@@ -124,7 +131,8 @@ def test_start(machine, place):
     transient = ['CreatePrimary', 'ContextSave', 'FlushContext', 'ContextLoad']
     machine.stop()
     with costs(machine, ['GetCapability', 'ReadPublic'], transient if place == 'transient' else [],
-               ['StartAuthSession', 'Load', 'Unseal', 'FlushContext'], FLUSH if place == 'transient' else []):
+               ['StartAuthSession', 'Load', 'Unseal', 'FlushContext', 'NV_ReadPublic', 'NV_Read'],
+               FLUSH if place == 'transient' else []):
         machine.start()
 
 
@@ -154,15 +162,39 @@ def test_calls_that_need_no_secret(machine, kms):
         kms.TagResource(key, {'a': 'b'})
         kms.UntagResource(key, ['a'])
         kms.UpdateKeyDescription(key, 'described')
-        kms.DisableKey(key)
-        kms.EnableKey(key)
         kms.GetStatus()
-        kms.ScheduleKeyDeletion(key)
-        kms.CancelKeyDeletion(key)
-        kms.DeleteKeyMaterial(key)
-        for refusal in (lambda: kms.Encrypt(key, b64(b'x')), lambda: kms.Encrypt(key, ''), lambda: kms.Sign(
-                key, b64(b'x'), 'none'), lambda: kms.ImportKeyMaterial(key, b64(bytes(256)), b64(bytes(150)))):
+        for refusal in (lambda: kms.Encrypt(key, ''), lambda: kms.Sign(key, b64(b'x'), 'none'), lambda: kms.EnableKey(
+                UNKNOWN_KEY), lambda: kms.ImportKeyMaterial(key, b64(bytes(256)), b64(bytes(150)))):
             assert outcome(refusal) != 'done'
+
+
+def test_calls_that_the_tpm_takes_note_of(machine, kms, cost):
+    """Before they are answered. What changes nothing costs nothing; what need not be noted at once goes along."""
+    key = imported_key(machine)
+    first = True
+    for take_away, give_back in (kms.DisableKey, kms.EnableKey), (kms.ScheduleKeyDeletion, kms.CancelKeyDeletion):
+        with costs(machine, step(cost, first)):
+            take_away(key)
+        with costs(machine):
+            outcome(take_away, key)
+            give_back(key)
+        first = False
+    with costs(machine, step(cost)):
+        kms.DeleteKeyMaterial(key)
+    with costs(machine):
+        kms.DeleteKeyMaterial(key)
+
+
+def test_a_clean_stop_sees_to_what_is_left(machine, kms, cost):
+    machine.restart()
+    with costs(machine):
+        kms.external_key()
+    with costs(machine, step(cost, first=True)):
+        machine.stop()
+    machine.start()
+    with costs(machine):
+        machine.stop()
+    machine.start()
 
 
 def test_create_key_of_own_material(machine, kms, cost):
@@ -182,12 +214,14 @@ def test_import_cold(machine, kms, cost, algorithm):
 
 
 def test_later_imports(machine, kms, cost):
-    """The context of the fingerprint key is there; that of the pair is not, for most pairs are used once."""
+    """The context of the fingerprint key is there; that of the pair is not, for most pairs are used once. Those that
+    replace material are followed by a step."""
     imported_key(machine)
     key, material = kms.external_key(), os.urandom(32)
     parameters = parameters_in_peace(machine, key)
-    for _ in range(2):
-        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_WARM, ['HMAC'], FLUSH, SEAL, cost['end']):
+    for follows in [], step(cost, first=True), step(cost):
+        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, LOAD_WARM, ['HMAC'], FLUSH, SEAL, cost['end'],
+                   follows):
             kms.import_with(parameters, material)
 
 
@@ -250,8 +284,8 @@ def test_import_of_other_kinds(machine, kms, cost, spec, algorithm, wrapping_spe
     parameters = parameters_in_peace(machine, key, algorithm, wrapping_spec)
     sent = wrapped(parameters, forms_of(algorithm, spec)[0], key_of(spec))
     grow_cold(machine)
-    for load in (LOAD_COLD, LOAD_WARM):
-        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, load, ['HMAC'], FLUSH, SEAL, cost['end']):
+    for load, follows in (LOAD_COLD, []), (LOAD_WARM, step(cost, first=True)):
+        with costs(machine, cost['begin'], LOAD_ONCE, UNSEAL, FLUSH, load, ['HMAC'], FLUSH, SEAL, cost['end'], follows):
             send(kms, parameters, sent)
 
 
@@ -356,6 +390,7 @@ FAILURES = {
     'Unseal': (70, ['Encrypt', 'Decrypt']),
     'Create': (70, ['CreateKey']),
     'HMAC': (12, ['ImportKeyMaterial']),
+    'NV_Write': (12, ['ImportKeyMaterial']),
 }
 ACTIONS = ['0x101', '0x9a2', 'io', 'drop', 'garble']
 
