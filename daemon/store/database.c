@@ -2,6 +2,8 @@
 #include "store/database.h"
 
 #include "base/error.h"
+#include "store/log.h"
+#include "store/reserve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,12 +58,15 @@ advice (CmkError code)
 static void
 fail_result (CmkStore *store, int result, GError **error)
 {
-  /* The kernel marks pages whose write-back failed as clean, so a second fsync would succeed without them. */
-  if (result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC)
-    store->sync_failed = TRUE;
-  CmkError code = code_from_result (result, errno);
+  int system_code = errno;
+  if (result == SQLITE_FULL || result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC ||
+      result == SQLITE_IOERR_WRITE || result == SQLITE_IOERR_TRUNCATE)
+    store->log_is_suspect = TRUE;
+  CmkError code = code_from_result (result, system_code);
   g_set_error (error, CMK_ERROR, code, "the state in %s: %s (%d): %s", store->directory, sqlite3_errstr (result),
-               result, advice (code));
+               result,
+               system_code == EROFS ? "its file system is mounted read-only: mount it for writing, then try again"
+                                    : advice (code));
 }
 
 gboolean
@@ -95,6 +100,8 @@ finalize_statement (gpointer statement)
 sqlite3_stmt *
 cmk_store_prepare (CmkStore *store, const char *sql, GError **error)
 {
+  if (store->database == NULL && !cmk_log_recover (store, error))
+    return NULL;
   sqlite3_stmt *statement = g_hash_table_lookup (store->statements, sql);
   if (statement == NULL)
     {
@@ -102,13 +109,6 @@ cmk_store_prepare (CmkStore *store, const char *sql, GError **error)
               store, sqlite3_prepare_v3 (store->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL), error))
         return NULL;
       g_hash_table_insert (store->statements, (gpointer) sql, statement);
-    }
-  if (store->sync_failed && !sqlite3_stmt_readonly (statement))
-    {
-      g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
-                   "the disk under %s lost a write, so nothing more is written: check it, then restart cmkd",
-                   store->directory);
-      return NULL;
     }
   return statement;
 }
@@ -146,8 +146,8 @@ cmk_store_run (CmkStore *store, sqlite3_stmt *statement, GError **error)
   return cmk_store_step (store, statement, error) == SQLITE_DONE;
 }
 
-static gboolean
-connect_database (CmkStore *store, const char *name, GError **error)
+gboolean
+cmk_store_connect (CmkStore *store, const char *name, GError **error)
 {
   g_autofree char *path = g_build_filename (store->directory, name, NULL);
   /* Opened on the main thread, used on the worker, hence the full mutex. */
@@ -168,9 +168,10 @@ connect_database (CmkStore *store, const char *name, GError **error)
                             error);
 }
 
-static gboolean
-disconnect_database (CmkStore *store, GError **error)
+gboolean
+cmk_store_disconnect (CmkStore *store, GError **error)
 {
+  g_hash_table_remove_all (store->statements);
   int result = sqlite3_close (store->database);
   store->database = NULL;
   return cmk_store_check (store, result, error);
@@ -190,8 +191,8 @@ create_database (CmkStore *store, GError **error)
       return FALSE;
     }
   close (fd);
-  if (!connect_database (store, NEW_FILE, error) || !cmk_store_write_schema (store, 0, error) ||
-      !disconnect_database (store, error))
+  if (!cmk_store_connect (store, NEW_FILE, error) || !cmk_store_write_schema (store, 0, error) ||
+      !cmk_store_disconnect (store, error))
     return FALSE;
   if (renameat (store->directory_fd, NEW_FILE, store->directory_fd, CMK_DATABASE_FILE) == 0 &&
       fsync (store->directory_fd) == 0)
@@ -201,50 +202,26 @@ create_database (CmkStore *store, GError **error)
   return FALSE;
 }
 
-/* The log may be that of another database; closing would write it into ours. Not before this one is known for ours. */
-static gboolean
-keep_log_at_close (CmkStore *store, gboolean keep, GError **error)
-{
-  return cmk_store_check (store, sqlite3_db_config (store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL),
-                          error);
-}
-
-/* secure_delete has overwritten it in the database, which the log may not have reached yet. */
-static gboolean
-empty_log (CmkStore *store, GError **error)
-{
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "PRAGMA wal_checkpoint (TRUNCATE)", error);
-  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
-    return FALSE;
-  store->log_holds_erased = FALSE;
-  return TRUE;
-}
-
-void
-cmk_store_empty_log_after_erasure (CmkStore *store)
-{
-  g_autoptr (GError) error = NULL;
-  if (store->log_holds_erased && !empty_log (store, &error))
-    g_warning ("what was deleted is not erased from the write-ahead log yet: %s", error->message);
-}
-
 void
 cmk_store_note_erasure (CmkStore *store)
 {
   store->log_holds_erased = TRUE;
 }
 
+/* Write back what a crash has left in the log. */
 static gboolean
-start_log (CmkStore *store, GError **error)
+settle_log (CmkStore *store, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "PRAGMA journal_mode = WAL", error);
-  if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
-    return FALSE;
-  if (g_strcmp0 ((const char *) sqlite3_column_text (statement, 0), "wal") == 0)
+  g_autoptr (GError) local_error = NULL;
+  if (cmk_log_empty (store, &local_error))
     return TRUE;
-  g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
-               "the file system of %s does not carry a write-ahead log: use a local one", store->directory);
-  return FALSE;
+  if (local_error->code != CMK_ERROR_STORAGE_FULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  cmk_reserve_release (store);
+  return cmk_log_empty (store, error);
 }
 
 CmkStore *
@@ -255,6 +232,7 @@ cmk_store_open (const char *directory, GError **error)
   store->directory = g_canonicalize_filename (directory, NULL);
   store->directory_fd = -1;
   store->lock_fd = -1;
+  store->reserve_fd = -1;
   store->statements = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, finalize_statement);
 
   gboolean exists = FALSE;
@@ -262,10 +240,11 @@ cmk_store_open (const char *directory, GError **error)
     return NULL;
   if (!exists && !create_database (store, error))
     return NULL;
-  if (!connect_database (store, CMK_DATABASE_FILE, error) || !keep_log_at_close (store, TRUE, error) ||
-      !start_log (store, error) || !cmk_store_bring_up_to_date (store, error) || !empty_log (store, error) ||
-      !keep_log_at_close (store, FALSE, error))
+  if (!cmk_store_connect (store, CMK_DATABASE_FILE, error) || !cmk_log_keep_at_close (store, TRUE, error) ||
+      !cmk_log_start (store, error) || !cmk_store_bring_up_to_date (store, error) ||
+      !cmk_reserve_claim (store, error) || !settle_log (store, error) || !cmk_log_keep_at_close (store, FALSE, error))
     return NULL;
+  cmk_reserve_keep (store);
   return g_steal_pointer (&store);
 }
 
@@ -277,6 +256,8 @@ cmk_store_close (CmkStore *store)
   g_hash_table_unref (store->statements);
   sqlite3_close (store->database);
   g_free (store->anchor);
+  if (store->reserve_fd >= 0)
+    close (store->reserve_fd);
   if (store->lock_fd >= 0)
     close (store->lock_fd);
   if (store->directory_fd >= 0)

@@ -17,11 +17,14 @@ struct _CmkStore
 {
   char *directory;
   int directory_fd;
-  int lock_fd; /* flock()ed for life: the directory is ours alone */
-  sqlite3 *database;
+  int lock_fd;            /* flock()ed for life: the directory is ours alone */
+  sqlite3 *database;      /* NULL after a failure, until it can be opened again */
   GHashTable *statements; /* SQL text, static, to sqlite3_stmt */
-  gboolean sync_failed;
-  gboolean log_holds_erased; /* what a change has removed may still stand in the write-ahead log */
+  int reserve_fd;
+  gboolean reserve_is_whole;
+  int n_log_frames;          /* of the write-ahead log, that have been acknowledged */
+  gboolean log_is_suspect;   /* it may hold a change that was refused, or lack one that was not */
+  gboolean log_holds_erased; /* what a change has removed may still stand in it */
   CmkRowMac mac;
   gpointer mac_data;
   gboolean reads_unverified; /* there is no MAC: nothing is written */
@@ -53,6 +56,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (sqlite3_stmt, cmk_statement_release)
 /* directory.c: take the directory for this process alone, making it where it is missing. */
 gboolean cmk_store_claim_directory (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* directory.c: open, or make, a file beside the database. -1 unless it is ours and closed to everybody else. */
+int cmk_store_open_file (CmkStore *store, const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Open the file @name with all that is set for a connection; let go of it, and of the statements. */
+gboolean cmk_store_connect (CmkStore *store, const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_disconnect (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* directory.c: is there a database, and is it one that this cmkd may open? Reads the file header and nothing else, so
  * a refused file is left as it was. */
 gboolean cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -67,10 +77,9 @@ gboolean cmk_store_write_schema (CmkStore *store, guint32 format, GError **error
  * Else nothing is changed. */
 gboolean cmk_store_bring_up_to_date (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A change has removed something: after its commit the log is written back and emptied, so that what was removed is
+/* A change removes something: after its commit the log is written back and emptied, so that what was removed is
  * nowhere in the directory. If that fails it is tried again with every later commit, and at the next start. */
 void cmk_store_note_erasure (CmkStore *store);
-void cmk_store_empty_log_after_erasure (CmkStore *store);
 
 /* Once, for SQL that answers no rows. */
 gboolean cmk_store_execute (CmkStore *store, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;

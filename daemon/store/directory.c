@@ -52,6 +52,22 @@ check_owner (int fd, const char *path, mode_t type, mode_t mode, GError **error)
   return FALSE;
 }
 
+int
+cmk_store_open_file (CmkStore *store, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename (store->directory, name, NULL);
+  int fd = openat (store->directory_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (fd < 0)
+    {
+      fail_system (errno, path, "open", error);
+      return -1;
+    }
+  if (check_owner (fd, path, S_IFREG, 0600, error))
+    return fd;
+  close (fd);
+  return -1;
+}
+
 gboolean
 cmk_store_claim_directory (CmkStore *store, GError **error)
 {
@@ -69,17 +85,13 @@ cmk_store_claim_directory (CmkStore *store, GError **error)
   if (!check_owner (store->directory_fd, store->directory, S_IFDIR, 0700, error))
     return FALSE;
 
-  g_autofree char *path = g_build_filename (store->directory, LOCK_FILE, NULL);
-  store->lock_fd =
-      openat (store->directory_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  store->lock_fd = cmk_store_open_file (store, LOCK_FILE, error);
   if (store->lock_fd < 0)
-    return fail_system (errno, path, "open", error);
-  if (!check_owner (store->lock_fd, path, S_IFREG, 0600, error))
     return FALSE;
   if (flock (store->lock_fd, LOCK_EX | LOCK_NB) == 0)
     return TRUE;
   if (errno != EWOULDBLOCK)
-    return fail_system (errno, path, "lock", error);
+    return fail_system (errno, store->directory, "lock", error);
   g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
                "another cmkd uses %s: stop it, or name another directory with --state-dir", store->directory);
   return FALSE;

@@ -116,6 +116,9 @@ gboolean cmk_store_put_meta (CmkStore *store, const char *name, GBytes *value,
 typedef struct _CmkStoreTransaction CmkStoreTransaction;
 CmkStoreTransaction *cmk_store_begin (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_commit (CmkStoreTransaction *transaction, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for what takes away, or notes what must be noted before something else is done: a full disk does not hold it
+ * up, for some space is kept for these. */
+CmkStoreTransaction *cmk_store_begin_removal (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_store_transaction_free (CmkStoreTransaction *transaction);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreTransaction, cmk_store_transaction_free)
 

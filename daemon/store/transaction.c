@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "store/anchor.h"
 #include "store/erasure.h"
+#include "store/log.h"
+#include "store/reserve.h"
 
 CmkStoreTransaction *
 cmk_store_begin (CmkStore *store, GError **error)
@@ -15,6 +17,8 @@ cmk_store_begin (CmkStore *store, GError **error)
                            "the state can only be read until its own TPM is back or an administrator recovers it");
       return NULL;
     }
+  if (store->log_is_suspect && !cmk_log_recover (store, error))
+    return NULL;
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "BEGIN IMMEDIATE", error);
   if (statement == NULL || !cmk_store_run (store, statement, error))
     return NULL;
@@ -26,6 +30,17 @@ cmk_store_begin (CmkStore *store, GError **error)
   return transaction;
 }
 
+CmkStoreTransaction *
+cmk_store_begin_removal (CmkStore *store, GError **error)
+{
+  g_return_val_if_fail (store->transaction == NULL, NULL);
+  if (store->log_is_suspect && !cmk_log_recover (store, error))
+    return NULL;
+  if (!store->reads_unverified)
+    cmk_reserve_make_room (store);
+  return cmk_store_begin (store, error);
+}
+
 /* Some failures have SQLite roll back by itself. */
 static void
 roll_back (CmkStore *store)
@@ -35,11 +50,17 @@ roll_back (CmkStore *store)
     g_warning ("a transaction could not be rolled back: %s", error->message);
 }
 
+/* Whether it was committed or not. */
 static void
 finish (CmkStoreTransaction *transaction)
 {
-  transaction->store->transaction = NULL;
-  transaction->store = NULL;
+  CmkStore *store = g_steal_pointer (&transaction->store);
+  g_autoptr (GError) error = NULL;
+  store->transaction = NULL;
+  if (store->log_is_suspect && !cmk_log_recover (store, &error))
+    g_warning ("%s", error->message);
+  cmk_log_keep_short (store);
+  cmk_reserve_keep (store);
 }
 
 gboolean
@@ -87,7 +108,6 @@ cmk_store_commit (CmkStoreTransaction *transaction, GError **error)
       store->anchor = g_steal_pointer (&transaction->anchor);
     }
   finish (transaction);
-  cmk_store_empty_log_after_erasure (store);
   return TRUE;
 }
 
