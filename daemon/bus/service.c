@@ -27,6 +27,7 @@ static const Advice tpm_advice[] = {
 
 static const Advice anchor_advice[] = {
   { "ok", "nothing to do" },
+  { "behind", "the TPM has not taken note of the last changes, which is tried again: see the journal of cmkd" },
   { "none",
     "the TPM gives cmkd no NV index, so nobody notices when an older copy of the state is put back, and a copy from "
     "before a deletion can still be opened on this machine: free an NV index, or the owner's authorisation, and "

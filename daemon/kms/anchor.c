@@ -18,26 +18,25 @@ struct _CmkAnchor
   CmkSecret *key_without_index;
   guint8 label[CMK_TPM_NV_LABEL_SIZE];
   CmkStoreAnchor *record; /* as it stands in the store */
-  int state;              /* atomic: CmkAnchorState */
-  gsize steps;            /* atomic: that of the record */
+  CmkAnchorState state;
 };
 
 CmkAnchorState
-cmk_anchor_state (CmkAnchor *anchor)
+cmk_anchor_state (const CmkAnchor *anchor)
 {
-  return (CmkAnchorState) g_atomic_int_get (&anchor->state);
+  return anchor->state;
 }
 
 guint64
-cmk_anchor_steps (CmkAnchor *anchor)
+cmk_anchor_steps (const CmkAnchor *anchor)
 {
-  return (gsize) g_atomic_pointer_get (&anchor->steps);
+  return anchor->record->steps;
 }
 
 gboolean
-cmk_anchor_check (CmkAnchor *anchor, GError **error)
+cmk_anchor_check (const CmkAnchor *anchor, GError **error)
 {
-  if (cmk_anchor_state (anchor) != CMK_ANCHOR_ROLLED_BACK)
+  if (anchor->state != CMK_ANCHOR_ROLLED_BACK)
     return TRUE;
   g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ROLLBACK_DETECTED,
                        "the state is older than what the TPM knows of it, as after restoring a backup: put the latest "
@@ -49,13 +48,6 @@ CmkErasure *
 cmk_anchor_erasure (CmkAnchor *anchor)
 {
   return anchor->erasure;
-}
-
-static void
-set_state (CmkAnchor *anchor, CmkAnchorState state)
-{
-  g_atomic_int_set (&anchor->state, (int) state);
-  g_atomic_pointer_set (&anchor->steps, (gsize) anchor->record->steps);
 }
 
 /* How a state in @directory is found in the TPM by who has lost the state; written down, for the state may be moved. */
@@ -140,7 +132,7 @@ static gboolean
 conclude_step (CmkAnchor *anchor, gboolean with_key, const CmkSecret *key, GError **error)
 {
   gboolean have_index = cmk_stages_have_index (anchor->stages);
-  set_state (anchor, have_index ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE);
+  anchor->state = have_index ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE;
   return use_key (anchor, key, error) && (!have_index || cmk_stages_advance (anchor->stages, with_key, error));
 }
 
@@ -167,8 +159,18 @@ has_erasures (CmkAnchor *anchor)
 gboolean
 cmk_anchor_needs_step (CmkAnchor *anchor)
 {
-  return cmk_anchor_state (anchor) != CMK_ANCHOR_ROLLED_BACK &&
+  return anchor->state != CMK_ANCHOR_ROLLED_BACK &&
          (cmk_stages_is_stale (anchor->stages) || cmk_store_is_behind (anchor->store) || has_erasures (anchor));
+}
+
+static gboolean
+make_step (CmkAnchor *anchor, GError **error)
+{
+  if (cmk_stages_have_index (anchor->stages) && !cmk_stages_prepare (anchor->stages, error))
+    return FALSE;
+  gboolean erasing = has_erasures (anchor);
+  g_autoptr (CmkSecret) key = copy_key (anchor, erasing ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  return key != NULL && commit_step (anchor, erasing, key, error) && conclude_step (anchor, erasing, key, error);
 }
 
 gboolean
@@ -176,13 +178,11 @@ cmk_anchor_step (CmkAnchor *anchor, GError **error)
 {
   if (!cmk_anchor_check (anchor, error))
     return FALSE;
-  if (!cmk_anchor_needs_step (anchor))
+  if (!cmk_anchor_needs_step (anchor) || make_step (anchor, error))
     return TRUE;
-  if (cmk_stages_have_index (anchor->stages) && !cmk_stages_prepare (anchor->stages, error))
-    return FALSE;
-  gboolean erasing = has_erasures (anchor);
-  g_autoptr (CmkSecret) key = copy_key (anchor, erasing ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
-  return key != NULL && commit_step (anchor, erasing, key, error) && conclude_step (anchor, erasing, key, error);
+  if (cmk_stages_have_index (anchor->stages))
+    anchor->state = CMK_ANCHOR_BEHIND;
+  return FALSE;
 }
 
 /* --- a state comes under an index --- */
@@ -224,7 +224,7 @@ settle (CmkAnchor *anchor, GError **error)
       !put_label (anchor, error) || !cmk_store_put_anchor (anchor->store, anchor->record, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
-  set_state (anchor, cmk_stages_have_index (anchor->stages) ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE);
+  anchor->state = cmk_stages_have_index (anchor->stages) ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE;
   return use_key (anchor, key, error);
 }
 
@@ -242,7 +242,7 @@ static gboolean
 roll_back (CmkAnchor *anchor, const char *why)
 {
   g_critical ("RollbackDetected: %s; nothing is served from it until an administrator accepts it: cmkctl recover", why);
-  set_state (anchor, CMK_ANCHOR_ROLLED_BACK);
+  anchor->state = CMK_ANCHOR_ROLLED_BACK;
   return TRUE;
 }
 
@@ -276,7 +276,7 @@ open_with_index (CmkAnchor *anchor, gboolean rows_are_current, GError **error)
     return complete_step (anchor, error);
   if (!is_of_stage (anchor, CMK_STAGES_CURRENT))
     return roll_back (anchor, "the state is an older copy");
-  set_state (anchor, CMK_ANCHOR_HOLDS);
+  anchor->state = CMK_ANCHOR_HOLDS;
   g_autoptr (CmkSecret) key = cmk_stages_copy_key (anchor->stages, CMK_STAGES_CURRENT, error);
   return key != NULL && use_key (anchor, key, error);
 }

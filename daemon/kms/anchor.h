@@ -6,8 +6,7 @@
  * one with a single write of the index, which destroys what came before. A crash in between leaves a state of the next
  * stage, which the next start completes; a state of any other stage is an older copy.
  *
- * A TPM that gives us no index leaves the state without that protection, and everything else works. Worker thread only,
- * but for cmk_anchor_state(). */
+ * A TPM that gives us no index leaves the state without that protection, and everything else works. Worker thread only. */
 #pragma once
 
 #include "base/secret.h"
@@ -22,6 +21,7 @@ typedef enum
 {
   CMK_ANCHOR_NONE, /* the TPM gave us no index */
   CMK_ANCHOR_HOLDS,
+  CMK_ANCHOR_BEHIND,      /* the last step has failed */
   CMK_ANCHOR_ROLLED_BACK, /* the state, or a row of it, is older than what the TPM knows of */
 } CmkAnchorState;
 
@@ -33,14 +33,13 @@ CmkAnchor *cmk_anchor_open (CmkStore *store, CmkTpm *tpm, const char *directory,
 void cmk_anchor_free (CmkAnchor *anchor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkAnchor, cmk_anchor_free)
 
-/* Any thread. */
-CmkAnchorState cmk_anchor_state (CmkAnchor *anchor);
+CmkAnchorState cmk_anchor_state (const CmkAnchor *anchor);
 
-/* How often the index was stepped on: each is a write of the TPM's memory, which wears. Any thread. */
-guint64 cmk_anchor_steps (CmkAnchor *anchor);
+/* How often the index was stepped on: each is a write of the TPM's memory, which wears. */
+guint64 cmk_anchor_steps (const CmkAnchor *anchor);
 
 /* CMK_ERROR_ROLLBACK_DETECTED, saying what to do, if that is the state. */
-gboolean cmk_anchor_check (CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_anchor_check (const CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Owned by @anchor. */
 CmkErasure *cmk_anchor_erasure (CmkAnchor *anchor);

@@ -54,6 +54,7 @@ note_anchor (CmkVault *vault)
   static const char *const names[] = {
     [CMK_ANCHOR_NONE] = "none",
     [CMK_ANCHOR_HOLDS] = "ok",
+    [CMK_ANCHOR_BEHIND] = "behind",
     [CMK_ANCHOR_ROLLED_BACK] = "rolled-back",
   };
   CmkAnchor *anchor = vault->anchor;
