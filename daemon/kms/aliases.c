@@ -109,7 +109,7 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (get_store (kms), error);
   if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), caller->uid, name, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;

@@ -140,7 +140,7 @@ static gboolean
 commit_step (CmkAnchor *anchor, gboolean erasing, const CmkSecret *key, GError **error)
 {
   const CmkStoreAnchor before = *anchor->record;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (anchor->store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (anchor->store, error);
   if (transaction == NULL || (erasing && !cmk_erasure_drop (anchor->erasure, key, error)))
     return FALSE;
   if (put_next_stage (anchor, error) && cmk_store_commit (transaction, error))

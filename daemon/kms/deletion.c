@@ -53,7 +53,7 @@ static gboolean
 delete_slice (CmkKms *kms, GArray *ids, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL)
     return FALSE;
   for (guint i = 0; i < ids->len; i++)

@@ -35,7 +35,7 @@ static gboolean
 keep_times (CmkDue *due, gint64 confirmed, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_clock_mark_put (store, error) &&
          cmk_expiry_notices_put (due->notices, store, confirmed, error) && cmk_store_commit (transaction, error);
 }
@@ -71,7 +71,7 @@ erase_slice (CmkDue *due, GArray *ids, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
   g_autoptr (GArray) states = g_array_new (FALSE, FALSE, sizeof (CmkKeyState));
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL)
     return FALSE;
   for (guint i = 0; i < ids->len; i++)
@@ -112,7 +112,7 @@ erase_sets (CmkDue *due, gint64 confirmed, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
   gint64 latest = cmk_import_latest_expiry (cmk_clock_now ());
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_expired_import_sets (store, confirmed, latest, error) &&
          cmk_store_commit (transaction, error);
 }

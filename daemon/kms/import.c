@@ -199,7 +199,7 @@ static gboolean
 store_attempts (CmkKms *kms, const CmkImportSetRecord *set, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_update_import_set (store, set, error) &&
          cmk_store_commit (transaction, error);
 }
@@ -226,7 +226,7 @@ static gboolean
 erase_set (CmkKms *kms, const CmkUuid *id, GError **error)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_import_set (store, id, error) && cmk_store_commit (transaction, error);
 }
 

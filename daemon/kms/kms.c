@@ -282,7 +282,7 @@ gboolean
 cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason, GError **error)
 {
   CmkStore *store = cmk_vault_store (kms->vault);
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL || !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
     return FALSE;
   cmk_kms_key_changed (kms, &record->id, record->state, reason);
