@@ -194,12 +194,13 @@ reseal (gpointer anchor, GBytes *envelope, GBytes **ret_envelope, GError **error
   return *ret_envelope != NULL;
 }
 
-/* Of a new state, or one of format 3, nothing is in slots yet. */
+/* Of a new state, or one of format 3, nothing is in slots yet: what its envelopes begin with is no slot to be erased. */
 static gboolean
 put_into_slots (CmkAnchor *anchor, const CmkSecret *key, GError **error)
 {
   return cmk_erasure_initialize (anchor->erasure, key, error) && use_key (anchor, key, error) &&
-         cmk_store_reseal_envelopes (anchor->store, reseal, anchor, error);
+         cmk_store_reseal_envelopes (anchor->store, reseal, anchor, error) &&
+         cmk_store_clear_erasures (anchor->store, error);
 }
 
 static gboolean
