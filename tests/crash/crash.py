@@ -110,9 +110,17 @@ class CrashMachine(Machine):
         shutil.copytree(self.state, place / 'state')
         shutil.copytree(self.tpm_directory, place / 'tpm', ignore=shutil.ignore_patterns('sock*', '.lock'))
 
+    def switch_off(self):
+        """Whatever a test that failed has left running."""
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon.wait()
+            self.daemon = None
+        self.stop_tpm()
+
     def load(self, name):
         """The machine as it was, just switched on; cmkd is down."""
-        self.stop_tpm()
+        self.switch_off()
         self.forget_kernel_keys()
         for part, place in (('state', self.state), ('tpm', self.tpm_directory)):
             shutil.rmtree(place)

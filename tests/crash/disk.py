@@ -68,7 +68,7 @@ class DiskMachine(CrashMachine):
         self.mount()
 
     def load(self, name):
-        self.stop_tpm()
+        self.switch_off()
         self.forget_kernel_keys()
         self.unmount()
         shutil.copy(self.directory / name / 'image', self.image)
@@ -78,10 +78,7 @@ class DiskMachine(CrashMachine):
         self.start_tpm()
 
     def shut_down(self):
-        if self.daemon is not None:
-            self.daemon.kill()
-            self.daemon.wait()
-            self.daemon = None
+        self.switch_off()
         self.forget_kernel_keys()
         self.unmount()
         super().shut_down()

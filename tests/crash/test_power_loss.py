@@ -22,6 +22,8 @@ def machines():
     keep_mounts_private()
     machine = DiskMachine()
     other = CrashMachine()
+    other.booted = machine.booted  # the power was away for so short a time that their clocks agree
+    shutil.copy(machine.directory / 'clock.boot-id', other.directory)
     try:
         machine.save('empty')
         machine.start()
@@ -42,7 +44,7 @@ def machines():
 
 def insert(other, copy):
     """Switch the other machine on with that disk and that TPM."""
-    other.stop_tpm()
+    other.switch_off()
     shutil.rmtree(other.tpm_directory)
     other.make_directory('tpm')
     for name, content in copy.tpm.items():
