@@ -26,7 +26,8 @@ assert_slots (CmkStore *store, gint64 *slots, guint n_slots)
   g_autoptr (GArray) listed = cmk_store_list_erasures (store, &error);
   gboolean any = FALSE;
   g_assert_no_error (error);
-  qsort (slots, n_slots, sizeof *slots, compare_slots);
+  if (n_slots > 1)
+    qsort (slots, n_slots, sizeof *slots, compare_slots);
   g_assert_cmpmem (listed->data, listed->len * sizeof (gint64), slots, n_slots * sizeof (gint64));
   g_assert_true (cmk_store_has_erasures (store, &any, &error));
   g_assert_cmpint (any, ==, n_slots > 0);
@@ -116,7 +117,7 @@ test_rolled_back (Anchored *anchored, gconstpointer data G_GNUC_UNUSED)
 {
   CmkStore *store = anchored->store;
   {
-    g_autoptr (CmkStoreTransaction) lost = cmk_store_begin (store, NULL);
+    g_autoptr (CmkStoreTransaction) lost G_GNUC_UNUSED = cmk_store_begin (store, NULL);
     g_assert_true (cmk_store_delete_key (store, &anchored->keys[0]->id, NULL));
   }
   put_tags (store, anchored->keys[1], "tags");

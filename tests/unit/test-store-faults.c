@@ -280,7 +280,6 @@ delete_from_full_disk (Fixture *fixture)
   guint n_keys = fill_store (store);
   g_assert_cmpuint (n_keys, >, 100);
   fill_disk (fixture);
-  g_autoptr (CmkKeyRecord) more = make_big_key (9999);
   for (guint i = 0; i < n_keys; i++)
     {
       remove_key (fixture, store, 100 + i);
