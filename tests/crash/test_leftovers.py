@@ -13,7 +13,10 @@ from crash import CrashMachine, make_canaries, view
 
 FILES = ('state.db.new', 'state.db.new-journal', 'state.db.new-wal', 'state.db-journal', 'state.db-wal', 'state.db-shm',
          'lock')
-OWN_DATABASE = ('lock', 'state.db', 'state.db-wal')
+
+
+def names(machine):
+    return {path.name for path in machine.state.iterdir()}
 
 
 @pytest.fixture(scope='module')
@@ -23,6 +26,7 @@ def base():
         machine.start()
         proofs = make_canaries(machine.client(ALICE))
         seen = view(machine.client(ALICE), proofs)
+        machine.own_files = names(machine)
         machine.stop()
         machine.save('base')
         yield machine, proofs, seen
@@ -84,7 +88,7 @@ def test_stale_file_at_start(base, state, name, content):
         assert view(kms, proofs) == seen
     kms.DescribeKey(kms.own_key())
     machine.kill()
-    assert {file.name for file in machine.state.iterdir()} <= {*OWN_DATABASE, name}
+    assert names(machine) <= {*machine.own_files, name}
     machine.release_handles()
     machine.start()
     assert len(kms.ListKeys()['Keys']) == (len(seen) if state == 'base' else 0) + 1

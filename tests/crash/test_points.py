@@ -32,14 +32,13 @@ def at_answer(machine, _number):
     machine.arm(kill_at_answer=1)
 
 
-KINDS = {'file': [at_file, at_answer], 'tpm': [before_command, after_command]}
 NAMES = {at_file: 'at files', at_answer: 'at answers', before_command: 'before TPM commands',
          after_command: 'after TPM commands'}
 
 
 @pytest.fixture(scope='module')
 def base():
-    """A machine with canaries put aside as 'base', their proofs, and the tally of the file."""
+    """A machine with canaries put aside as 'base', and their proofs."""
     machine = CrashMachine()
     try:
         machine.save('empty')
@@ -51,7 +50,7 @@ def base():
         proofs = make_canaries(machine.client())
         machine.stop()
         machine.save('base')
-        yield SimpleNamespace(machine=machine, proofs=proofs, tally=Tally())
+        yield SimpleNamespace(machine=machine, proofs=proofs)
     finally:
         machine.shut_down()
 
@@ -158,13 +157,11 @@ def check(machine, scenario, case, answered):
     machine.assert_no_handles()
 
 
-@pytest.mark.parametrize('scenario', SCENARIOS)
-@pytest.mark.parametrize('kind', KINDS)
-def test_killed_at_every_point(base, kind, scenario, capsys):
-    machine, name, tally = base.machine, scenario, Tally()
-    scenario = SCENARIOS[scenario]
+def kill_everywhere(base, name, strikes):
+    """Returns the tally."""
+    machine, scenario, tally = base.machine, SCENARIOS[name], Tally()
     case = prepare(base, scenario)
-    for strike in KINDS[kind]:
+    for strike in strikes:
         if strike is at_answer and scenario.at_start:
             continue
         for number in itertools.count(1):
@@ -179,12 +176,20 @@ def test_killed_at_every_point(base, kind, scenario, capsys):
             tally.points[NAMES[strike]] += 1
             if strike is at_answer:
                 break
+    return tally
+
+
+@pytest.mark.parametrize('name', SCENARIOS)
+def test_killed_at_every_system_call(base, name, capsys):
+    tally = kill_everywhere(base, name, [at_file, at_answer])
+    assert tally.points, 'nothing was tried'
     with capsys.disabled():
         print(f'# {name}: {tally}', flush=True)
-    base.tally.points.update(tally.points)
-    assert tally.points or kind == 'tpm', 'nothing was tried'
 
 
-def test_all_points_were_tried(base, capsys):
+@pytest.mark.parametrize('name', SCENARIOS)
+def test_killed_around_every_tpm_command(base, name, capsys):
+    """Much takes none."""
+    tally = kill_everywhere(base, name, [before_command, after_command])
     with capsys.disabled():
-        print(f'# in all: {base.tally}', flush=True)
+        print(f'# {name}: {tally}', flush=True)
