@@ -282,14 +282,17 @@ open_with_index (CmkAnchor *anchor, gboolean rows_are_current, GError **error)
   return key != NULL && use_key (anchor, key, error);
 }
 
-/* There was an intent: whatever bears our label is what came of it. */
+/* There was an intent: what bears our label is what came of it. It may have moved on since, or may never have been written,
+ * and then it cannot be read. */
 static gboolean
 resume_establishing (CmkAnchor *anchor, guint32 found, GError **error)
 {
   if (found != 0 && !cmk_stages_open (anchor->stages, found, error))
     return FALSE;
-  if (cmk_stages_have_index (anchor->stages) && is_of_stage (anchor, CMK_STAGES_CURRENT))
-    return settle (anchor, error);
+  if (cmk_stages_have_index (anchor->stages))
+    return is_of_stage (anchor, CMK_STAGES_CURRENT)
+               ? settle (anchor, error)
+               : roll_back (anchor, "the TPM knows of a later state than this one");
   return (found == 0 || cmk_stages_remove (anchor->stages, found, error)) && establish (anchor, error);
 }
 
