@@ -94,11 +94,25 @@ cmk_settling_note_erasure (CmkSettling *settling)
 /* --- the step --- */
 
 static gboolean
+is_trouble_with_disk (const GError *error)
+{
+  return g_error_matches (error, CMK_ERROR, CMK_ERROR_STORAGE_FULL) ||
+         g_error_matches (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE);
+}
+
+static gboolean
 step (CmkSettling *settling, GError **error)
 {
   if (!cmk_vault_is_unlocked (settling->vault) || !cmk_anchor_needs_step (cmk_vault_anchor (settling->vault)))
     return TRUE;
-  return cmk_vault_step (settling->vault, error);
+  g_autoptr (GError) local_error = NULL;
+  if (cmk_vault_step (settling->vault, &local_error))
+    return TRUE;
+  /* What those who wait have done stands already, so one trouble with the disk is not told as a refusal. */
+  if (is_trouble_with_disk (local_error))
+    return cmk_vault_step (settling->vault, error);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
 }
 
 static void
