@@ -141,6 +141,19 @@ check_no_orphaned_log (CmkStore *store, GError **error)
   return FALSE;
 }
 
+/* SQLite takes over what it finds in a log. */
+static gboolean
+check_log (CmkStore *store, GError **error)
+{
+  g_autofree char *path = g_build_filename (store->directory, CMK_DATABASE_FILE "-wal", NULL);
+  int fd = openat (store->directory_fd, CMK_DATABASE_FILE "-wal", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT || fail_system (errno, path, "open", error);
+  gboolean fine = check_owner (fd, path, S_IFREG, 0600, error);
+  close (fd);
+  return fine;
+}
+
 gboolean
 cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error)
 {
@@ -163,5 +176,5 @@ cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error)
   /* Before SQLite opens the file: closing any descriptor of it drops this process's POSIX locks on it. */
   close (fd);
   *ret_exists = TRUE;
-  return fine;
+  return fine && check_log (store, error);
 }

@@ -119,7 +119,8 @@ cut_log_file (CmkStore *store, GError **error)
   if (fd >= 0)
     close (fd);
   if (!is_cut)
-    g_set_error (error, CMK_ERROR, CMK_ERROR_STORAGE_FAILURE,
+    g_set_error (error, CMK_ERROR,
+                 code == ENOSPC || code == EDQUOT ? CMK_ERROR_STORAGE_FULL : CMK_ERROR_STORAGE_FAILURE,
                  "the disk under %s lost a write (%s), so nothing more is written: check it, then try again",
                  store->directory, g_strerror (code));
   return is_cut;

@@ -240,7 +240,7 @@ def test_faults_at_the_start(kind, code):
 
 @contextlib.contextmanager
 def small_disk(directory):
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4m,mode=700', 'tmpfs', directory], check=True)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=16m,mode=700', 'tmpfs', directory], check=True)
     try:
         yield
     finally:
