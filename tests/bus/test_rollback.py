@@ -108,7 +108,6 @@ AT_ONCE = {
     'DeleteKeyMaterial': lambda subject: subject.kms.DeleteKeyMaterial(subject.key),
     're-import': lambda subject: subject.import_again(),
     'expiry change': lambda subject: subject.import_again(KeyMaterialExpireUnix=subject.machine.now() + 1000 * DAY),
-    'first import': lambda subject: subject.kms.imported_key(),
     'expiry': expire,
     'DisableKey': lambda subject: subject.kms.DisableKey(subject.key),
     'ScheduleKeyDeletion': lambda subject: subject.kms.ScheduleKeyDeletion(subject.key),
@@ -117,6 +116,7 @@ AT_ONCE = {
 # What it takes note of soon, and at the latest when cmkd ends.
 AT_THE_END = {
     'CreateKey': lambda subject: subject.kms.own_key(),
+    'first import': lambda subject: subject.kms.imported_key(),
     'CreateAlias': lambda subject: subject.kms.CreateAlias(f'alias/{subject.key}', subject.key),
     'TagResource': lambda subject: subject.kms.TagResource(subject.key, {'a': 'b'}),
     'UpdateKeyDescription': lambda subject: subject.kms.UpdateKeyDescription(subject.key, 'another'),
