@@ -22,10 +22,12 @@ from pathlib import Path
 from gi.repository import Gio
 
 import harness
+from anchor import measure_notes, measure_rows
 from client import BUS_NAME, OBJECT_PATH, b64, iterate_until
 from kinds import measure_forms, measure_uses, uses
 from programs import ECHO_NAME, PROGRAMS, program
 from report import SAMPLE_COLUMNS, Report, Samples, micros, ratio, ratio_of_minima, read_samples
+from system_calls import count_system_calls, flushes
 
 PLAINTEXT = b64(bytes(range(256)) * 16)
 LIMITS = {'KeysPerUser': 100000, 'ImportSetsPerKey': 100000, 'ImportSetsPerUser': 100000}
@@ -159,21 +161,6 @@ def measure_throughput(report, machine):
                  ['clients', *cases, 'Encrypt to its echo'], rows)
 
 
-def count_system_calls(pid, work):
-    """Do @work under strace: {system call of the process: how often}."""
-    with tempfile.NamedTemporaryFile() as output:
-        strace = subprocess.Popen(['strace', '-f', '-c', '-o', output.name, '-p', str(pid)], stderr=subprocess.PIPE,
-                                  text=True)
-        strace.stderr.readline()  # "attached"
-        try:
-            work()
-        finally:
-            strace.terminate()
-            strace.communicate()
-        lines = [line.split() for line in Path(output.name).read_text().splitlines()]
-    return {fields[-1]: int(fields[3]) for fields in lines if len(fields) >= 5 and fields[3].isdigit()}
-
-
 def measure_system_calls(report, machine):
     kms = machine.kms
     key, calls = kms.own_key(), 200
@@ -203,10 +190,10 @@ def measure_system_calls(report, machine):
     rows = []
     for name, pid, times, work in cases:
         counts = count_system_calls(pid, work)
-        flushes = counts.get('fsync', 0) + counts.get('fdatasync', 0)
+        flushed = flushes(counts)
         total = counts.pop('total')
         most = collections.Counter(counts).most_common(8)
-        rows.append([name, f'{total / times:.1f}', f'{flushes / times:g}',
+        rows.append([name, f'{total / times:.1f}', f'{flushed / times:g}',
                      ' '.join(f'{call}:{count / times:.1f}' for call, count in most if count >= times)])
     report.table('System calls of the server per call; flushes are fsync and fdatasync',
                  ['call', 'all', 'flushes', 'most'], rows)
@@ -392,6 +379,8 @@ def main():
     measure_imports_in_memory(report)
     measure_tpm_commands(report)
     measure_growth(report)
+    measure_notes(report, Machine)
+    measure_rows(report)
     if options.json:
         Path(options.json).write_text(json.dumps(report.tables, indent=2) + '\n')
 
