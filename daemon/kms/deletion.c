@@ -75,15 +75,22 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
 gboolean
 cmk_deletion_run_due (CmkKms *kms, gint64 proven, GError **error)
 {
+  guint limit = CMK_SWEEP_SLICE;
   while (TRUE)
     {
-      g_autoptr (GArray) ids =
-          cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), proven, CMK_SWEEP_SLICE, error);
+      g_autoptr (GError) local_error = NULL;
+      g_autoptr (GArray) ids = cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), proven, limit, error);
       if (ids == NULL)
         return FALSE;
       if (ids->len == 0)
         return TRUE;
-      if (!delete_slice (kms, ids, error))
-        return FALSE;
+      if (delete_slice (kms, ids, &local_error))
+        continue;
+      if (limit == 1 || !g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STORAGE_FULL))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      limit = 1; /* what a full disk has no room for at once it may have one by one */
     }
 }

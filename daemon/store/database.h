@@ -21,7 +21,8 @@ struct _CmkStore
   sqlite3 *database;      /* NULL after a failure, until it can be opened again */
   GHashTable *statements; /* SQL text, static, to sqlite3_stmt */
   int reserve_fd;
-  gboolean reserve_is_whole;
+  gboolean reserve_is_held;
+  gboolean removal_lacked_room; /* the last one, though there seemed to be enough */
   int n_log_frames;          /* of the write-ahead log, that have been acknowledged */
   gboolean log_is_suspect;   /* it may hold a change that was refused, or lack one that was not */
   gboolean log_holds_erased; /* what a change has removed may still stand in it */
@@ -44,6 +45,7 @@ struct _CmkStoreTransaction
   CmkRowSum rows;
   CmkStoreAnchor *anchor; /* NULL: as it is */
 
+  gboolean is_removal;
   gboolean has_changes; /* of rows that carry a MAC */
   GArray *erasures;     /* gint64: slots of records that it takes out */
   GError *error;        /* what failed in it, so it must not be committed */

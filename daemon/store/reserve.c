@@ -15,9 +15,11 @@
 
 #define RESERVE_FILE "state.reserve"
 
-/* What the log of one removal may take, and twice that: what waits in the log must have room in the database too. */
-#define REMOVAL_BYTES (2 * 1024 * 1024)
-#define RESERVE_BYTES (2 * REMOVAL_BYTES)
+/* What the log of a removal takes, and what there is for a big one and for what waits in the log, which must have room in
+ * the database. On a small disk that is less, down to as much as one needs at least. */
+#define REMOVAL_BYTES (1024 * 1024)
+#define RESERVE_BYTES (4 * REMOVAL_BYTES)
+#define LEAST_BYTES   (REMOVAL_BYTES / 2)
 
 /* FALSE only if there is no space: of any other trouble the commit will tell. */
 static gboolean
@@ -46,14 +48,14 @@ cmk_reserve_keep (CmkStore *store)
 {
   if (store->reserve_fd < 0)
     store->reserve_fd = cmk_store_open_file (store, RESERVE_FILE, NULL);
-  if (store->reserve_fd >= 0 && !store->reserve_is_whole)
-    store->reserve_is_whole = allocate (store->reserve_fd, 0, RESERVE_BYTES);
+  for (off_t size = RESERVE_BYTES; store->reserve_fd >= 0 && !store->reserve_is_held && size >= LEAST_BYTES; size /= 2)
+    store->reserve_is_held = allocate (store->reserve_fd, 0, size);
 }
 
 void
 cmk_reserve_release (CmkStore *store)
 {
-  store->reserve_is_whole = FALSE;
+  store->reserve_is_held = FALSE;
   if (store->reserve_fd >= 0 && TEMP_FAILURE_RETRY (ftruncate (store->reserve_fd, 0)) != 0)
     g_warning ("the space that is kept for deletions in %s cannot be had: %s", store->directory, g_strerror (errno));
 }
@@ -75,10 +77,11 @@ void
 cmk_reserve_make_room (CmkStore *store)
 {
   g_autoptr (GError) error = NULL;
-  if (extend_log (store))
+  if (!store->removal_lacked_room && extend_log (store))
     return;
+  store->removal_lacked_room = FALSE;
   cmk_reserve_release (store);
-  if (!cmk_log_empty (store, &error) || !extend_log (store))
-    g_warning ("there is hardly room for a deletion in %s: %s", store->directory,
-               error != NULL ? error->message : "free space there");
+  if (!cmk_log_empty (store, &error))
+    g_warning ("there is hardly room for a deletion: %s", error->message);
+  extend_log (store);
 }

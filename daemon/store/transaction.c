@@ -38,7 +38,10 @@ cmk_store_begin_removal (CmkStore *store, GError **error)
     return NULL;
   if (!store->reads_unverified)
     cmk_reserve_make_room (store);
-  return cmk_store_begin (store, error);
+  CmkStoreTransaction *transaction = cmk_store_begin (store, error);
+  if (transaction != NULL)
+    transaction->is_removal = TRUE;
+  return transaction;
 }
 
 /* Some failures have SQLite roll back by itself. */
@@ -57,6 +60,8 @@ finish (CmkStoreTransaction *transaction)
   CmkStore *store = g_steal_pointer (&transaction->store);
   g_autoptr (GError) error = NULL;
   store->transaction = NULL;
+  store->removal_lacked_room =
+      transaction->is_removal && g_error_matches (transaction->error, CMK_ERROR, CMK_ERROR_STORAGE_FULL);
   if (store->log_is_suspect && !cmk_log_recover (store, &error))
     g_warning ("%s", error->message);
   cmk_log_keep_short (store);
