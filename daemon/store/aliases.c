@@ -85,6 +85,39 @@ fail_not_found (GError **error)
   return FALSE;
 }
 
+static sqlite3_stmt *
+select_of_uid (CmkStore *store, guint32 uid, GError **error)
+{
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM aliases INDEXED BY aliases_by_uid WHERE uid = ?1", error);
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error)
+             ? g_steal_pointer (&statement)
+             : NULL;
+}
+
+/* A row is found by the name that stands in it: one that was renamed on the disk is not, but is damaged. Nobody damages
+ * rows while the store is open, so once is enough. */
+static gboolean
+fail_missing (CmkStore *store, guint32 uid, GError **error)
+{
+  if (g_hash_table_contains (store->uids_of_intact_aliases, GUINT_TO_POINTER (uid)))
+    return fail_not_found (error);
+  g_autoptr (sqlite3_stmt) statement = select_of_uid (store, uid, error);
+  int step = SQLITE_ERROR;
+  while (statement != NULL && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
+    {
+      g_autoptr (CmkAliasRecord) record = read_record (store, statement, error);
+      if (record != NULL)
+        continue;
+      g_prefix_error (error, "there is no such alias, but a damaged one that may be it: ");
+      return FALSE;
+    }
+  if (step != SQLITE_DONE)
+    return FALSE;
+  g_hash_table_add (store->uids_of_intact_aliases, GUINT_TO_POINTER (uid));
+  return fail_not_found (error);
+}
+
 gboolean
 cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record, GError **error)
 {
@@ -101,7 +134,8 @@ cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name, GError *
       cmk_store_prepare_change (store, "DELETE FROM aliases WHERE uid = ?1 AND name = ?2", error);
   return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error) &&
          cmk_store_check (store, sqlite3_bind_text (statement, 2, name, -1, SQLITE_STATIC), error) &&
-         cmk_store_run (store, statement, error);
+         cmk_store_run (store, statement, error) &&
+         (sqlite3_changes (store->database) > 0 || fail_missing (store, uid, error));
 }
 
 static sqlite3_stmt *
@@ -134,7 +168,7 @@ cmk_store_get_alias (CmkStore *store, guint32 uid, const char *name, GError **er
   if (step == SQLITE_ROW)
     return read_record (store, statement, error);
   if (step == SQLITE_DONE)
-    fail_not_found (error);
+    fail_missing (store, uid, error);
   return NULL;
 }
 

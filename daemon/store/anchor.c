@@ -19,7 +19,7 @@ enum
   N_VALUES
 };
 
-static const CmkTable table = {
+static const CmkTable anchor_table = {
   .name = "anchor", .columns = COLUMNS, .domain = "cmkd row of anchor 1", .shape = "ibiiib"
 };
 
@@ -46,14 +46,28 @@ write_row (CmkStore *store, const CmkStoreAnchor *anchor, const CmkRowSum *rows,
       "is_behind = excluded.is_behind, steps = excluded.steps, "
       "rows_mac = excluded.rows_mac, mac = excluded.mac",
       error);
-  return statement != NULL && cmk_row_bind (store, &table, statement, values, error) &&
+  return statement != NULL && cmk_row_bind (store, &anchor_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
+}
+
+/* With a sum that does not know of the change, the next start would take an honest state for an older one. */
+static gboolean
+check_sum_is_known (const CmkStoreTransaction *transaction, GError **error)
+{
+  if (!transaction->has_changes || transaction->rows.is_known)
+    return TRUE;
+  g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INTERNAL,
+                       "the state was to be changed before its anchor was loaded: this is a bug in cmkd, please report "
+                       "it");
+  return FALSE;
 }
 
 gboolean
 cmk_anchor_write (CmkStore *store, GError **error)
 {
   CmkStoreTransaction *transaction = store->transaction;
+  if (!check_sum_is_known (transaction, error))
+    return FALSE;
   if (transaction->anchor == NULL && transaction->has_changes && store->anchor != NULL)
     {
       transaction->anchor = g_memdup2 (store->anchor, sizeof *store->anchor);
@@ -95,7 +109,7 @@ read_row (CmkStore *store, sqlite3_stmt *statement, guint8 ret_rows_mac[CMK_ROW_
 {
   CmkValue values[N_VALUES];
   g_autoptr (GError) local_error = NULL;
-  if (!cmk_row_read (store, &table, statement, values, &local_error))
+  if (!cmk_row_read (store, &anchor_table, statement, values, &local_error))
     {
       if (local_error->code == CMK_ERROR_STATE_CORRUPTED)
         fail_corrupted ("not as cmkd wrote it", error);
@@ -168,6 +182,45 @@ find_sum (CmkStore *store, const guint8 rows_mac[CMK_ROW_MAC_SIZE], CmkRowSum *r
   return TRUE;
 }
 
+/* --- rows that the whole store rests on --- */
+
+static gboolean
+verify_row (CmkStore *store, const CmkTable *table, sqlite3_stmt *statement, GError **error)
+{
+  CmkValue values[CMK_MAX_COLUMNS];
+  g_autoptr (GError) local_error = NULL;
+  if (cmk_row_read (store, table, statement, values, &local_error))
+    return TRUE;
+  if (local_error->code == CMK_ERROR_STATE_CORRUPTED)
+    g_set_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                 "row %" G_GINT64_FORMAT " of %s is not as cmkd wrote it, and the whole store rests on it: restore the "
+                 "state directory from a backup",
+                 (gint64) sqlite3_column_int64 (statement, (int) strlen (table->shape) + 1), table->name);
+  else
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static gboolean
+verify_table (CmkStore *store, const CmkTable *table, GError **error)
+{
+  g_autofree char *sql = cmk_table_select (table);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, g_intern_string (sql), error);
+  int step = SQLITE_ERROR;
+  while (statement != NULL && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
+    if (!verify_row (store, table, statement, error))
+      return FALSE;
+  return step == SQLITE_DONE;
+}
+
+/* The sum is of MACs, so it does not tell of a row whose content was changed under its MAC; and a fact of another name,
+ * or an erasure of another slot, is one that nobody finds. These are few. */
+static gboolean
+verify_foundations (CmkStore *store, GError **error)
+{
+  return verify_table (store, &cmk_facts_table, error) && verify_table (store, &cmk_erasures_table, error);
+}
+
 CmkStoreAnchor *
 cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError **error)
 {
@@ -176,7 +229,7 @@ cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError *
   guint8 rows_mac[CMK_ROW_MAC_SIZE];
   CmkRowSum rows;
   *ret_rows_are_current = TRUE;
-  if (!find_row (store, &anchor, rows_mac, error))
+  if (!find_row (store, &anchor, rows_mac, error) || !verify_foundations (store, error))
     return NULL;
   if (anchor == NULL ? !cmk_row_set_compute (store, FALSE, &rows, error)
                      : !find_sum (store, rows_mac, &rows, ret_rows_are_current, error))

@@ -208,7 +208,9 @@ cmk_store_note_erasure (CmkStore *store)
   store->log_holds_erased = TRUE;
 }
 
-/* Write back what a crash has left in the log. */
+/* Write back what a crash has left in the log. No MAC can be checked yet, so should it be an older one that was put there,
+ * then older pages get into the database, and the anchor does not fit them or the TPM. Whoever can put it there can write
+ * the database as well. */
 static gboolean
 settle_log (CmkStore *store, GError **error)
 {
@@ -234,6 +236,7 @@ cmk_store_open (const char *directory, GError **error)
   store->lock_fd = -1;
   store->reserve_fd = -1;
   store->statements = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, finalize_statement);
+  store->uids_of_intact_aliases = g_hash_table_new (NULL, NULL);
 
   gboolean exists = FALSE;
   if (!cmk_store_claim_directory (store, error) || !cmk_store_inspect_file (store, &exists, error))
@@ -255,6 +258,7 @@ cmk_store_close (CmkStore *store)
     return;
   g_hash_table_unref (store->statements);
   sqlite3_close (store->database);
+  g_hash_table_unref (store->uids_of_intact_aliases);
   g_free (store->anchor);
   if (store->reserve_fd >= 0)
     close (store->reserve_fd);
@@ -275,6 +279,7 @@ cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data)
   store->reads_unverified = FALSE;
   store->rows = (CmkRowSum) { .is_known = FALSE };
   g_clear_pointer (&store->anchor, g_free);
+  g_hash_table_remove_all (store->uids_of_intact_aliases);
 }
 
 void

@@ -34,6 +34,8 @@ struct _CmkStore
   CmkRowSum rows;
   CmkStoreAnchor *anchor; /* NULL: none, or not loaded */
 
+  GHashTable *uids_of_intact_aliases; /* of whose aliases every row has been read and is ours */
+
   CmkStoreTransaction *transaction; /* the one that is open, or NULL */
 };
 

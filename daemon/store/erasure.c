@@ -90,30 +90,31 @@ cmk_erasure_write_noted (CmkStore *store, GError **error)
           !cmk_store_run (store, statement, error))
         return FALSE;
     }
+  g_array_set_size (slots, 0);
   return TRUE;
+}
+
+/* Whoever reads the list in a transaction goes on to clear it, so what that transaction took out must be in it. */
+static sqlite3_stmt *
+prepare_on_all (CmkStore *store, const char *sql, GError **error)
+{
+  return store->transaction == NULL || cmk_erasure_write_noted (store, error) ? cmk_store_prepare (store, sql, error)
+                                                                              : NULL;
 }
 
 GArray *
 cmk_store_list_erasures (CmkStore *store, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store, "SELECT " ERASURE_COLUMNS " FROM erasures ORDER BY slot", error);
+      prepare_on_all (store, "SELECT " ERASURE_COLUMNS " FROM erasures ORDER BY slot", error);
   g_autoptr (GArray) slots = g_array_new (FALSE, FALSE, sizeof (gint64));
   int step = SQLITE_ERROR;
   while (statement != NULL && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
     {
       CmkValue values[N_ERASURE_VALUES];
-      g_autoptr (GError) local_error = NULL;
-      if (cmk_row_read (store, &cmk_erasures_table, statement, values, &local_error))
-        g_array_append_val (slots, values[SLOT].number);
-      else if (local_error->code == CMK_ERROR_STATE_CORRUPTED)
-        g_warning ("an erasure is left out, so older copies of what was deleted stay readable: %s",
-                   local_error->message);
-      else
-        {
-          g_propagate_error (error, g_steal_pointer (&local_error));
-          return NULL;
-        }
+      if (!cmk_row_read (store, &cmk_erasures_table, statement, values, error))
+        return NULL;
+      g_array_append_val (slots, values[SLOT].number);
     }
   return step == SQLITE_DONE ? g_steal_pointer (&slots) : NULL;
 }
@@ -121,7 +122,7 @@ cmk_store_list_erasures (CmkStore *store, GError **error)
 gboolean
 cmk_store_has_erasures (CmkStore *store, gboolean *ret_any, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (store, "SELECT EXISTS (SELECT 1 FROM erasures)", error);
+  g_autoptr (sqlite3_stmt) statement = prepare_on_all (store, "SELECT EXISTS (SELECT 1 FROM erasures)", error);
   if (statement == NULL || cmk_store_step (store, statement, error) != SQLITE_ROW)
     return FALSE;
   *ret_any = sqlite3_column_int (statement, 0);

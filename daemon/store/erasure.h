@@ -9,5 +9,5 @@
  * commit. */
 void cmk_erasure_note (CmkStore *store, const CmkTable *table, const CmkRowSource *before, const CmkRowSource *after);
 
-/* At the end of a transaction. */
+/* At the end of a transaction, and before the list is read in one. */
 gboolean cmk_erasure_write_noted (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;

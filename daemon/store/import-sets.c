@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "base/error.h"
+#include "cmkd.h"
 #include "store/row.h"
 
 #define COLUMNS "id, key_id, uid, algorithm, wrapping_spec, expires_at, failures, sealed_key, envelope, mac"
@@ -42,6 +43,16 @@ cmk_import_set_record_free (CmkImportSetRecord *record)
   g_free (record);
 }
 
+/* Not 0, which is no date. */
+#define LONG_AGO 1
+
+/* A set that has no attempt left is due at once: should a crash keep it from being erased, the next start does. */
+static gint64
+choose_expiry (const CmkImportSetRecord *record)
+{
+  return record->failures < CMKD_UNWRAP_FAILURE_BUDGET ? record->expires_at : LONG_AGO;
+}
+
 static gboolean
 write_record (CmkStore *store, const char *sql, const CmkImportSetRecord *record, GError **error)
 {
@@ -52,7 +63,7 @@ write_record (CmkStore *store, const char *sql, const CmkImportSetRecord *record
     [UID] = cmk_value_number (record->uid),
     [ALGORITHM] = cmk_value_number (record->algorithm),
     [WRAPPING_SPEC] = cmk_value_number (record->wrapping_spec),
-    [EXPIRES_AT] = cmk_value_number (record->expires_at),
+    [EXPIRES_AT] = cmk_value_number (choose_expiry (record)),
     [FAILURES] = cmk_value_number (record->failures),
     [SEALED_KEY] = cmk_value_bytes (record->sealed_key),
     [ENVELOPE] = cmk_value_bytes (record->envelope),

@@ -28,7 +28,9 @@ CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNU
 void cmk_store_close (CmkStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
 
-/* From here on rows are written with this MAC and refused without it. Nothing but meta values is written before. */
+/* From here on rows are written with this MAC and refused without it. Nothing but meta values is written before, nor
+ * before cmk_store_load_anchor() or cmk_store_authenticate_anew() has told which rows there are: such a commit is
+ * refused. */
 void cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data);
 
 /* There is no MAC to be had: let rows be read by their form alone, and nothing be written, until cmk_store_set_mac(). */
@@ -55,7 +57,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreAnchor, g_free)
 /* Compute the sum from all rows and compare it with what the anchor says. NULL without an error if there is no anchor (a
  * new state, or one of format 3): it is to be written in the next transaction. *ret_rows_are_current: FALSE if a row is
  * older than the latest of its place, is missing, or should not be there; TRUE too if rows are merely damaged, which
- * whoever reads them finds out. CMK_ERROR_STATE_CORRUPTED if the anchor itself is not as we wrote it. */
+ * whoever reads them finds out. CMK_ERROR_STATE_CORRUPTED if the anchor itself, a fact or an erasure is not as we wrote
+ * it: that is nobody's in particular. */
 CmkStoreAnchor *cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError **error);
 
 /* In a transaction: what its commit writes as the anchor, as it is (without setting is_behind). Takes the rows for what they
@@ -78,7 +81,7 @@ gboolean cmk_store_put_fact (CmkStore *store, const char *name, GBytes *value,
  * The envelope of a key or of an import set begins with its slot, 8 bytes big-endian. A record that goes, or whose envelope
  * is replaced, for whatever reason, leaves that slot in the list of erasures, in the same commit. */
 
-/* Slots (gint64) whose records are gone, in order. */
+/* Slots (gint64) whose records are gone, in order; in a transaction, those that it has taken out itself too. */
 GArray *cmk_store_list_erasures (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_has_erasures (CmkStore *store, gboolean *ret_any, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_clear_erasures (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -159,7 +162,7 @@ gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GErr
 gboolean cmk_store_delete_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row, or that of its scheduled deletion, is
- * not as we wrote it. */
+ * not as we wrote it. A row whose id was altered on the disk is not found: to know it for one all would have to be read. */
 CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The public key (DER SubjectPublicKeyInfo) of the asymmetric key @id, for as long as it has material: taking the
@@ -239,7 +242,8 @@ gboolean cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record,
 gboolean cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_ALIAS_NOT_FOUND if @uid has none of that name, CMK_ERROR_STATE_CORRUPTED if it is not as we wrote it. */
+/* CMK_ERROR_ALIAS_NOT_FOUND if @uid has none of that name, CMK_ERROR_STATE_CORRUPTED if it, or another of @uid's that
+ * may have been it, is not as we wrote it. So with deleting one. */
 CmkAliasRecord *cmk_store_get_alias (CmkStore *store, guint32 uid, const char *name,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -274,7 +278,7 @@ typedef struct
   CmkWrappingAlgorithm algorithm;
   CmkWrappingKeySpec wrapping_spec;
   gint64 expires_at;
-  guint failures; /* unwraps that failed, of CMKD_UNWRAP_FAILURE_BUDGET */
+  guint failures; /* unwraps that failed; with CMKD_UNWRAP_FAILURE_BUDGET of them the set is stored as expired */
   GBytes *sealed_key;
   GBytes *envelope; /* the private key */
 } CmkImportSetRecord;

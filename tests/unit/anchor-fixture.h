@@ -19,7 +19,7 @@ open_anchored (const Fixture *fixture, gboolean are_current)
 {
   g_autoptr (GError) error = NULL;
   gboolean current = !are_current;
-  CmkStore *store = open_store (fixture);
+  CmkStore *store = open_store_to_read (fixture);
   g_autoptr (CmkStoreAnchor) anchor G_GNUC_UNUSED = cmk_store_load_anchor (store, &current, &error);
   g_assert_no_error (error);
   g_assert_cmpint (current, ==, are_current);

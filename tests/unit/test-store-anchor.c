@@ -379,9 +379,64 @@ test_anchor_edit (Anchored *anchored, gconstpointer data)
   gboolean current = FALSE;
   close_anchored (anchored);
   edit_database (&anchored->fixture, test->sql);
-  anchored->store = open_store (&anchored->fixture);
+  anchored->store = open_store_to_read (&anchored->fixture);
   g_assert_null (cmk_store_load_anchor (anchored->store, &current, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
+}
+
+/* What the sum cannot tell of, being of MACs, where it would be lost to everybody. */
+static const EditCase foundation_edits[] = {
+  { "fact-renamed", "UPDATE facts SET name = 'xlock' WHERE name = 'clock'", FALSE },
+  { "fact-edited", "UPDATE facts SET value = x'00' WHERE name = 'clock'", FALSE },
+  { "fact-mac-damaged", "UPDATE facts SET mac = zeroblob (32)", FALSE },
+  { "facts-exchanged",
+    "UPDATE facts SET name = 'x' WHERE name = 'clock'; UPDATE facts SET name = 'clock' WHERE name = 'other';"
+    "UPDATE facts SET name = 'other' WHERE name = 'x'",
+    FALSE },
+  { "erasure-of-another-slot", "UPDATE erasures SET slot = slot + 100", FALSE },
+  { "one-erasure-of-another-slot", "UPDATE erasures SET slot = 77 WHERE slot = (SELECT min (slot) FROM erasures)",
+    FALSE },
+  { "erasure-mac-damaged", "UPDATE erasures SET mac = zeroblob (32)", FALSE },
+  { "fact-renamed-and-row-removed", "UPDATE facts SET name = 'xlock' WHERE name = 'clock'; DELETE FROM tags", FALSE },
+};
+
+static void
+test_foundation_edit (Anchored *anchored, gconstpointer data)
+{
+  const EditCase *test = data;
+  CmkStore *store = anchored->store;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) value = g_bytes_new_static ("12:00", 5), other = g_bytes_new_static ("12:01", 5);
+  gboolean current = FALSE;
+  g_assert_true (CHANGE (store, cmk_store_put_fact (store, "clock", value, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_put_fact (store, "other", other, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_key (store, &anchored->keys[0]->id, NULL), NULL));
+  put_tags (store, anchored->keys[1], "tags");
+  reopen_anchored (anchored, TRUE);
+  close_anchored (anchored);
+  edit_database (&anchored->fixture, test->sql);
+  anchored->store = open_store_to_read (&anchored->fixture);
+  g_assert_null (cmk_store_load_anchor (anchored->store, &current, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
+  g_assert_nonnull (strstr (error->message, g_str_has_prefix (test->name, "fact") ? "of facts" : "of erasures"));
+}
+
+/* Its commit would leave the anchor to the rows of before. */
+static void
+test_change_before_loading (Anchored *anchored, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) value = g_bytes_new_static ("value", 5);
+  close_anchored (anchored);
+  CmkStore *store = anchored->store = open_store_to_read (&anchored->fixture);
+  g_assert_true (CHANGE (store, cmk_store_put_meta (store, "name", value, &error), &error));
+  g_assert_no_error (error);
+  g_assert_false (CHANGE (store, cmk_store_put_tags (store, &anchored->keys[1]->id, value, &error), &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
+  assert_tags (store, anchored->keys[1], "");
+  load_rows (store);
+  put_tags (store, anchored->keys[1], "kept");
+  reopen_anchored (anchored, TRUE);
 }
 
 static gboolean
@@ -438,5 +493,11 @@ main (int argc, char **argv)
       g_autofree char *name = g_strconcat ("/store/anchor/itself/", anchor_edits[i].name, NULL);
       ADD (name, &anchor_edits[i], test_anchor_edit);
     }
+  for (gsize i = 0; i < G_N_ELEMENTS (foundation_edits); i++)
+    {
+      g_autofree char *name = g_strconcat ("/store/anchor/foundations/", foundation_edits[i].name, NULL);
+      ADD (name, &foundation_edits[i], test_foundation_edit);
+    }
+  ADD ("/store/anchor/no-change-before-it-is-loaded", NULL, test_change_before_loading);
   return g_test_run ();
 }

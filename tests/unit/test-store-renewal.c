@@ -37,6 +37,23 @@ test_facts (Anchored *anchored, gconstpointer data G_GNUC_UNUSED)
   assert_fact (anchored->store, "two", "");
 }
 
+/* An index is nothing that a MAC vouches for: here, one that has nothing in it. */
+static void
+test_facts_without_index (Anchored *anchored, gconstpointer data G_GNUC_UNUSED)
+{
+  put_fact (anchored->store, "one", "1");
+  close_anchored (anchored);
+  edit_database (&anchored->fixture,
+                 "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema "
+                 "WHERE name = 'sqlite_autoindex_deletions_1') WHERE name = 'sqlite_autoindex_facts_1'");
+  anchored->store = open_anchored (&anchored->fixture, TRUE);
+  assert_fact (anchored->store, "one", "1");
+  put_fact (anchored->store, "one", "another");
+  assert_fact (anchored->store, "one", "another");
+  reopen_anchored (anchored, TRUE);
+  assert_fact (anchored->store, "one", "another");
+}
+
 static void
 test_damaged_facts (Anchored *anchored, gconstpointer data)
 {
@@ -46,7 +63,7 @@ test_damaged_facts (Anchored *anchored, gconstpointer data)
   put_fact (anchored->store, "two", "2");
   close_anchored (anchored);
   edit_database (&anchored->fixture, edit);
-  anchored->store = open_store (&anchored->fixture);
+  anchored->store = open_store_to_read (&anchored->fixture);
   g_assert_null (cmk_store_get_fact (anchored->store, "one", &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED);
 }
@@ -77,6 +94,7 @@ test_unverified (Anchored *anchored, gconstpointer data G_GNUC_UNUSED)
   g_assert_error (error, CMK_ERROR, CMK_ERROR_STATE_NOT_ALLOWED);
   g_assert_false (cmk_store_is_behind (anchored->store));
   cmk_store_set_mac (anchored->store, test_mac, (gpointer) "row key");
+  load_rows (anchored->store);
   update_key (anchored->store, anchored->keys[1]);
 }
 
@@ -273,6 +291,7 @@ main (int argc, char **argv)
   g_log_set_writer_func (count_warnings, NULL, NULL);
 #define ADD(name, data, function) g_test_add (name, Anchored, data, anchored_set_up, function, anchored_tear_down)
   ADD ("/store/facts/are-kept", NULL, test_facts);
+  ADD ("/store/facts/found-without-their-index", NULL, test_facts_without_index);
   ADD ("/store/facts/value-edited", "UPDATE facts SET value = x'32' WHERE name = 'one'", test_damaged_facts);
   ADD ("/store/facts/of-another-name",
        "DELETE FROM facts WHERE name = 'one'; UPDATE facts SET name = 'one' WHERE name = 'two'", test_damaged_facts);

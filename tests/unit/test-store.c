@@ -302,7 +302,7 @@ test_import_sets (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 
   insert_import_set (store, set);
   assert_import_set_stored (store, set);
-  set->failures = 8;
+  set->failures = 7;
   g_assert_true (CHANGE (store, cmk_store_update_import_set (store, set, NULL), NULL));
   cmk_store_close (g_steal_pointer (&store));
   store = open_store (fixture);
@@ -359,6 +359,37 @@ test_import_set_expiry (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_no_import_set (store, late);
   assert_import_set_stored (store, of_other);
   assert_next_set_expiry (store, 300);
+}
+
+/* Whatever its date: no attempt is left. */
+static void
+test_used_up_import_set (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (CmkStore) store = open_store (fixture);
+  g_autoptr (CmkKeyRecord) key = make_key (2, 1000);
+  insert_key (store, key);
+  g_autoptr (CmkImportSetRecord) used_up = make_import_set (1, key, 1000, 5000);
+  g_autoptr (CmkImportSetRecord) other = make_import_set (7, key, 1000, 6000);
+  insert_import_set (store, used_up);
+  insert_import_set (store, other);
+  used_up->failures = 8;
+  g_assert_true (CHANGE (store, cmk_store_update_import_set (store, used_up, NULL), NULL));
+  assert_set_counts (store, key, 1000, 99, 1, 1);
+  assert_next_set_expiry (store, 1);
+
+  /* The attempt was none after all. */
+  used_up->failures = 7;
+  g_assert_true (CHANGE (store, cmk_store_update_import_set (store, used_up, NULL), NULL));
+  assert_import_set_stored (store, used_up);
+  assert_next_set_expiry (store, 5000);
+
+  used_up->failures = 8;
+  g_assert_true (CHANGE (store, cmk_store_update_import_set (store, used_up, NULL), NULL));
+  cmk_store_close (g_steal_pointer (&store));
+  store = open_store (fixture);
+  g_assert_true (CHANGE (store, cmk_store_delete_expired_import_sets (store, 99, G_MAXINT64, NULL), NULL));
+  assert_no_import_set (store, used_up);
+  assert_import_set_stored (store, other);
 }
 
 static void
@@ -519,7 +550,7 @@ count_start_reads (const Fixture *fixture, guint n_keys)
   cmk_store_transaction_free (g_steal_pointer (&transaction));
   cmk_store_close (g_steal_pointer (&store));
 
-  store = open_store (fixture);
+  store = open_store_to_read (fixture);
   gint64 when = 0;
   g_assert_true (cmk_store_next_expiry (store, 0, &when, NULL));
   g_assert_cmpint (when, ==, 2000000000);
@@ -557,6 +588,7 @@ main (int argc, char **argv)
   ADD ("/store/expiry/soonest-first", test_expiry);
   ADD ("/store/import-sets/come-back-as-they-went", test_import_sets);
   ADD ("/store/import-sets/count-and-expire", test_import_set_expiry);
+  ADD ("/store/import-sets/used-up-is-due-at-once", test_used_up_import_set);
   ADD ("/store/meta/comes-back-without-a-mac", test_meta);
   ADD ("/store/transaction/out-of-scope-is-undone", test_rollback);
   ADD ("/store/transaction/committed-stays", test_commit);
