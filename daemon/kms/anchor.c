@@ -16,7 +16,6 @@ struct _CmkAnchor
   CmkErasure *erasure;
   CmkStages *stages;
   CmkSecret *key_without_index;
-  guint8 label[CMK_TPM_NV_LABEL_SIZE];
   CmkStoreAnchor *record; /* as it stands in the store */
   CmkAnchorState state;
 };
@@ -73,28 +72,40 @@ make_label (CmkStore *store, const char *directory, guint8 ret_label[CMK_TPM_NV_
 static gboolean
 put_label (CmkAnchor *anchor, GError **error)
 {
-  g_autoptr (GBytes) label = g_bytes_new (anchor->label, sizeof anchor->label);
+  g_autoptr (GBytes) label = g_bytes_new (cmk_stages_label (anchor->stages), CMK_TPM_NV_LABEL_SIZE);
   return cmk_store_put_fact (anchor->store, LABEL_FACT, label, error);
 }
 
-/* --- the root key of erasure --- */
-
+/* An index that is suddenly not there is for the caller, where nothing better can be done about it, a trouble with the TPM. */
 static gboolean
-use_key (CmkAnchor *anchor, const CmkSecret *key, GError **error)
+fail_index (const GError *error, GError **ret_error)
 {
-  if (cmk_erasure_try_root_key (anchor->erasure, key))
-    return TRUE;
-  g_set_error_literal (
-      error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
-      "the key to everything that is stored cannot be read: restore the state directory from a backup");
+  if (error->domain == CMK_TPM_NV_ERROR)
+    g_set_error (ret_error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE,
+                 "the NV index of the TPM that vouches for the state: %s; restart cmkd", error->message);
+  else
+    g_propagate_error (ret_error, g_error_copy (error));
   return FALSE;
 }
+
+/* --- the root key of erasure --- */
 
 static gboolean
 try_key (CmkAnchor *anchor, CmkStagesHalf half)
 {
   g_autoptr (CmkSecret) key = cmk_stages_copy_key (anchor->stages, half, NULL);
   return key != NULL && cmk_erasure_try_root_key (anchor->erasure, key);
+}
+
+static gboolean
+require_key (CmkAnchor *anchor, CmkStagesHalf half, GError **error)
+{
+  if (try_key (anchor, half))
+    return TRUE;
+  g_set_error_literal (
+      error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+      "the key to everything that is stored cannot be read: restore the state directory from a backup");
+  return FALSE;
 }
 
 static CmkSecret *
@@ -127,62 +138,77 @@ put_next_stage (CmkAnchor *anchor, GError **error)
   return cmk_store_put_anchor (anchor->store, anchor->record, error);
 }
 
-/* The state of the next stage is durable. */
+/* The state of the next stage, whose root page is under @key (taken), is durable. */
 static gboolean
-conclude_step (CmkAnchor *anchor, gboolean with_key, const CmkSecret *key, GError **error)
+conclude_step (CmkAnchor *anchor, CmkSecret *key, GError **error)
 {
   gboolean have_index = cmk_stages_have_index (anchor->stages);
-  anchor->state = have_index ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE;
-  return use_key (anchor, key, error) && (!have_index || cmk_stages_advance (anchor->stages, with_key, error));
+  cmk_erasure_use_root_key (anchor->erasure, key);
+  gboolean told = !have_index || cmk_stages_advance (anchor->stages, error);
+  anchor->state = !have_index ? CMK_ANCHOR_NONE : told ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_BEHIND;
+  return told;
 }
 
 static gboolean
-commit_step (CmkAnchor *anchor, gboolean erasing, const CmkSecret *key, GError **error)
+commit_step (CmkAnchor *anchor, CmkStoreTransaction *transaction, gboolean erasing, const CmkSecret *key,
+             GError **error)
 {
   const CmkStoreAnchor before = *anchor->record;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (anchor->store, error);
-  if (transaction == NULL || (erasing && !cmk_erasure_drop (anchor->erasure, key, error)))
-    return FALSE;
-  if (put_next_stage (anchor, error) && cmk_store_commit (transaction, error))
+  if ((!erasing || cmk_erasure_drop (anchor->erasure, CMK_ERASURE_PAGES_CONCERNED, key, error)) &&
+      put_next_stage (anchor, error) && cmk_store_commit (transaction, error))
     return TRUE;
   *anchor->record = before;
+  /* What was written of it, and refused, may lie about on the disk, under that key. */
+  cmk_stages_distrust_next (anchor->stages);
   return FALSE;
 }
 
+/* In this order: a store that is not sure of its last commit says so before the index is touched. */
 static gboolean
-has_erasures (CmkAnchor *anchor)
+make_step (CmkAnchor *anchor, GError **error)
+{
+  gboolean have_index = cmk_stages_have_index (anchor->stages), erasing = FALSE;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (anchor->store, error);
+  if (transaction == NULL || !cmk_store_has_erasures (anchor->store, &erasing, error) ||
+      (have_index &&
+       (!cmk_stages_prepare (anchor->stages, error) || !cmk_stages_draw_advance (anchor->stages, erasing, error))))
+    return FALSE;
+  g_autoptr (CmkSecret) key = copy_key (anchor, erasing ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  return key != NULL && commit_step (anchor, transaction, erasing, key, error) &&
+         conclude_step (anchor, g_steal_pointer (&key), error);
+}
+
+gboolean
+cmk_anchor_owes_step (CmkAnchor *anchor)
 {
   gboolean any = FALSE;
-  return cmk_store_has_erasures (anchor->store, &any, NULL) && any;
+  return anchor->state == CMK_ANCHOR_BEHIND || !cmk_store_has_erasures (anchor->store, &any, NULL) || any;
 }
 
 gboolean
 cmk_anchor_needs_step (CmkAnchor *anchor)
 {
   return anchor->state != CMK_ANCHOR_ROLLED_BACK &&
-         (cmk_stages_is_stale (anchor->stages) || cmk_store_is_behind (anchor->store) || has_erasures (anchor));
+         (cmk_store_is_behind (anchor->store) || cmk_anchor_owes_step (anchor));
 }
 
-static gboolean
-make_step (CmkAnchor *anchor, GError **error)
-{
-  if (cmk_stages_have_index (anchor->stages) && !cmk_stages_prepare (anchor->stages, error))
-    return FALSE;
-  gboolean erasing = has_erasures (anchor);
-  g_autoptr (CmkSecret) key = copy_key (anchor, erasing ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
-  return key != NULL && commit_step (anchor, erasing, key, error) && conclude_step (anchor, erasing, key, error);
-}
+static gboolean replace_index (CmkAnchor *anchor, GError **error);
 
 gboolean
 cmk_anchor_step (CmkAnchor *anchor, GError **error)
 {
   if (!cmk_anchor_check (anchor, error))
     return FALSE;
-  if (!cmk_anchor_needs_step (anchor) || make_step (anchor, error))
+  g_autoptr (GError) local_error = NULL;
+  if (!cmk_anchor_needs_step (anchor) || make_step (anchor, &local_error))
     return TRUE;
-  if (cmk_stages_have_index (anchor->stages))
-    anchor->state = CMK_ANCHOR_BEHIND;
-  return FALSE;
+  gboolean index_is_gone = local_error->domain == CMK_TPM_NV_ERROR;
+  if (index_is_gone)
+    g_clear_error (&local_error);
+  if (index_is_gone && replace_index (anchor, &local_error))
+    return TRUE;
+  anchor->state = CMK_ANCHOR_BEHIND;
+  return fail_index (local_error, error);
 }
 
 /* --- a state comes under an index --- */
@@ -198,7 +224,7 @@ reseal (gpointer anchor, GBytes *envelope, GBytes **ret_envelope, GError **error
 static gboolean
 put_into_slots (CmkAnchor *anchor, const CmkSecret *key, GError **error)
 {
-  return cmk_erasure_initialize (anchor->erasure, key, error) && use_key (anchor, key, error) &&
+  return cmk_erasure_initialize (anchor->erasure, key, error) && cmk_erasure_try_root_key (anchor->erasure, key) &&
          cmk_store_reseal_envelopes (anchor->store, reseal, anchor, error) &&
          cmk_store_clear_erasures (anchor->store, error);
 }
@@ -207,26 +233,31 @@ static gboolean
 commit_intent (CmkAnchor *anchor, GError **error)
 {
   memcpy (anchor->record->stage, cmk_stages_peek_stage (anchor->stages, CMK_STAGES_CURRENT), CMK_STAGE_SIZE);
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (anchor->store, error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (anchor->store, error);
   return transaction != NULL && cmk_store_put_anchor (anchor->store, anchor->record, error) &&
          cmk_store_commit (transaction, error);
 }
 
+/* The state is that of the current stage of the index, or of none; whoever has a copy from before knows nothing of what
+ * comes. */
 static gboolean
 settle (CmkAnchor *anchor, GError **error)
 {
   g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_CURRENT, error);
-  gboolean in_slots = cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
-  g_autoptr (CmkStoreTransaction) transaction = key != NULL ? cmk_store_begin (anchor->store, error) : NULL;
+  gboolean in_slots = cmk_erasure_has_root_key (anchor->erasure) ||
+                      cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
+  g_autoptr (CmkStoreTransaction) transaction = key != NULL ? cmk_store_begin_removal (anchor->store, error) : NULL;
   if (transaction == NULL)
     return FALSE;
   record_stage (anchor, CMK_STAGES_CURRENT);
-  if (!(in_slots ? cmk_erasure_drop (anchor->erasure, key, error) : put_into_slots (anchor, key, error)) ||
+  if (!(in_slots ? cmk_erasure_drop (anchor->erasure, CMK_ERASURE_ALL_PAGES, key, error)
+                 : put_into_slots (anchor, key, error)) ||
       !put_label (anchor, error) || !cmk_store_put_anchor (anchor->store, anchor->record, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
+  cmk_erasure_use_root_key (anchor->erasure, g_steal_pointer (&key));
   anchor->state = cmk_stages_have_index (anchor->stages) ? CMK_ANCHOR_HOLDS : CMK_ANCHOR_NONE;
-  return use_key (anchor, key, error);
+  return TRUE;
 }
 
 /* The intent comes first, so that the index that a crash leaves behind is known for ours. */
@@ -235,6 +266,16 @@ establish (CmkAnchor *anchor, GError **error)
 {
   return cmk_stages_draw (anchor->stages, error) && commit_intent (anchor, error) &&
          cmk_stages_define (anchor->stages, error) && settle (anchor, error);
+}
+
+/* The state is the latest, for we have had it all the time; what vouched for it is gone. Without an index first, so that a
+ * crash on the way to another costs nothing. */
+static gboolean
+replace_index (CmkAnchor *anchor, GError **error)
+{
+  g_warning ("the NV index of the TPM that vouches for the state is gone or not ours any more: another is made");
+  cmk_stages_forget (anchor->stages);
+  return settle (anchor, error) && establish (anchor, error);
 }
 
 /* --- opening --- */
@@ -258,10 +299,12 @@ static gboolean
 complete_step (CmkAnchor *anchor, GError **error)
 {
   gboolean with_key = try_key (anchor, CMK_STAGES_NEXT);
-  g_autoptr (CmkSecret) key =
-      cmk_stages_copy_key (anchor->stages, with_key ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  if ((!with_key && !require_key (anchor, CMK_STAGES_CURRENT, error)) ||
+      !cmk_stages_draw_advance (anchor->stages, with_key, error))
+    return FALSE;
   g_message ("the last step of the state had not reached the TPM: completed now");
-  return key != NULL && conclude_step (anchor, with_key, key, error);
+  anchor->state = CMK_ANCHOR_HOLDS;
+  return cmk_stages_advance (anchor->stages, error);
 }
 
 static gboolean
@@ -278,41 +321,27 @@ open_with_index (CmkAnchor *anchor, gboolean rows_are_current, GError **error)
   if (!is_of_stage (anchor, CMK_STAGES_CURRENT))
     return roll_back (anchor, "the state is an older copy");
   anchor->state = CMK_ANCHOR_HOLDS;
-  g_autoptr (CmkSecret) key = cmk_stages_copy_key (anchor->stages, CMK_STAGES_CURRENT, error);
-  return key != NULL && use_key (anchor, key, error);
+  return require_key (anchor, CMK_STAGES_CURRENT, error);
 }
 
-/* There was an intent: what bears our label is what came of it. It may have moved on since, or may never have been written,
- * and then it cannot be read. */
+/* There is no index, or there is an intent of one: then what came of it, if it was not used yet. */
 static gboolean
-resume_establishing (CmkAnchor *anchor, guint32 found, GError **error)
+open_without_index (CmkAnchor *anchor, gboolean is_new, gboolean rows_are_current, GError **error)
 {
-  if (found != 0 && !cmk_stages_open (anchor->stages, found, error))
+  CmkStagesNamesake namesake;
+  gboolean is_empty;
+  if (!rows_are_current)
+    return roll_back (anchor, "a record of the state is older than the rest, or missing");
+  if (!cmk_stages_search (anchor->stages, &namesake, error) || !cmk_store_is_empty (anchor->store, &is_empty, error))
     return FALSE;
   if (cmk_stages_have_index (anchor->stages))
     return is_of_stage (anchor, CMK_STAGES_CURRENT)
                ? settle (anchor, error)
                : roll_back (anchor, "the TPM knows of a later state than this one");
-  return (found == 0 || cmk_stages_remove (anchor->stages, found, error)) && establish (anchor, error);
-}
-
-static gboolean
-open_without_index (CmkAnchor *anchor, gboolean is_new, gboolean rows_are_current, GError **error)
-{
-  static const guint8 no_stage[CMK_STAGE_SIZE];
-  guint32 found = 0;
-  if (!rows_are_current)
-    return roll_back (anchor, "a record of the state is older than the rest, or missing");
-  if (!cmk_stages_find (anchor->stages, &found, error))
-    return FALSE;
-  if (memcmp (anchor->record->stage, no_stage, sizeof no_stage) != 0)
-    return resume_establishing (anchor, found, error);
-  if (is_new && found != 0)
-    return roll_back (anchor, "the TPM knows of a later state in this directory");
-  if (found != 0 && !cmk_stages_open (anchor->stages, found, error))
-    return FALSE;
-  if (cmk_stages_have_index (anchor->stages))
-    return roll_back (anchor, "the state is a copy from before the TPM vouched for it");
+  if (is_new && is_empty && namesake == CMK_STAGES_SOMEBODY_ELSE)
+    return roll_back (anchor,
+                      "the TPM knows of a state in this directory, and this one is new (unless that is the state "
+                      "of another system on this machine)");
   return establish (anchor, error);
 }
 
@@ -323,7 +352,8 @@ open_anchor (CmkAnchor *anchor, CmkTpm *tpm, const char *directory, const CmkSec
   g_autoptr (CmkTpmSession) first_session = session;
   g_autoptr (CmkSecret) auth = cmk_derive_key (root, "cmkd/nv-index/v1", error);
   anchor->key_without_index = auth != NULL ? cmk_derive_key (root, "cmkd/erasure/v1", error) : NULL;
-  if (anchor->key_without_index == NULL || !make_label (anchor->store, directory, anchor->label, error))
+  guint8 label[CMK_TPM_NV_LABEL_SIZE];
+  if (anchor->key_without_index == NULL || !make_label (anchor->store, directory, label, error))
     return FALSE;
   gboolean rows_are_current = TRUE;
   g_autoptr (GError) local_error = NULL;
@@ -333,7 +363,7 @@ open_anchor (CmkAnchor *anchor, CmkTpm *tpm, const char *directory, const CmkSec
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
-  anchor->stages = cmk_stages_new (tpm, anchor->label, g_steal_pointer (&auth), g_steal_pointer (&first_session));
+  anchor->stages = cmk_stages_new (tpm, label, g_steal_pointer (&auth), g_steal_pointer (&first_session));
   gboolean is_new = anchor->record == NULL;
   if (is_new)
     anchor->record = g_new0 (CmkStoreAnchor, 1);
@@ -348,7 +378,11 @@ cmk_anchor_open (CmkStore *store, CmkTpm *tpm, const char *directory, const CmkU
   g_autoptr (CmkAnchor) anchor = g_new0 (CmkAnchor, 1);
   anchor->store = store;
   anchor->erasure = cmk_erasure_new (store, store_id);
-  return open_anchor (anchor, tpm, directory, root, session, error) ? g_steal_pointer (&anchor) : NULL;
+  g_autoptr (GError) local_error = NULL;
+  if (open_anchor (anchor, tpm, directory, root, session, &local_error))
+    return g_steal_pointer (&anchor);
+  fail_index (local_error, error);
+  return NULL;
 }
 
 void
@@ -365,33 +399,48 @@ cmk_anchor_free (CmkAnchor *anchor)
 
 /* --- accepting --- */
 
-/* The index that is there, if it is ours; else a new one; else none. */
 static gboolean
 find_or_define_index (CmkAnchor *anchor, GError **error)
 {
-  guint32 found = 0;
-  if (cmk_stages_have_index (anchor->stages))
-    return TRUE;
-  if (!cmk_stages_find (anchor->stages, &found, error) ||
-      (found != 0 && !cmk_stages_open (anchor->stages, found, error)))
-    return FALSE;
+  CmkStagesNamesake namesake;
   return cmk_stages_have_index (anchor->stages) ||
-         ((found == 0 || cmk_stages_remove (anchor->stages, found, error)) && cmk_stages_draw (anchor->stages, error) &&
-          cmk_stages_define (anchor->stages, error));
+         (cmk_stages_search (anchor->stages, &namesake, error) &&
+          (cmk_stages_have_index (anchor->stages) ||
+           (cmk_stages_draw (anchor->stages, error) && cmk_stages_define (anchor->stages, error))));
+}
+
+/* Which of the keys that the index holds the state is under, it may be a state of the next stage, is the current one
+ * before the next is drawn anew: else a failure from here to the commit would lose it. */
+static gboolean
+keep_key (CmkAnchor *anchor, GError **error)
+{
+  return try_key (anchor, CMK_STAGES_CURRENT) || !try_key (anchor, CMK_STAGES_NEXT) ||
+         (cmk_stages_draw_advance (anchor->stages, TRUE, error) && cmk_stages_advance (anchor->stages, error));
+}
+
+static gboolean
+prepare_acceptance (CmkAnchor *anchor, GError **error)
+{
+  if (!find_or_define_index (anchor, error))
+    return FALSE;
+  gboolean have_index = cmk_stages_have_index (anchor->stages);
+  if (have_index && !keep_key (anchor, error))
+    return FALSE;
+  if (!cmk_erasure_has_root_key (anchor->erasure))
+    (void) cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
+  cmk_stages_distrust_next (anchor->stages);
+  return !have_index ||
+         (cmk_stages_prepare (anchor->stages, error) && cmk_stages_draw_advance (anchor->stages, TRUE, error));
 }
 
 gboolean
 cmk_anchor_prepare_acceptance (CmkAnchor *anchor, gboolean *ret_readable, GError **error)
 {
-  if (!find_or_define_index (anchor, error))
-    return FALSE;
-  gboolean have_index = cmk_stages_have_index (anchor->stages);
-  *ret_readable = (have_index && (try_key (anchor, CMK_STAGES_CURRENT) || try_key (anchor, CMK_STAGES_NEXT))) ||
-                  cmk_erasure_try_root_key (anchor->erasure, anchor->key_without_index);
-  if (!have_index)
-    return TRUE;
-  cmk_stages_distrust_next (anchor->stages);
-  return cmk_stages_prepare (anchor->stages, error);
+  g_autoptr (GError) local_error = NULL;
+  if (!prepare_acceptance (anchor, &local_error))
+    return fail_index (local_error, error);
+  *ret_readable = cmk_erasure_has_root_key (anchor->erasure);
+  return TRUE;
 }
 
 gboolean
@@ -400,14 +449,16 @@ cmk_anchor_put_accepted (CmkAnchor *anchor, GError **error)
   g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_NEXT, error);
   if (key == NULL)
     return FALSE;
-  gboolean done = cmk_erasure_has_root_key (anchor->erasure) ? cmk_erasure_drop (anchor->erasure, key, error)
-                                                             : cmk_erasure_initialize (anchor->erasure, key, error);
+  gboolean done = cmk_erasure_has_root_key (anchor->erasure)
+                      ? cmk_erasure_drop (anchor->erasure, CMK_ERASURE_ALL_PAGES, key, error)
+                      : cmk_erasure_initialize (anchor->erasure, key, error);
   return done && put_label (anchor, error) && put_next_stage (anchor, error);
 }
 
 gboolean
 cmk_anchor_conclude_acceptance (CmkAnchor *anchor, GError **error)
 {
-  g_autoptr (CmkSecret) key = copy_key (anchor, CMK_STAGES_NEXT, error);
-  return key != NULL && conclude_step (anchor, TRUE, key, error);
+  g_autoptr (GError) local_error = NULL;
+  CmkSecret *key = copy_key (anchor, CMK_STAGES_NEXT, &local_error);
+  return (key != NULL && conclude_step (anchor, key, &local_error)) || fail_index (local_error, error);
 }

@@ -47,8 +47,11 @@ CmkErasure *cmk_anchor_erasure (CmkAnchor *anchor);
 /* Is there anything that a step would do? */
 gboolean cmk_anchor_needs_step (CmkAnchor *anchor);
 
+/* Is there anything that should have been done already: something erased, or a step that has failed? */
+gboolean cmk_anchor_owes_step (CmkAnchor *anchor);
+
 /* Make what was committed impossible to turn back, and what was erased impossible to open. Not in a transaction. When it
- * fails all that was committed stands, and the next step completes it. */
+ * fails all that was committed stands, and the next step completes it. An index that has gone is replaced. */
 gboolean cmk_anchor_step (CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* --- accepting a rolled-back state, in three parts around the caller's transaction --- */

@@ -167,9 +167,15 @@ cmk_erasure_try_root_key (CmkErasure *erasure, const CmkSecret *root_key)
       root != NULL ? cmk_secret_new_copy (cmk_secret_peek (root_key), cmk_secret_length (root_key), NULL) : NULL;
   if (copy == NULL)
     return FALSE;
-  cmk_secret_free (erasure->root_key);
-  erasure->root_key = copy;
+  cmk_erasure_use_root_key (erasure, copy);
   return TRUE;
+}
+
+void
+cmk_erasure_use_root_key (CmkErasure *erasure, CmkSecret *root_key)
+{
+  cmk_secret_free (erasure->root_key);
+  erasure->root_key = root_key;
 }
 
 gboolean
@@ -180,32 +186,59 @@ cmk_erasure_has_root_key (const CmkErasure *erasure)
 
 /* --- erasing --- */
 
-/* The slots of one page, which is written without them, under a new key. @next: the first that is of another page. */
-static gboolean
-drop_from_page (CmkErasure *erasure, CmkSecret *root, GArray *slots, guint first, guint *ret_next, GError **error)
+/* The page @number. What is in a damaged one can never be opened again; its slots stay taken, for records may still
+ * name them, and what is erased later goes on. */
+static CmkSecret *
+read_slots_or_none (CmkErasure *erasure, CmkSecret *root, gint64 number, GError **error)
 {
-  gint64 number = g_array_index (slots, gint64, first) / SLOTS_PER_PAGE;
-  g_autoptr (CmkSecret) page = read_slots (erasure, root, number, error);
+  g_autoptr (GError) local_error = NULL;
+  CmkSecret *page = read_slots (erasure, root, number, &local_error);
+  if (page != NULL)
+    return page;
+  if (!g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) || number < 1 || number > count_pages (root))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return NULL;
+    }
+  g_warning ("page %" G_GINT64_FORMAT " of erasure is damaged: what has its keys there cannot be opened any more",
+             number);
+  return cmk_random_secret (PAGE_SIZE, error);
+}
+
+/* @slots, all of the page @number, which is written without them, under a new key. */
+static gboolean
+renew_page (CmkErasure *erasure, CmkSecret *root, gint64 number, const gint64 *slots, guint n_slots, GError **error)
+{
+  g_autoptr (CmkSecret) page = read_slots_or_none (erasure, root, number, error);
   if (page == NULL)
     return FALSE;
-  guint i = first;
-  for (; i < slots->len && g_array_index (slots, gint64, i) / SLOTS_PER_PAGE == number; i++)
-    memset (key_at (page, g_array_index (slots, gint64, i) % SLOTS_PER_PAGE), 0, CMK_ERASURE_KEY_SIZE);
-  *ret_next = i;
+  for (guint i = 0; i < n_slots; i++)
+    memset (key_at (page, slots[i] % SLOTS_PER_PAGE), 0, CMK_ERASURE_KEY_SIZE);
   return cmk_random_bytes (key_at (root, number), CMK_ERASURE_KEY_SIZE, error) &&
          write_slots (erasure, root, number, page, error);
 }
 
 gboolean
-cmk_erasure_drop (CmkErasure *erasure, const CmkSecret *root_key, GError **error)
+cmk_erasure_drop (CmkErasure *erasure, CmkErasureScope scope, const CmkSecret *root_key, GError **error)
 {
   g_autoptr (CmkSecret) root = read_root (erasure, error);
   g_autoptr (GArray) slots = root != NULL ? cmk_store_list_erasures (erasure->store, error) : NULL;
   if (slots == NULL)
     return FALSE;
-  for (guint i = 0; i < slots->len;)
-    if (!drop_from_page (erasure, root, slots, i, &i, error))
-      return FALSE;
+  guint first = 0;
+  for (gint64 number = 1; number <= count_pages (root); number++)
+    {
+      guint n_slots = 0;
+      while (first + n_slots < slots->len && g_array_index (slots, gint64, first + n_slots) / SLOTS_PER_PAGE == number)
+        n_slots++;
+      const gint64 *of_page = n_slots > 0 ? &g_array_index (slots, gint64, first) : NULL;
+      if ((n_slots > 0 || scope == CMK_ERASURE_ALL_PAGES) &&
+          !renew_page (erasure, root, number, of_page, n_slots, error))
+        return FALSE;
+      first += n_slots;
+    }
+  if (first < slots->len)
+    return fail_corrupted (error);
   return cmk_store_clear_erasures (erasure->store, error) && write_page (erasure, ROOT_PAGE, 0, root_key, root, error);
 }
 

@@ -22,7 +22,7 @@ CmkErasure *cmk_erasure_new (CmkStore *store, const CmkUuid *store_id);
 void cmk_erasure_free (CmkErasure *erasure);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkErasure, cmk_erasure_free)
 
-/* Begin with no slots: write the root page. */
+/* Begin with no slots: write the root page. Then cmk_erasure_use_root_key(). */
 gboolean cmk_erasure_initialize (CmkErasure *erasure, const CmkSecret *root_key,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -31,9 +31,19 @@ gboolean cmk_erasure_try_root_key (CmkErasure *erasure, const CmkSecret *root_ke
 
 gboolean cmk_erasure_has_root_key (const CmkErasure *erasure);
 
-/* Put the root page under @root_key, and every slot that the store lists as erased out of its page. The erasure goes on
- * with the old key until cmk_erasure_try_root_key() is given the new one: after the commit. */
-gboolean cmk_erasure_drop (CmkErasure *erasure, const CmkSecret *root_key, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+typedef enum
+{
+  CMK_ERASURE_PAGES_CONCERNED,
+  CMK_ERASURE_ALL_PAGES, /* whoever has the old root key is to know nothing of what comes */
+} CmkErasureScope;
+
+/* Put every slot that the store lists as erased out of its page, give the pages new keys, and put the root page under
+ * @root_key. The erasure goes on with the old key until cmk_erasure_use_root_key(): after the commit. */
+gboolean cmk_erasure_drop (CmkErasure *erasure, CmkErasureScope scope, const CmkSecret *root_key,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* @root_key (taken) is what the root page is under from now on. */
+void cmk_erasure_use_root_key (CmkErasure *erasure, CmkSecret *root_key);
 
 /* @envelope as it is stored: in a slot of its own. */
 GBytes *cmk_erasure_protect (CmkErasure *erasure, GBytes *envelope, GError **error) G_GNUC_WARN_UNUSED_RESULT;

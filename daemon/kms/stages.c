@@ -22,7 +22,8 @@ struct _CmkStages
   CmkTpmSession *session; /* begun, and good for one more command at least */
   CmkTpmNvIndex *index;
   CmkSecret *contents;
-  gboolean is_stale; /* the index has yet to be told @contents */
+  CmkSecret *advanced; /* drawn, and not due yet */
+  gboolean is_stale;   /* the index has yet to be told @contents */
   gboolean is_next_ours;
 };
 
@@ -45,6 +46,7 @@ cmk_stages_free (CmkStages *stages)
   cmk_tpm_session_end (stages->session);
   cmk_tpm_nv_index_free (stages->index);
   cmk_secret_free (stages->contents);
+  cmk_secret_free (stages->advanced);
   cmk_secret_free (stages->auth);
   g_free (stages);
 }
@@ -53,6 +55,12 @@ gboolean
 cmk_stages_have_index (const CmkStages *stages)
 {
   return stages->index != NULL;
+}
+
+const guint8 *
+cmk_stages_label (const CmkStages *stages)
+{
+  return stages->label;
 }
 
 guint32
@@ -98,19 +106,17 @@ cmk_stages_draw (CmkStages *stages, GError **error)
 }
 
 /* Fresh contents, but for a current stage and a current key, which come from these halves of the present ones. */
-static gboolean
+static CmkSecret *
 redraw_next (CmkStages *stages, CmkStagesHalf stage, CmkStagesHalf key, GError **error)
 {
   CmkSecret *contents = cmk_random_secret (CMK_TPM_NV_SIZE, error);
   if (contents == NULL)
-    return FALSE;
+    return NULL;
   memcpy (cmk_secret_data (contents) + stage_at[CMK_STAGES_CURRENT], cmk_stages_peek_stage (stages, stage),
           CMK_STAGE_SIZE);
   memcpy (cmk_secret_data (contents) + key_at[CMK_STAGES_CURRENT], cmk_secret_peek (stages->contents) + key_at[key],
           CMK_ERASURE_KEY_SIZE);
-  take_contents (stages, contents);
-  stages->is_stale = TRUE;
-  return TRUE;
+  return contents;
 }
 
 /* --- the index --- */
@@ -121,43 +127,77 @@ begin_session (CmkStages *stages, GError **error)
   return stages->session != NULL ? g_steal_pointer (&stages->session) : cmk_tpm_session_begin (stages->tpm, error);
 }
 
-/* An index that is suddenly not there any more. */
+/* Takes @error. TRUE if it says that there is no index of ours. */
 static gboolean
-fail (GError *error, GError **ret_error)
+is_none_of_ours (GError *error, GError **ret_error)
 {
-  if (error->domain == CMK_TPM_NV_ERROR)
-    g_set_error (ret_error, CMK_ERROR, CMK_ERROR_TPM_CHANGED,
-                 "the NV index of the TPM that vouches for the state: %s; restart cmkd, then see cmkctl status",
-                 error->message);
-  else
-    g_propagate_error (ret_error, g_error_copy (error));
-  return FALSE;
+  if (error->domain != CMK_TPM_NV_ERROR)
+    {
+      g_propagate_error (ret_error, error);
+      return FALSE;
+    }
+  g_error_free (error);
+  return TRUE;
 }
 
-gboolean
-cmk_stages_find (CmkStages *stages, guint32 *ret_handle, GError **error)
+static gboolean
+open_labelled (CmkStages *stages, guint32 handle, const guint8 label[CMK_TPM_NV_LABEL_SIZE], GError **error)
 {
-  return cmk_tpm_nv_index_find (stages->tpm, stages->label, ret_handle, error);
+  GError *local_error = NULL;
+  g_autoptr (CmkTpmNvIndex) index = cmk_tpm_nv_index_open (stages->tpm, handle, label, stages->auth, &local_error);
+  g_autoptr (CmkTpmSession) session = index != NULL ? begin_session (stages, &local_error) : NULL;
+  CmkSecret *contents = session != NULL ? cmk_tpm_nv_index_read (session, index, CMK_TPM_LAST, &local_error) : NULL;
+  if (contents == NULL)
+    return is_none_of_ours (local_error, error);
+  take_contents (stages, contents);
+  memmove (stages->label, label, sizeof stages->label);
+  stages->index = g_steal_pointer (&index);
+  return TRUE;
 }
 
 gboolean
 cmk_stages_open (CmkStages *stages, guint32 handle, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkTpmNvIndex) index =
-      cmk_tpm_nv_index_open (stages->tpm, handle, stages->label, stages->auth, &local_error);
-  g_autoptr (CmkTpmSession) session = index != NULL ? begin_session (stages, &local_error) : NULL;
-  CmkSecret *contents = session != NULL ? cmk_tpm_nv_index_read (session, index, CMK_TPM_LAST, &local_error) : NULL;
-  if (contents != NULL)
+  return open_labelled (stages, handle, stages->label, error);
+}
+
+/* TRUE also if the TPM refuses: there is one more index that nobody needs. */
+static gboolean
+remove_unwritten (CmkStages *stages, guint32 handle, GError **error)
+{
+  GError *local_error = NULL;
+  g_autoptr (CmkTpmSession) session = begin_session (stages, error);
+  if (session == NULL)
+    return FALSE;
+  return cmk_tpm_nv_index_remove (session, handle, CMK_TPM_LAST, &local_error) || is_none_of_ours (local_error, error);
+}
+
+gboolean
+cmk_stages_search (CmkStages *stages, CmkStagesNamesake *ret_namesake, GError **error)
+{
+  g_autoptr (GArray) entries = cmk_tpm_nv_index_list (stages->tpm, error);
+  if (entries == NULL)
+    return FALSE;
+  *ret_namesake = CMK_STAGES_NOBODY;
+  for (guint i = 0; i < entries->len && stages->index == NULL; i++)
     {
-      take_contents (stages, contents);
-      stages->index = g_steal_pointer (&index);
-      return TRUE;
+      const CmkTpmNvEntry *entry = &g_array_index (entries, CmkTpmNvEntry, i);
+      gboolean is_namesake = memcmp (entry->label, stages->label, sizeof stages->label) == 0;
+      if (entry->is_written && !open_labelled (stages, entry->handle, entry->label, error))
+        return FALSE;
+      if (entry->is_written && is_namesake && stages->index == NULL)
+        *ret_namesake = CMK_STAGES_SOMEBODY_ELSE;
+      if (!entry->is_written && is_namesake && !remove_unwritten (stages, entry->handle, error))
+        return FALSE;
     }
-  if (local_error->domain == CMK_TPM_NV_ERROR)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  return TRUE;
+}
+
+void
+cmk_stages_forget (CmkStages *stages)
+{
+  g_clear_pointer (&stages->index, cmk_tpm_nv_index_free);
+  stages->is_stale = FALSE;
 }
 
 gboolean
@@ -172,8 +212,11 @@ cmk_stages_define (CmkStages *stages, GError **error)
   stages->is_next_ours = stages->index != NULL;
   if (stages->index != NULL)
     return TRUE;
-  if (!g_error_matches (local_error, CMK_TPM_NV_ERROR, CMK_TPM_NV_ERROR_REFUSED))
-    return fail (local_error, error);
+  if (local_error->domain != CMK_TPM_NV_ERROR)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
   g_warning (
       "the TPM keeps no NV index for cmkd: an older copy of the state would not be noticed, and what is deleted is "
       "not out of reach of whoever has such a copy and this TPM: %s",
@@ -181,28 +224,14 @@ cmk_stages_define (CmkStages *stages, GError **error)
   return TRUE;
 }
 
-gboolean
-cmk_stages_remove (CmkStages *stages, guint32 handle, GError **error)
-{
-  g_clear_pointer (&stages->index, cmk_tpm_nv_index_free);
-  g_autoptr (CmkTpmSession) session = begin_session (stages, error);
-  if (session == NULL)
-    return FALSE;
-  g_autoptr (GError) local_error = NULL;
-  if (cmk_tpm_nv_index_remove (session, handle, CMK_TPM_LAST, &local_error) || local_error->domain == CMK_TPM_NV_ERROR)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
-}
-
 /* --- advancing --- */
 
 static gboolean
 write_contents (CmkStages *stages, CmkTpmSession *session, CmkTpmPlace place, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  if (!cmk_tpm_nv_index_write (session, stages->index, stages->contents, place, &local_error))
-    return fail (local_error, error);
+  stages->is_stale = TRUE;
+  if (!cmk_tpm_nv_index_write (session, stages->index, stages->contents, place, error))
+    return FALSE;
   stages->is_stale = FALSE;
   return TRUE;
 }
@@ -217,10 +246,16 @@ gboolean
 cmk_stages_prepare (CmkStages *stages, GError **error)
 {
   g_autoptr (CmkTpmSession) session = begin_session (stages, error);
-  if (session == NULL ||
-      (!stages->is_next_ours && !redraw_next (stages, CMK_STAGES_CURRENT, CMK_STAGES_CURRENT, error)))
+  if (session == NULL)
     return FALSE;
-  stages->is_next_ours = TRUE;
+  if (!stages->is_next_ours)
+    {
+      CmkSecret *contents = redraw_next (stages, CMK_STAGES_CURRENT, CMK_STAGES_CURRENT, error);
+      if (contents == NULL)
+        return FALSE;
+      take_contents (stages, contents);
+      stages->is_next_ours = stages->is_stale = TRUE;
+    }
   if (stages->is_stale && !write_contents (stages, session, CMK_TPM_MORE, error))
     return FALSE;
   stages->session = g_steal_pointer (&session);
@@ -228,11 +263,18 @@ cmk_stages_prepare (CmkStages *stages, GError **error)
 }
 
 gboolean
-cmk_stages_advance (CmkStages *stages, gboolean with_key, GError **error)
+cmk_stages_draw_advance (CmkStages *stages, gboolean with_key, GError **error)
 {
-  if (!redraw_next (stages, CMK_STAGES_NEXT, with_key ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error))
-    return FALSE;
-  stages->is_next_ours = TRUE;
+  g_clear_pointer (&stages->advanced, cmk_secret_free);
+  stages->advanced = redraw_next (stages, CMK_STAGES_NEXT, with_key ? CMK_STAGES_NEXT : CMK_STAGES_CURRENT, error);
+  return stages->advanced != NULL;
+}
+
+gboolean
+cmk_stages_advance (CmkStages *stages, GError **error)
+{
+  take_contents (stages, g_steal_pointer (&stages->advanced));
+  stages->is_next_ours = stages->is_stale = TRUE;
   g_autoptr (CmkTpmSession) session = begin_session (stages, error);
   return session != NULL && write_contents (stages, session, CMK_TPM_LAST, error);
 }

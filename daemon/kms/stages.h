@@ -25,23 +25,33 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStages, cmk_stages_free)
 
 /* Is there an index that is ours and can be used? Only then the functions at the end may be called. */
 gboolean cmk_stages_have_index (const CmkStages *stages);
+/* That of the index, or that which it will have. */
+const guint8 *cmk_stages_label (const CmkStages *stages);
 guint32 cmk_stages_handle (const CmkStages *stages);
 
-/* A handle with our label, be it ours to use or not; 0 without an error if there is none. */
-gboolean cmk_stages_find (CmkStages *stages, guint32 *ret_handle, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/* TRUE, and there is no index, if none that is ours is at @handle. */
+/* Open the index at @handle. TRUE, and there is no index, if what is there is not ours. */
 gboolean cmk_stages_open (CmkStages *stages, guint32 handle, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What bears our label, that of the directory, and is not ours. */
+typedef enum
+{
+  CMK_STAGES_NOBODY,
+  CMK_STAGES_SOMEBODY_ELSE,
+} CmkStagesNamesake;
+
+/* Open the index that is ours, whatever its label; there may be none. Another system on this machine may well have one by
+ * the same label. What an interrupted define() has left under it is removed. */
+gboolean cmk_stages_search (CmkStages *stages, CmkStagesNamesake *ret_namesake,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Forget the index, which is gone. */
+void cmk_stages_forget (CmkStages *stages);
 
 /* Draw what a new index will hold. */
 gboolean cmk_stages_draw (CmkStages *stages, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Define the index, with what was drawn. TRUE, and there is no index, if the TPM gives us none; it has been told in the log. */
 gboolean cmk_stages_define (CmkStages *stages, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Remove what lies at @handle, and forget the index. TRUE also if the TPM refuses: define() will be refused, too, or there
- * is one more index that nobody needs. */
-gboolean cmk_stages_remove (CmkStages *stages, guint32 handle, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Of what was drawn or is there. */
 const guint8 *cmk_stages_peek_stage (const CmkStages *stages, CmkStagesHalf half);
@@ -54,9 +64,13 @@ gboolean cmk_stages_is_stale (const CmkStages *stages);
  * are fresh. */
 void cmk_stages_distrust_next (CmkStages *stages);
 
-/* Make the index ready to be advanced: mend what is stale, and see to next halves that nobody else has ever used. */
+/* Make the index ready to be advanced: mend what is stale, and see to next halves that nobody else has ever used.
+ * CMK_TPM_NV_ERROR if the index is gone. */
 gboolean cmk_stages_prepare (CmkStages *stages, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The next stage becomes the current one, and so does the next key if @with_key; else the current key stays. If it fails
- * it is stale. */
-gboolean cmk_stages_advance (CmkStages *stages, gboolean with_key, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Before a commit: make in memory what cmk_stages_advance() will write, so that only the TPM can fail after it. The next
+ * stage will be the current one, and so will the next key if @with_key; else the current key stays. */
+gboolean cmk_stages_draw_advance (CmkStages *stages, gboolean with_key, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* After the commit. If it fails the index is stale. */
+gboolean cmk_stages_advance (CmkStages *stages, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -156,15 +156,21 @@ fill_public (TPM2_HANDLE handle, const guint8 label[CMK_TPM_NV_LABEL_SIZE], TPM2
 static gboolean
 has_label (const TPMS_NV_PUBLIC *public, const guint8 label[CMK_TPM_NV_LABEL_SIZE])
 {
-  return public->authPolicy.size == CMK_TPM_NV_LABEL_SIZE &&
-         memcmp (public->authPolicy.buffer, label, CMK_TPM_NV_LABEL_SIZE) == 0;
+  return memcmp (public->authPolicy.buffer, label, CMK_TPM_NV_LABEL_SIZE) == 0;
+}
+
+/* Written or not. */
+static gboolean
+is_of_our_kind (const TPMS_NV_PUBLIC *public)
+{
+  return public->nameAlg == TPM2_ALG_SHA256 && (public->attributes & ~TPMA_NV_WRITTEN) == ATTRIBUTES &&
+         public->dataSize == CMK_TPM_NV_SIZE && public->authPolicy.size == CMK_TPM_NV_LABEL_SIZE;
 }
 
 static gboolean
-is_as_defined (const TPMS_NV_PUBLIC *public, const guint8 label[CMK_TPM_NV_LABEL_SIZE])
+is_written (const TPMS_NV_PUBLIC *public)
 {
-  return public->nameAlg == TPM2_ALG_SHA256 && public->attributes == (ATTRIBUTES | TPMA_NV_WRITTEN) &&
-         public->dataSize == CMK_TPM_NV_SIZE && has_label (public, label);
+  return (public->attributes & TPMA_NV_WRITTEN) != 0;
 }
 
 /* The index at @handle. Its public area is that for which ESYS has the name, had without a second command; somebody on
@@ -223,33 +229,40 @@ list_handles (CmkTpm *tpm, GError **error)
   return g_steal_pointer (&handles);
 }
 
-gboolean
-cmk_tpm_nv_index_find (CmkTpm *tpm, const guint8 label[CMK_TPM_NV_LABEL_SIZE], guint32 *ret_handle, GError **error)
+static void
+append_entry (GArray *entries, const TPMS_NV_PUBLIC *public)
 {
-  *ret_handle = 0;
-  tpm->patience = (CmkTpmPatience) { 0 };
-  if (!cmk_tpm_connect (tpm, error))
-    return FALSE;
-  g_autoptr (GArray) handles = list_handles (tpm, error);
-  if (handles == NULL)
-    return FALSE;
+  CmkTpmNvEntry entry = { .handle = public->nvIndex, .is_written = is_written (public) };
+  memcpy (entry.label, public->authPolicy.buffer, sizeof entry.label);
+  g_array_append_val (entries, entry);
+}
 
-  for (guint i = 0; i < handles->len && *ret_handle == 0; i++)
+GArray *
+cmk_tpm_nv_index_list (CmkTpm *tpm, GError **error)
+{
+  tpm->patience = (CmkTpmPatience) { 0 };
+  g_autoptr (GArray) handles = cmk_tpm_connect (tpm, error) ? list_handles (tpm, error) : NULL;
+  if (handles == NULL)
+    return NULL;
+  g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (CmkTpmNvEntry));
+  for (guint i = 0; i < handles->len; i++)
     {
-      TPM2_HANDLE handle = g_array_index (handles, TPM2_HANDLE, i);
       g_autoptr (GError) failure = NULL;
       TPM2B_NV_PUBLIC public = { 0 };
       ESYS_TR tr;
-      if (look_at (tpm, handle, &tr, &public, &failure))
-        *ret_handle = has_label (&public.nvPublic, label) ? handle : 0;
+      if (look_at (tpm, g_array_index (handles, TPM2_HANDLE, i), &tr, &public, &failure))
+        {
+          if (is_of_our_kind (&public.nvPublic))
+            append_entry (entries, &public.nvPublic);
+        }
       /* Somebody may remove his own meanwhile. */
       else if (!g_error_matches (failure, CMK_TPM_NV_ERROR, CMK_TPM_NV_ERROR_MISSING))
         {
           g_propagate_error (error, g_steal_pointer (&failure));
-          return FALSE;
+          return NULL;
         }
     }
-  return TRUE;
+  return g_steal_pointer (&entries);
 }
 
 /* --- opening ----------------------------------------------------------------------------------------------------- */
@@ -298,7 +311,8 @@ attach (CmkTpm *tpm, CmkTpmNvIndex *index, GError **error)
   index->tr = ESYS_TR_NONE;
   if (!look_at (tpm, index->handle, &tr, &public, error))
     return FALSE;
-  if (!is_as_defined (&public.nvPublic, index->label))
+  if (!is_of_our_kind (&public.nvPublic) || !is_written (&public.nvPublic) ||
+      !has_label (&public.nvPublic, index->label))
     return set_foreign (index->handle, TSS2_RC_SUCCESS, error);
   index->tr = tr;
   return TRUE;

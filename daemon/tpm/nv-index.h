@@ -48,9 +48,15 @@ CmkSecret *cmk_tpm_nv_index_read (CmkTpmSession *session, CmkTpmNvIndex *index, 
 gboolean cmk_tpm_nv_index_write (CmkTpmSession *session, CmkTpmNvIndex *index, const CmkSecret *contents,
                                  CmkTpmPlace place, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Among the handles that define() uses: that of an index with @label, or 0 without an error. */
-gboolean cmk_tpm_nv_index_find (CmkTpm *tpm, const guint8 label[CMK_TPM_NV_LABEL_SIZE], guint32 *ret_handle,
-                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+typedef struct
+{
+  guint32 handle;
+  guint8 label[CMK_TPM_NV_LABEL_SIZE];
+  gboolean is_written; /* FALSE: a define() was interrupted, there is nothing in it */
+} CmkTpmNvEntry;
+
+/* CmkTpmNvEntry of the indexes that define() has made, whoever called it. */
+GArray *cmk_tpm_nv_index_list (CmkTpm *tpm, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Remove the index at @handle, by the owner's authorisation (empty). */
 gboolean cmk_tpm_nv_index_remove (CmkTpmSession *session, guint32 handle, CmkTpmPlace place,

@@ -38,6 +38,8 @@ CmkTpmNvIndex *nv_open (NvSetup *setup, guint32 handle, GError **error);
 CmkTpmNvIndex *nv_must_define (NvSetup *setup);
 void nv_must_write (NvSetup *setup, CmkTpmNvIndex *index, const CmkSecret *contents);
 void nv_assert_contents (NvSetup *setup, CmkTpmNvIndex *index, const CmkSecret *contents);
+/* Its handle, or 0: there is none, or @error says why that is not known. */
+guint32 nv_find (NvSetup *setup, const guint8 label[CMK_TPM_NV_LABEL_SIZE], GError **error);
 guint32 nv_must_find (NvSetup *setup, const guint8 label[CMK_TPM_NV_LABEL_SIZE]);
 
 /* An index of somebody else's, with his authorisation value (NULL: none), as we would define it but for @attributes

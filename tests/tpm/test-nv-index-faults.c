@@ -15,8 +15,14 @@
 static gboolean
 call (NvSetup *setup, GError **error)
 {
-  guint32 left = 0;
-  if (!cmk_tpm_nv_index_find (setup->tpm, nv_label, &left, error) || (left != 0 && !nv_remove (setup, left, error)))
+  g_autoptr (GError) local_error = NULL;
+  guint32 left = nv_find (setup, nv_label, &local_error);
+  if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  if (left != 0 && !nv_remove (setup, left, error))
     return FALSE;
   g_autoptr (CmkTpmNvIndex) index = nv_define (setup, error);
   if (index == NULL)
