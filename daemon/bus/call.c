@@ -180,7 +180,7 @@ static void
 on_settled (gpointer data, const GError *error)
 {
   CmkCall *call = data;
-  if (error != NULL)
+  if (error != NULL && call->error == NULL)
     {
       g_variant_dict_clear (&call->answer);
       call->error = g_error_copy (error);
@@ -188,11 +188,16 @@ on_settled (gpointer data, const GError *error)
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
 }
 
-/* On the worker: is the answer to wait until the TPM has taken note of what was done? */
+/* On the worker. TRUE if the answer is to wait until the TPM has taken note of what was done. */
 static gboolean
-must_settle (CmkCall *call, gboolean done)
+run_and_hold (CmkCall *call)
 {
-  return call->effort == CMK_EFFORT_FULL && cmk_settling_take_required (cmk_kms_settling (call->calls->kms)) && done;
+  CmkSettling *settling = cmk_kms_settling (call->calls->kms);
+  cmk_settling_begin (settling);
+  CmkSettlingHold hold = cmk_settling_end (settling, run (call, CMK_EFFORT_FULL));
+  if (hold != CMK_SETTLING_NOT_HELD)
+    cmk_settling_wait (settling, hold, on_settled, call);
+  return hold != CMK_SETTLING_NOT_HELD;
 }
 
 static void
@@ -202,11 +207,10 @@ work (gpointer data)
   if (g_get_monotonic_time () > call->deadline)
     g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
                          "cmkd was too busy to take this call in time; nothing was done: try again");
-  else if (must_settle (call, run (call, call->effort)))
-    {
-      cmk_settling_wait (cmk_kms_settling (call->calls->kms), on_settled, call);
-      return;
-    }
+  else if (call->effort == CMK_EFFORT_CACHED)
+    run (call, CMK_EFFORT_CACHED);
+  else if (run_and_hold (call))
+    return;
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
 }
 

@@ -380,15 +380,27 @@ is_importers_failure (const GError *error)
          g_error_matches (error, CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH);
 }
 
+/* Another import changes how long the material may be used, and puts its former sealed form out of reach. A first one takes
+ * nothing from anybody; its expiry will. */
+static gboolean
+pay_for_step (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, gint64 expires_at, GError **error)
+{
+  CmkSettling *settling = cmk_kms_settling (kms);
+  if (record->fingerprint != NULL)
+    return cmk_settling_require (settling, caller->uid, error);
+  return expires_at == 0 || cmk_settling_charge (settling, caller->uid, error);
+}
+
 /* From the charged attempt to the commit. */
 static gboolean
-import_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped, gint64 expires_at,
-                 CmkKeyRecord *record, CmkImportSetRecord *set, GError **error)
+import_material (CmkKms *kms, const CmkCaller *caller, CmkTpmSession *session, const CmkWrapped *wrapped,
+                 gint64 expires_at, CmkKeyRecord *record, CmkImportSetRecord *set, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GBytes) fingerprint = NULL;
   g_autoptr (CmkSecret) material = unwrap_material (kms, session, wrapped, record, set, &fingerprint, &local_error);
-  if (material != NULL && bind_material (kms, session, expires_at, record, set, material, fingerprint, &local_error))
+  if (material != NULL && pay_for_step (kms, caller, record, expires_at, &local_error) &&
+      bind_material (kms, session, expires_at, record, set, material, fingerprint, &local_error))
     return TRUE;
   if (is_importers_failure (local_error))
     conclude_failure (kms, session, set);
@@ -396,14 +408,6 @@ import_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped,
     refund_attempt (kms, set);
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
-}
-
-/* It changes how long material may be used, and puts its former sealed form out of reach. A first import takes nothing
- * from anybody. */
-static gboolean
-require_step_for_another_import (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, GError **error)
-{
-  return record->fingerprint == NULL || cmk_settling_require (cmk_kms_settling (kms), caller->uid, error);
 }
 
 CmkKeyRecord *
@@ -425,11 +429,11 @@ cmk_import_key_material (CmkKms *kms, const CmkCaller *caller, const CmkImportRe
     .encrypted_key_material = request->encrypted_key_material,
     .encrypted_private_key = request->encrypted_private_key,
   };
-  if (!cmk_wrapped_check (&wrapped, error) || !require_step_for_another_import (kms, caller, record, error))
+  if (!cmk_wrapped_check (&wrapped, error))
     return NULL;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (cmk_kms_vault (kms), error);
   if (session == NULL || !charge_attempt (kms, set, error) ||
-      !import_material (kms, session, &wrapped, request->expires_at, record, set, error))
+      !import_material (kms, caller, session, &wrapped, request->expires_at, record, set, error))
     return NULL;
   return g_steal_pointer (&record);
 }
@@ -451,7 +455,10 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
   if (stored == NULL)
     return NULL;
   if (stored->envelope == NULL)
-    return g_steal_pointer (&record);
+    {
+      cmk_settling_require_owed (cmk_kms_settling (kms));
+      return g_steal_pointer (&record);
+    }
   cmk_kms_strip_material (record);
   if (!cmk_settling_require (cmk_kms_settling (kms), caller->uid, error) ||
       !cmk_kms_commit_key (kms, record, had_material ? "MaterialDeleted" : "MaterialExpired", error))

@@ -363,7 +363,10 @@ cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReferenc
     return NULL;
   CmkKeyState wanted = enabled ? CMK_KEY_STATE_ENABLED : CMK_KEY_STATE_DISABLED;
   if (record->state == wanted)
-    return g_steal_pointer (&record);
+    {
+      cmk_settling_require_owed (cmk_kms_settling (kms));
+      return g_steal_pointer (&record);
+    }
   if (record->state != CMK_KEY_STATE_DISABLED && !cmk_kms_require_enabled (record->state, error))
     return NULL;
   record->state = wanted;

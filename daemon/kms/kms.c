@@ -340,7 +340,8 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     cmk_due_retry (kms->due);
   else if (cmk_anchor_check (cmk_vault_anchor (kms->vault), NULL) && !cmk_due_run (kms->due, CMK_DUE_ALL, error))
     return NULL;
-  cmk_settling_run_required (kms->settling);
+  if (cmk_settling_end (kms->settling, TRUE) != CMK_SETTLING_NOT_HELD)
+    cmk_settling_run (kms->settling);
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);

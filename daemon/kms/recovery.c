@@ -150,8 +150,7 @@ cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, 
     .lost = g_ptr_array_new_with_free_func (free_record),
   };
   /* Who waits for the TPM to take note gets that answer first. */
-  cmk_settling_note_erasure (cmk_kms_settling (kms));
-  cmk_settling_run_required (cmk_kms_settling (kms));
+  cmk_settling_run (cmk_kms_settling (kms));
   Rewriting rewriting = { .store = cmk_vault_store (vault), .recovery = &recovery };
   gboolean done = cause == CMK_RECOVERY_TPM_CHANGED
                       ? cmk_vault_adopt_tpm (vault, rewrite_keys, &rewriting, error)

@@ -10,6 +10,7 @@
 
 typedef struct
 {
+  CmkSettlingHold hold;
   CmkSettledFunc settled;
   gpointer data;
 } Waiting;
@@ -23,7 +24,8 @@ struct _CmkSettling
   GHashTable *budgets; /* uid -> Budget */
   GArray *waiting;
   guint jobs_waited_for;
-  gboolean is_required; /* by the call under way */
+  CmkSettlingHold hold; /* of the call under way */
+  gboolean has_erased;  /* the call under way, of others' */
   gboolean is_wanted;   /* by nobody who waits */
 };
 
@@ -69,26 +71,48 @@ spend (CmkSettling *settling, guint32 uid, GError **error)
 }
 
 gboolean
+cmk_settling_charge (CmkSettling *settling, guint32 uid, GError **error)
+{
+  return settling->steps_per_day == 0 || spend (settling, uid, error);
+}
+
+/* --- the call under way --- */
+
+gboolean
 cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error)
 {
-  if (settling->steps_per_day != 0 && !spend (settling, uid, error))
+  if (!cmk_settling_charge (settling, uid, error))
     return FALSE;
-  settling->is_required = TRUE;
+  settling->hold = CMK_SETTLING_REQUIRED;
   return TRUE;
 }
 
-gboolean
-cmk_settling_take_required (CmkSettling *settling)
+void
+cmk_settling_require_owed (CmkSettling *settling)
 {
-  gboolean is_required = settling->is_required;
-  settling->is_required = FALSE;
-  return is_required;
+  if (cmk_anchor_owes_step (cmk_vault_anchor (settling->vault)))
+    settling->hold = CMK_SETTLING_REQUIRED;
 }
 
 void
 cmk_settling_note_erasure (CmkSettling *settling)
 {
-  settling->is_required = settling->is_wanted = TRUE;
+  settling->has_erased = settling->is_wanted = TRUE;
+}
+
+void
+cmk_settling_begin (CmkSettling *settling)
+{
+  settling->hold = CMK_SETTLING_NOT_HELD;
+  settling->has_erased = FALSE;
+}
+
+CmkSettlingHold
+cmk_settling_end (CmkSettling *settling, gboolean done)
+{
+  if (done && settling->hold == CMK_SETTLING_REQUIRED)
+    return CMK_SETTLING_REQUIRED;
+  return settling->has_erased ? CMK_SETTLING_HELD : CMK_SETTLING_NOT_HELD;
 }
 
 /* --- the step --- */
@@ -115,8 +139,8 @@ step (CmkSettling *settling, GError **error)
   return FALSE;
 }
 
-static void
-run (CmkSettling *settling)
+void
+cmk_settling_run (CmkSettling *settling)
 {
   g_autoptr (GError) error = NULL;
   settling->is_wanted = FALSE;
@@ -131,22 +155,15 @@ run (CmkSettling *settling)
   for (guint i = 0; i < waiting->len; i++)
     {
       const Waiting *call = &g_array_index (waiting, Waiting, i);
-      call->settled (call->data, error);
+      call->settled (call->data, call->hold == CMK_SETTLING_REQUIRED ? error : NULL);
     }
 }
 
 void
-cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data)
+cmk_settling_wait (CmkSettling *settling, CmkSettlingHold hold, CmkSettledFunc settled, gpointer data)
 {
-  const Waiting call = { .settled = settled, .data = data };
+  const Waiting call = { .hold = hold, .settled = settled, .data = data };
   g_array_append_val (settling->waiting, call);
-}
-
-void
-cmk_settling_run_required (CmkSettling *settling)
-{
-  if (cmk_settling_take_required (settling))
-    run (settling);
 }
 
 static void
@@ -156,7 +173,7 @@ on_job_done (gpointer data, gboolean is_idle)
   gboolean somebody_waits = settling->waiting->len > 0;
   settling->jobs_waited_for = somebody_waits ? settling->jobs_waited_for + 1 : 0;
   if ((is_idle && (somebody_waits || settling->is_wanted)) || settling->jobs_waited_for > MAX_JOBS_WAITED_FOR)
-    run (settling);
+    cmk_settling_run (settling);
 }
 
 static void
@@ -192,7 +209,7 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
 void
 cmk_settling_conclude (CmkSettling *settling)
 {
-  run (settling);
+  cmk_settling_run (settling);
 }
 
 void

@@ -18,18 +18,36 @@ CmkSettling *cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWork
 void cmk_settling_conclude (CmkSettling *settling);
 void cmk_settling_free (CmkSettling *settling);
 
-/* The call under way, of @uid, is to be answered after a step. CMK_ERROR_THROTTLED if @uid has had too many. */
+/* What @uid does will have a step of its own some day. CMK_ERROR_THROTTLED if @uid has had too many. */
+gboolean cmk_settling_charge (CmkSettling *settling, guint32 uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same, and the call under way, of @uid, is to be answered after a step. */
 gboolean cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Something was erased: a step is to follow soon, and the call under way is to be answered after it. */
+/* The call under way has nothing to do, because it was done: if the step after that has failed it is to be answered after
+ * another. */
+void cmk_settling_require_owed (CmkSettling *settling);
+
+/* Something was erased on the way: a step is to follow soon, and whatever is answered now is answered after it. */
 void cmk_settling_note_erasure (CmkSettling *settling);
 
-/* Is the call that has ended now to be answered after a step? Asked once for each. */
-gboolean cmk_settling_take_required (CmkSettling *settling);
+/* Why the answer of a call is held. */
+typedef enum
+{
+  CMK_SETTLING_NOT_HELD,
+  CMK_SETTLING_HELD,     /* for what others have had erased: whether that succeeds is not the caller's affair */
+  CMK_SETTLING_REQUIRED, /* for what the call itself has done */
+} CmkSettlingHold;
 
-/* Call @settled when the step is made, or has failed with @error. */
+/* A call begins. */
+void cmk_settling_begin (CmkSettling *settling);
+
+/* Is the call that has ended now, and has @done what it was to do, to be answered after a step? */
+CmkSettlingHold cmk_settling_end (CmkSettling *settling, gboolean done);
+
+/* Call @settled when the step is made, or has failed with @error; NULL too if that is not the caller's affair. */
 typedef void (*CmkSettledFunc) (gpointer data, const GError *error);
-void cmk_settling_wait (CmkSettling *settling, CmkSettledFunc settled, gpointer data);
+void cmk_settling_wait (CmkSettling *settling, CmkSettlingHold hold, CmkSettledFunc settled, gpointer data);
 
-/* Before anything is served: finish what was erased just now. */
-void cmk_settling_run_required (CmkSettling *settling);
+/* Make the step now, if one is due. */
+void cmk_settling_run (CmkSettling *settling);

@@ -330,10 +330,24 @@ lock (CmkVault *vault)
   vault->unlocked = FALSE;
 }
 
+/* Before anything that only this process knows of the state is given up. */
+static gboolean
+check_other_tpm (CmkVault *vault, GError **error)
+{
+  if (!vault->unlocked)
+    return TRUE;
+  g_autoptr (CmkTpm) there = cmk_tpm_open (vault->tcti, error);
+  if (there == NULL)
+    return FALSE;
+  return !g_bytes_equal (vault->storage_key_name, cmk_tpm_root_name (there)) || refuse_acceptance (error);
+}
+
 /* Connected anew, for a connection knows only the TPM that it began with. */
 static CmkRootSecret *
 make_root_for_other_tpm (CmkVault *vault, GError **error)
 {
+  if (!check_other_tpm (vault, error))
+    return NULL;
   lock (vault);
   g_autoptr (GError) local_error = NULL;
   if (cmk_vault_unlock (vault, &local_error))

@@ -265,7 +265,8 @@ def test_a_tpm_that_is_gone_at_that_moment(machine):
         kms.DeleteKeyMaterial(key)
     assert refusal.message.startswith('it was done, ')
     assert kms.state(key) == 'PendingImport'
-    assert kms.DeleteKeyMaterial(key)['KeyState'] == 'PendingImport'  # there is nothing left to do
+    with refused('TpmUnavailable'):
+        kms.DeleteKeyMaterial(key)  # it was done, but there is no more to say of it than before
     assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
     machine.start_tpm()
     kms.DisableKey(kept)
@@ -274,25 +275,80 @@ def test_a_tpm_that_is_gone_at_that_moment(machine):
     assert (anchor_state(machine), kms.state(key), kms.state(kept)) == ('ok', 'PendingImport', 'Disabled')
 
 
-def test_an_index_that_is_removed():
-    """By the owner, behind cmkd's back: he is told with the next change, and the next start is not served."""
+def remove_index(machine):
+    """As the owner of the TPM, behind cmkd's back."""
+    tpm_tool(machine, 'nvundefine', '-C', 'o', hex(rows(machine, 'SELECT nv_handle FROM anchor')[0][0]))
+
+
+def test_an_index_that_is_removed_under_way_is_replaced():
+    """cmkd has had the state all the time, so it is the latest, and the key to what is stored is not lost."""
     with new_machine(config=QUIET) as machine:
         kms = settled(machine)
         key, kept = kms.imported_key(), kms.own_key()
         blob = kms.Encrypt(kept, b64(b'kept'))['CiphertextBlob']
-        tpm_tool(machine, 'nvundefine', '-C', 'o', hex(rows(machine, 'SELECT nv_handle FROM anchor')[0][0]))
-        assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
-        with refused('TpmChanged') as refusal:
-            kms.DeleteKeyMaterial(key)
-        assert refusal.message.startswith('it was done, ')
-        assert kms.state(key) == 'PendingImport'
-        machine.restart()
+        remove_index(machine)
+        with refused('StateNotAllowed'):
+            machine.client(0).Recover(Accept='TpmChanged')
+        assert kms.DeleteKeyMaterial(key)['KeyState'] == 'PendingImport'
+        assert rows(machine, 'SELECT * FROM erasures') == []
+        for _ in range(2):
+            assert anchor_state(machine) == 'ok'
+            assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
+            machine.restart()
+
+
+def test_an_index_that_is_removed_while_nobody_serves():
+    with new_machine(config=QUIET) as machine:
+        kms = settled(machine)
+        blob = kms.Encrypt(kms.own_key(), b64(b'lost'))['CiphertextBlob']
+        machine.stop()
+        remove_index(machine)
+        machine.start()
         assert anchor_state(machine) == 'rolled-back'
         with refused('RollbackDetected'):
             kms.Decrypt(blob)
         machine.client(0).Recover(Accept='RollbackDetected')
         assert anchor_state(machine) == 'ok'
         assert kms.state(kms.own_key()) == 'Enabled'
+
+
+def test_an_index_of_another_system_is_left_alone():
+    """Two systems on one machine have their states at the same place, and one TPM."""
+    with new_machine(config=QUIET) as machine:
+        kms = settled(machine)
+        blob = kms.Encrypt(kms.own_key(), b64(b'of one'))['CiphertextBlob']
+        machine.stop()
+        of_one = machine.copy_state('one')
+        for path in machine.state.iterdir():
+            path.unlink()
+        machine.start()
+        assert anchor_state(machine) == 'rolled-back'  # or of another system: the administrator knows
+        machine.client(0).Recover(Accept='RollbackDetected')
+        other = kms.Encrypt(kms.own_key(), b64(b'of the other'))['CiphertextBlob']
+        machine.stop()
+        of_the_other = machine.copy_state('other')
+        for state, opens in ((of_one, blob), (of_the_other, other)):
+            machine.restore_state(state)
+            machine.start()
+            assert anchor_state(machine) == 'ok'
+            kms.Decrypt(opens)
+            machine.stop()
+
+
+def test_what_was_done_already_is_answered_after_the_step_that_failed():
+    with new_machine(config=QUIET) as machine:
+        kms = settled(machine)
+        key = kms.imported_key()
+        machine.tpm_fault('NV_Write 1-2 0x101')
+        for _ in range(2):
+            with refused('TpmUnavailable'):
+                kms.DeleteKeyMaterial(key)
+        with machine.tpm_commands() as commands:
+            assert kms.DeleteKeyMaterial(key)['KeyState'] == 'PendingImport'
+        assert 'NV_Write' in commands
+        with machine.tpm_commands() as commands:
+            kms.DeleteKeyMaterial(key)
+        assert commands == []
 
 
 # The note comes by itself
@@ -350,19 +406,23 @@ def test_steps_per_day():
 
 def assert_throttled(machine, kms, keys, external, parameters, material):
     before = row_of_key(machine, external), row_of_key(machine, keys[2]), rows(machine, 'SELECT * FROM import_sets')
-    for call in (lambda: kms.DisableKey(keys[2]), lambda: kms.ScheduleKeyDeletion(keys[2]),
-                 lambda: kms.DeleteKeyMaterial(external), lambda: kms.import_with(parameters, material)):
-        with machine.tpm_commands() as commands, refused('Throttled') as refusal:
-            call()
-        assert 'StepsPerDay=' in refusal.message
-        assert not commands
+    with machine.tpm_commands() as commands:
+        for call in (lambda: kms.DisableKey(keys[2]), lambda: kms.ScheduleKeyDeletion(keys[2]),
+                     lambda: kms.DeleteKeyMaterial(external)):
+            with refused('Throttled') as refusal:
+                call()
+            assert 'StepsPerDay=' in refusal.message
+    assert not commands
+    with machine.tpm_commands() as commands, refused('Throttled'):  # limits come last
+        kms.import_with(parameters, material)
+    assert 'NV_Write' not in commands
     assert before == (row_of_key(machine, external), row_of_key(machine, keys[2]),
                       rows(machine, 'SELECT * FROM import_sets'))
 
 
 def test_what_is_due_is_not_held_up():
     """Expiry and deletion at their date are nobody's calls."""
-    with new_machine(config={**QUIET, 'Anchor': {'AnchorSeconds': 86400, 'StepsPerDay': 2}}, clock=START) as machine:
+    with new_machine(config={**QUIET, 'Anchor': {'AnchorSeconds': 86400, 'StepsPerDay': 3}}, clock=START) as machine:
         kms = machine.client()
         expiring, deleted, other = kms.imported_key(expires=START + DAY), kms.own_key(), kms.own_key()
         kms.ScheduleKeyDeletion(deleted, PendingWindowInDays=7)
