@@ -23,9 +23,9 @@ struct _CmkStore
   int reserve_fd;
   gboolean reserve_is_held;
   gboolean removal_lacked_room; /* the last one, though there seemed to be enough */
-  int n_log_frames;          /* of the write-ahead log, that have been acknowledged */
-  gboolean log_is_suspect;   /* it may hold a change that was refused, or lack one that was not */
-  gboolean log_holds_erased; /* what a change has removed may still stand in it */
+  int n_log_frames;             /* of the write-ahead log, that have been acknowledged */
+  gboolean log_is_suspect;      /* it may hold a change that was refused, or lack one that was not */
+  gboolean log_holds_erased;    /* what a change has removed may still stand in it */
   CmkRowMac mac;
   gpointer mac_data;
   gboolean reads_unverified; /* there is no MAC: nothing is written */
