@@ -10,7 +10,7 @@
 #define SECOND ((gint64) G_USEC_PER_SEC)
 #define HOUR   (3600 * SECOND)
 
-/* No cmkd ran before 2025: what a machine without a working clock shows at its first start is not believed. */
+/* No cmkd ran before 2025: all that is known of the time at a first start, unless the kernel knows more. */
 #define EARLIEST (1735689600 * SECOND)
 
 /* Clocks that differ by less are taken for the same: less than a claim, no reason to warn. */
@@ -159,13 +159,14 @@ void
 cmk_clock_start (const CmkClockMark *mark)
 {
   static const CmkUuid unknown = { { 0 } };
-  gint64 wall = MAX (read_clock (CLOCK_REALTIME), EARLIEST);
   gint64 boottime = read_clock (CLOCK_BOOTTIME);
   boot_id = read_boot_id ();
   last_look = boottime;
   if (mark == NULL)
     {
-      confirmed_ahead = proven_ahead = wall - boottime;
+      /* A wall clock that nobody vouches for is a claim at a first start too: believed, it could never be taken back. */
+      gint64 known = is_synchronised () ? MAX (read_clock (CLOCK_REALTIME), EARLIEST) : EARLIEST;
+      confirmed_ahead = proven_ahead = known - boottime;
       return;
     }
   gboolean is_same_boot =

@@ -43,7 +43,8 @@ typedef struct
   CmkClockClaim proving;
 } CmkClockMark;
 
-/* Go on from @mark; NULL: of a new store, the wall clock is believed. The rest on the worker thread, as this. */
+/* Go on from @mark; NULL: of a store that has none, only a wall clock that the kernel calls synchronised is believed at
+ * once. The rest on the worker thread, as this. */
 void cmk_clock_start (const CmkClockMark *mark);
 
 /* Compare the clocks, and move on what is due to. TRUE if a time has leapt, which should be kept at once. */

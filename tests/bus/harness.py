@@ -123,16 +123,18 @@ class Machine:
             for section, keys in merged.items()))
 
     # The clocks of cmkd. The time that has really passed moves the wall clock and CLOCK_BOOTTIME; the wall clock may be
-    # wrong on top of that, and the kernel does not say that it is synchronised unless a test wants it to.
+    # wrong on top of that. The kernel says that it is synchronised until the first start, so that a new store knows what time
+    # it is, and from then on that it is not, unless a test wants it to.
 
     def make_clock(self):
         path = self.directory / 'clock'
         path.write_bytes(bytes(32))
         with open(path, 'r+b') as file:
             self.clock = mmap.mmap(file.fileno(), 32)
-        self.passed, self.wrong, self.stopped_at, self.synchronised = 0, 0, None, False
+        self.passed, self.wrong, self.stopped_at, self.synchronised = 0, 0, None, None
         self.first_boot = self.booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.new_boot_id()
+        self.write_clock()
 
     def new_boot_id(self):
         (self.directory / 'clock.boot-id').write_text(f'{uuid.uuid4()}\n')
@@ -142,7 +144,8 @@ class Machine:
             realtime, boottime = self.passed + self.wrong, self.passed + self.first_boot - self.booted
         else:
             realtime, boottime = self.stopped_at + self.wrong, self.stopped_at - self.booted
-        self.clock[:] = struct.pack('=qqqq', self.stopped_at is not None, realtime, boottime, self.synchronised)
+        self.clock[:] = struct.pack('=qqqq', self.stopped_at is not None, realtime, boottime,
+                                    self.synchronised is not False)
 
     def set_clock(self, ahead):
         """The wall clock alone is put: so many seconds ahead of what it should show, or behind."""
@@ -316,6 +319,8 @@ class Machine:
         finally:
             self.watch.connection.signal_unsubscribe(subscription)
         assert self.daemon.poll() is None, f'cmkd did not start:\n{self.log_tail()}'
+        if self.synchronised is None:
+            self.synchronise_clock(False)
 
     def owned(self):
         return self.watch.connection.call_sync(

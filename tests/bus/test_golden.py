@@ -117,6 +117,27 @@ def test_up_05_tokens_are_valid_until_their_expiry(golden):
         by_id[late['KeyId']].kms.ImportKeyMaterial(late['KeyId'], late['EncryptedKeyMaterial'], late['ImportToken'])
 
 
+def test_cl_09_a_clock_ten_years_ahead_when_it_is_converted():
+    """Format 3 has no mark of the time: what has expired by such a clock, or is to be deleted, is there once it is put
+    right."""
+    with new_machine(start=False) as machine:
+        install(machine, 3)
+        materials = len(rows(machine, 'SELECT id FROM keys WHERE envelope NOT NULL'))
+        machine.synchronise_clock(False)
+        machine.set_clock(3650 * DAY)
+        machine.start()
+        golden = Golden(machine, load(3))
+        expiring = [key for key in golden.keys if key.metadata['MaterialExpireTime']]
+        assert expiring
+        for key in expiring:
+            assert key.kms.describe(key.id)['MaterialExpireTime'] == 0
+        machine.pass_time(3600)
+        machine.restart()
+        machine.set_clock(-3600)
+        golden.check()
+        assert len(rows(machine, 'SELECT id FROM keys WHERE envelope NOT NULL')) == materials
+
+
 def test_new_keys_beside_the_old_ones(golden):
     kms = golden.keys[0].kms
     new = [kms.own_key(), kms.imported_key(os.urandom(32)), kms.own_key(KeySpec='EC_P256')]
