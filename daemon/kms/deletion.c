@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "kms/due.h"
 
 #define SECONDS_PER_DAY (24 * 60 * 60)
 
@@ -73,24 +72,16 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
 }
 
 gboolean
-cmk_deletion_run_due (CmkKms *kms, gint64 proven, GError **error)
+cmk_deletion_run_due (CmkKms *kms, CmkDueEffort effort, gint64 proven, gboolean *ret_more, GError **error)
 {
-  guint limit = CMK_SWEEP_SLICE;
-  while (TRUE)
+  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  do
     {
-      g_autoptr (GError) local_error = NULL;
-      g_autoptr (GArray) ids = cmk_store_list_deletable (cmk_vault_store (cmk_kms_vault (kms)), proven, limit, error);
-      if (ids == NULL)
+      g_autoptr (GArray) ids = cmk_store_list_deletable (store, proven, CMK_SWEEP_SLICE, error);
+      if (ids == NULL || (ids->len > 0 && !delete_slice (kms, ids, error)))
         return FALSE;
-      if (ids->len == 0)
-        return TRUE;
-      if (delete_slice (kms, ids, &local_error))
-        continue;
-      if (limit == 1 || !g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STORAGE_FULL))
-        {
-          g_propagate_error (error, g_steal_pointer (&local_error));
-          return FALSE;
-        }
-      limit = 1; /* what a full disk has no room for at once it may have one by one */
+      *ret_more = ids->len == CMK_SWEEP_SLICE;
     }
+  while (*ret_more && effort == CMK_DUE_ALL);
+  return TRUE;
 }

@@ -136,12 +136,12 @@ find_next (CmkDue *due, gint64 confirmed, GError **error)
 static gboolean
 sweep (CmkDue *due, CmkDueEffort effort, gint64 confirmed, GError **error)
 {
-  gboolean more = FALSE;
-  gboolean done = cmk_deletion_run_due (due->kms, cmk_clock_proven (), error);
+  gboolean more_to_delete = FALSE, more_expired = FALSE;
+  gboolean done = cmk_deletion_run_due (due->kms, effort, cmk_clock_proven (), &more_to_delete, error);
   done &= erase_sets (due, confirmed, done ? error : NULL);
-  done &= erase_expired (due, effort, confirmed, &more, done ? error : NULL);
-  due->is_going_on = done && more;
-  return done && (more || find_next (due, confirmed, error));
+  done &= erase_expired (due, effort, confirmed, &more_expired, done ? error : NULL);
+  due->is_going_on = done && (more_to_delete || more_expired);
+  return done && (due->is_going_on || find_next (due, confirmed, error));
 }
 
 static void run_errand (gpointer data);
