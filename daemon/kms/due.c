@@ -22,22 +22,25 @@ struct _CmkDue
   CmkExpiryTimer *timer;
   CmkExpiryNotices *notices;
   gboolean has_started;
-  gboolean is_errand;   /* what runs is the timer's: it looks whether or not anything seems due */
-  gboolean is_going_on; /* an errand does the rest */
-  gint64 next_expiry;   /* confirmed time; nothing is due before; 0 = nothing will be; or NOT_KNOWN */
-  gint64 next_deletion; /* proven time; likewise */
-  gint64 kept_at;       /* confirmed time of the mark that is in the store */
+  gboolean is_errand;     /* what runs is the timer's: it looks whether or not anything seems due */
+  gboolean is_going_on;   /* an errand does the rest */
+  gint64 next_expiry;     /* confirmed time; nothing is due before; 0 = nothing will be; or NOT_KNOWN */
+  gint64 next_deletion;   /* proven time; likewise */
+  gint64 kept_at;         /* confirmed time of the mark that is in the store */
+  gboolean keeps_notices; /* the store is to know of notices, once they have been sent */
+  gint undelivered;       /* atomic: batches of them that the main thread has not sent yet */
 };
 
 /* --- the clock --- */
 
 static gboolean
-keep_times (CmkDue *due, gint64 confirmed, GError **error)
+keep_times (CmkDue *due, GError **error)
 {
+  gboolean are_delivered = g_atomic_int_get (&due->undelivered) == 0;
   CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_clock_mark_put (store, error) &&
-         cmk_expiry_notices_put (due->notices, store, confirmed, error) && cmk_store_commit (transaction, error);
+         cmk_expiry_notices_put (due->notices, store, are_delivered, error) && cmk_store_commit (transaction, error);
 }
 
 /* A full disk must not keep us from going on: the mark is the older one, then, and is tried again later. */
@@ -45,10 +48,10 @@ static void
 try_to_keep_times (CmkDue *due)
 {
   g_autoptr (GError) error = NULL;
-  gint64 confirmed = cmk_clock_confirmed ();
-  if (!keep_times (due, confirmed, &error))
+  due->kept_at = cmk_clock_confirmed ();
+  due->keeps_notices &= g_atomic_int_get (&due->undelivered) != 0;
+  if (!keep_times (due, &error))
     g_warning ("the time that has passed could not be kept: %s", error->message);
-  due->kept_at = confirmed;
 }
 
 static gboolean
@@ -163,14 +166,35 @@ sweep_or_retry (CmkDue *due, CmkDueEffort effort, gint64 confirmed)
     cmk_worker_submit (cmk_kms_worker (due->kms), CMK_WORKER_OWN_ERRANDS, run_errand, due);
 }
 
+/* Main thread, after the notices. */
+static gboolean
+on_delivered (gpointer data)
+{
+  CmkDue *due = data;
+  g_atomic_int_add (&due->undelivered, -1);
+  cmk_worker_submit (cmk_kms_worker (due->kms), CMK_WORKER_OWN_ERRANDS, run_errand, due);
+  return G_SOURCE_REMOVE;
+}
+
+/* Sent first, and then kept: a crash in between must not swallow them. */
 static void
 give_notice (CmkDue *due, gint64 confirmed)
 {
   CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
   g_autoptr (GError) error = NULL;
-  try_to_keep_times (due);
   if (!cmk_expiry_notices_tell (due->notices, store, confirmed, &error))
     g_warning ("not everybody was told of material that expires soon: %s", error->message);
+  due->keeps_notices = TRUE;
+  g_atomic_int_add (&due->undelivered, 1);
+  g_idle_add_full (G_PRIORITY_DEFAULT, on_delivered, due, NULL);
+}
+
+/* The mark of the time, and the notices that were sent. */
+static gboolean
+has_to_keep (const CmkDue *due, gint64 seconds)
+{
+  return cmk_clock_confirmed () - due->kept_at >= seconds ||
+         (due->keeps_notices && g_atomic_int_get (&due->undelivered) == 0);
 }
 
 static gboolean
@@ -212,7 +236,7 @@ cmk_due_run (CmkDue *due, CmkDueEffort effort, GError **error)
     return FALSE;
   gboolean has_leapt = cmk_clock_look ();
   gint64 confirmed = cmk_clock_confirmed ();
-  if (has_leapt || confirmed - due->kept_at >= KEEP_SECONDS)
+  if (has_leapt || has_to_keep (due, KEEP_SECONDS))
     try_to_keep_times (due);
   gboolean sweeps = has_work (due, confirmed);
   if (sweeps)
@@ -289,7 +313,7 @@ cmk_due_conclude (CmkDue *due)
   if (!due->has_started)
     return;
   cmk_clock_look ();
-  if (cmk_clock_confirmed () - due->kept_at >= KEEP_AT_END_SECONDS)
+  if (has_to_keep (due, KEEP_AT_END_SECONDS))
     try_to_keep_times (due);
 }
 

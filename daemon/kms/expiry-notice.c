@@ -7,14 +7,25 @@
 #define FACT            "expiry-notices"
 #define SECONDS_PER_DAY ((gint64) 24 * 60 * 60)
 
+/* When to look again after the store could not be read. */
+#define RETRY_SECONDS 60
+
 struct _CmkExpiryNotices
 {
   const CmkConfig *config;
   CmkExpiringFunc expiring;
   gpointer user_data;
-  gint64 told_until; /* every notice that was due by then was told */
-  gint64 next;       /* no notice is due before; 0 = none will be */
+  gint64 told_until;      /* every notice that was due by then was told */
+  gint64 delivered_until; /* and was sent; a crash loses those after it, and they are told again */
+  gint64 next;            /* no notice is due before; 0 = none will be */
+  gint64 retry_at;        /* 0: next is known */
 };
+
+typedef struct
+{
+  CmkUuid key_id;
+  gint64 expires_at;
+} Notice;
 
 CmkExpiryNotices *
 cmk_expiry_notices_new (const CmkConfig *config, CmkExpiringFunc expiring, gpointer user_data)
@@ -69,47 +80,68 @@ cmk_expiry_notices_load (CmkExpiryNotices *notices, CmkStore *store, gint64 conf
       const guint8 *position = g_bytes_get_data (value, NULL);
       notices->told_until = cmk_bytes_get_i64 (&position);
     }
+  notices->delivered_until = notices->told_until;
   return find_next (notices, store, error);
 }
 
 gboolean
-cmk_expiry_notices_put (CmkExpiryNotices *notices, CmkStore *store, gint64 confirmed, GError **error)
+cmk_expiry_notices_put (CmkExpiryNotices *notices, CmkStore *store, gboolean are_delivered, GError **error)
 {
+  if (are_delivered)
+    notices->delivered_until = notices->told_until;
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  cmk_bytes_put_i64 (bytes, MAX (confirmed, notices->told_until));
+  cmk_bytes_put_i64 (bytes, notices->delivered_until);
   g_autoptr (GBytes) value = g_byte_array_free_to_bytes (g_steal_pointer (&bytes));
   return cmk_store_put_fact (store, FACT, value, error);
 }
 
 static gboolean
-tell (const CmkKeyRecord *record, gpointer data)
+collect (const CmkKeyRecord *record, gpointer data)
 {
-  const CmkExpiryNotices *notices = data;
-  notices->expiring (&record->id, record->expires_at, notices->user_data);
+  const Notice notice = { .key_id = record->id, .expires_at = record->expires_at };
+  g_array_append_val ((GArray *) data, notice);
+  return TRUE;
+}
+
+static gboolean
+find_due (CmkExpiryNotices *notices, CmkStore *store, gint64 confirmed, GArray *found, GError **error)
+{
+  for (guint i = 0; i < notices->config->n_notice_days; i++)
+    {
+      gint64 lead = lead_of (notices, i);
+      /* Two notices of one key that come due together, after a long time off, are one. */
+      gint64 until = i == 0 ? confirmed + lead : MIN (confirmed + lead, notices->told_until + lead_of (notices, i - 1));
+      gint64 after = MAX (notices->told_until + lead, confirmed);
+      if (after < until && !cmk_store_visit_expiring (store, after, until, collect, found, error))
+        return FALSE;
+    }
   return TRUE;
 }
 
 gboolean
 cmk_expiry_notices_tell (CmkExpiryNotices *notices, CmkStore *store, gint64 confirmed, GError **error)
 {
-  gint64 told_until = notices->told_until;
-  cmk_expiry_notices_pass (notices, confirmed);
-  for (guint i = 0; i < notices->config->n_notice_days; i++)
+  g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (Notice));
+  notices->retry_at = confirmed + RETRY_SECONDS;
+  if (!find_due (notices, store, confirmed, found, error))
+    return FALSE;
+  for (guint i = 0; i < found->len; i++)
     {
-      gint64 lead = lead_of (notices, i);
-      /* Two notices of one key that come due together, after a long time off, are one. */
-      gint64 until = i == 0 ? confirmed + lead : MIN (confirmed + lead, told_until + lead_of (notices, i - 1));
-      gint64 after = MAX (told_until + lead, confirmed);
-      if (after < until && !cmk_store_visit_expiring (store, after, until, tell, notices, error))
-        return FALSE;
+      const Notice *notice = &g_array_index (found, Notice, i);
+      notices->expiring (&notice->key_id, notice->expires_at, notices->user_data);
     }
-  return find_next (notices, store, error);
+  notices->told_until = MAX (notices->told_until, confirmed);
+  if (!find_next (notices, store, error))
+    return FALSE;
+  notices->retry_at = 0;
+  return TRUE;
 }
 
 void
 cmk_expiry_notices_pass (CmkExpiryNotices *notices, gint64 confirmed)
 {
-  notices->told_until = MAX (notices->told_until, confirmed);
+  if (notices->retry_at == 0)
+    notices->told_until = MAX (notices->told_until, confirmed);
 }
 
 void
@@ -126,5 +158,5 @@ cmk_expiry_notices_note (CmkExpiryNotices *notices, gint64 expires_at)
 gint64
 cmk_expiry_notices_next (const CmkExpiryNotices *notices)
 {
-  return notices->next;
+  return notices->retry_at != 0 ? notices->retry_at : notices->next;
 }

@@ -361,6 +361,7 @@ def test_cl_08_many_expire_in_one_second():
 def test_cl_09_first_start_in_1970(own):
     """Nothing is known of the time, but that it is not before cmkd was made."""
     with new_machine(start=False) as machine:
+        machine.synchronise_clock(False)
         machine.set_clock(-machine.now())
         machine.start()
         kms = machine.client()
@@ -371,6 +372,87 @@ def test_cl_09_first_start_in_1970(own):
         machine.set_clock(0)
         assert kms.describe(kms.own_key())['CreationDate'] >= machine.now() - 60
         assert clock_state(kms) == 'ok'
+
+
+@pytest.mark.parametrize('restart', ['no', 'restart', 'kill', 'reboot'])
+def test_cl_09_first_start_ten_years_ahead(restart):
+    """A wall clock that nobody vouches for is a claim, also if it is the first: put right, it has left no harm."""
+    with new_machine(start=False, clock=START) as machine:
+        machine.synchronise_clock(False)
+        machine.set_clock(10 * YEAR)
+        machine.start()
+        kms = machine.client()
+        assert clock_state(kms) == 'unconfirmed'
+        old = kms.own_key()
+        parameters = kms.parameters(kms.external_key())
+        machine.pass_time(12 * 3600 - 1)
+        assert clock_state(kms) == 'unconfirmed'
+        machine.set_clock(0)
+        if restart == 'kill':
+            machine.kill()
+            machine.start()
+        elif restart != 'no':
+            getattr(machine, restart)()
+        with refused('InvalidImportToken'):
+            kms.import_with(parameters, os.urandom(32))
+        assert kms.describe(kms.own_key())['CreationDate'] == machine.now()
+        key = kms.imported_key(expires=machine.now() + YEAR)
+        blob = kms.Encrypt(key, b64(b'kept'))['CiphertextBlob']
+        machine.synchronise_clock()
+        assert (kms.state(old), clock_state(kms)) == ('Enabled', 'ok')
+        assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
+        machine.pass_time(YEAR)
+        with refused('KeyPendingImport'):
+            kms.Decrypt(blob)
+        assert kms.state(key) == 'PendingImport'
+        assert not has_material(machine, key)
+
+
+def test_a_right_clock_that_nobody_vouches_for():
+    """From the first start on all works by it, but for what cannot be undone: that waits for 12 hours of running, and
+    the deletion of a key for 24 more."""
+    with new_machine(start=False, clock=START) as machine:
+        machine.synchronise_clock(False)
+        machine.start()
+        kms = machine.client()
+        assert kms.describe(kms.own_key())['CreationDate'] == START
+        parameters = kms.parameters(kms.external_key())
+        assert parameters['TokenExpireTime'] == START + DAY
+        with refused('InvalidParameter'):
+            kms.imported_key(expires=START)
+        key, doomed = kms.imported_key(expires=START + 100), kms.own_key()
+        assert kms.ScheduleKeyDeletion(doomed, PendingWindowInDays=7)['DeleteDate'] == DATE
+        blob = kms.Encrypt(key, b64(b'x'))['CiphertextBlob']
+        machine.pass_time(100)
+        with refused('KeyPendingImport'):
+            kms.Decrypt(blob)
+        assert has_material(machine, key)
+        machine.restart()
+        machine.pass_time(12 * 3600)
+        assert kms.state(key) == 'PendingImport'
+        assert not has_material(machine, key)
+        assert clock_state(kms) == 'ok'
+        machine.pass_time(DAY - 200)
+        with refused('ExpiredImportToken'):
+            kms.import_with(parameters, os.urandom(32))
+        machine.stop_clock(DATE - 1)
+        assert kms.state(doomed) == 'PendingDeletion'
+        machine.stop_clock(DATE)
+        with refused('KeyNotFound'):
+            kms.DescribeKey(doomed)
+
+
+def test_what_is_due_is_done_before_serving(own):
+    """After a boot too, by a clock that is synchronised by then; a key was due by time that is proven."""
+    kms = own.client()
+    expired, doomed = kms.imported_key(expires=START + 7 * DAY - 60), kms.own_key()
+    kms.ScheduleKeyDeletion(doomed, PendingWindowInDays=7)
+    own.pass_time(7 * DAY - 1800)
+    own.synchronise_clock()
+    own.reboot(seconds_off=1800)
+    assert not has_material(own, expired)
+    assert len(rows(own, 'SELECT id FROM keys')) == 1
+    assert kms.state(expired) == 'PendingImport'
 
 
 def test_cl_09_boot_in_1970(own):
@@ -444,6 +526,8 @@ def test_notices_of_expiry(own, restart):
             if restart == 'restart':
                 own.restart()
             if restart == 'kill':
+                expiring(signals)  # a notice counts as sent when it has been
+                kms.describe(other)
                 own.kill()
                 own.start()
             kms.describe(other)
@@ -460,6 +544,26 @@ def test_a_notice_that_is_late(own):
         own.pass_time(7 * DAY + 3600)
         own.start()
         assert sorted(expiring(signals)) == sorted([(first, START + 8 * DAY), (second, START + 11 * DAY)])
+
+
+@pytest.mark.parametrize('at_start', [False, True])
+def test_a_kill_swallows_no_notice(own, at_start):
+    """Whenever it comes: it may be sent twice, then."""
+    kms = own.client()
+    for _ in range(5):
+        expires = own.now() + 8 * DAY
+        key = kms.imported_key(expires=expires)
+        with kms.signals() as signals:
+            if at_start:
+                own.stop()
+                own.pass_time(DAY)
+                own.start()
+            else:
+                own.pass_time(DAY)
+                kms.describe(key)
+            own.kill()
+            own.start()
+            signals.wait_for('KeyMaterialExpiring', key, expires)
 
 
 def test_a_notice_for_each_expiry(own):
