@@ -18,6 +18,7 @@ struct _CmkAnchor
   CmkSecret *key_without_index;
   CmkStoreAnchor *record; /* as it stands in the store */
   CmkAnchorState state;
+  gboolean lost_index; /* and another has still to take its place */
 };
 
 CmkAnchorState
@@ -200,12 +201,15 @@ cmk_anchor_step (CmkAnchor *anchor, GError **error)
   if (!cmk_anchor_check (anchor, error))
     return FALSE;
   g_autoptr (GError) local_error = NULL;
-  if (!cmk_anchor_needs_step (anchor) || make_step (anchor, &local_error))
+  if (!cmk_anchor_needs_step (anchor) || (!anchor->lost_index && make_step (anchor, &local_error)))
     return TRUE;
-  gboolean index_is_gone = local_error->domain == CMK_TPM_NV_ERROR;
-  if (index_is_gone)
-    g_clear_error (&local_error);
-  if (index_is_gone && replace_index (anchor, &local_error))
+  if (local_error != NULL && local_error->domain == CMK_TPM_NV_ERROR)
+    {
+      g_warning ("another NV index takes the place of that which vouched for the state: %s", local_error->message);
+      g_clear_error (&local_error);
+      anchor->lost_index = TRUE;
+    }
+  if (anchor->lost_index && replace_index (anchor, &local_error))
     return TRUE;
   anchor->state = CMK_ANCHOR_BEHIND;
   return fail_index (local_error, error);
@@ -268,14 +272,19 @@ establish (CmkAnchor *anchor, GError **error)
          cmk_stages_define (anchor->stages, error) && settle (anchor, error);
 }
 
-/* The state is the latest, for we have had it all the time; what vouched for it is gone. Without an index first, so that a
- * crash on the way to another costs nothing. */
+/* The state is the latest, for we have had it all the time. It goes without an index first, so that a crash on the way to
+ * another costs nothing; one that an attempt before this has left behind is as good as new. */
 static gboolean
 replace_index (CmkAnchor *anchor, GError **error)
 {
-  g_warning ("the NV index of the TPM that vouches for the state is gone or not ours any more: another is made");
+  CmkStagesNamesake namesake;
   cmk_stages_forget (anchor->stages);
-  return settle (anchor, error) && establish (anchor, error);
+  if (!cmk_stages_search (anchor->stages, &namesake, error) || !settle (anchor, error))
+    return FALSE;
+  if (!cmk_stages_have_index (anchor->stages) && !establish (anchor, error))
+    return FALSE;
+  anchor->lost_index = FALSE;
+  return TRUE;
 }
 
 /* --- opening --- */
