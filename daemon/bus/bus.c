@@ -193,7 +193,17 @@ broadcast_expiry (const CmkUuid *key_id, gint64 expires_at, gpointer user_data)
   cmk_dbus_keys_emit_key_material_expiring (bus->keys, id, expires_at);
 }
 
+static void
+flush (gpointer user_data)
+{
+  CmkBus *bus = user_data;
+  g_autoptr (GError) error = NULL;
+  if (!g_dbus_connection_flush_sync (bus->connection, NULL, &error))
+    g_message ("signals could not be sent: %s", error->message);
+}
+
 const CmkKmsEvents cmk_bus_events = {
   .key_changed = broadcast_change,
   .material_expiring = broadcast_expiry,
+  .flush = flush,
 };

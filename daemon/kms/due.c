@@ -171,6 +171,7 @@ static gboolean
 on_delivered (gpointer data)
 {
   CmkDue *due = data;
+  cmk_kms_flush_told (due->kms);
   g_atomic_int_add (&due->undelivered, -1);
   cmk_worker_submit (cmk_kms_worker (due->kms), CMK_WORKER_OWN_ERRANDS, run_errand, due);
   return G_SOURCE_REMOVE;

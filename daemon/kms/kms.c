@@ -123,6 +123,12 @@ tell_expiring (const CmkUuid *key_id, gint64 expires_at, gpointer kms)
   tell (&(Event) { .kms = kms, .key_id = *key_id, .expires_at = expires_at });
 }
 
+void
+cmk_kms_flush_told (CmkKms *kms)
+{
+  kms->events->flush (kms->events_data);
+}
+
 /* --- keys --- */
 
 void

@@ -51,6 +51,8 @@ typedef struct
   /* A key changed, durably; before the answer of the call that changed it. */
   void (*key_changed) (const CmkUuid *key_id, CmkKeyState state, const char *reason, gpointer user_data);
   void (*material_expiring) (const CmkUuid *key_id, gint64 expires_at, gpointer user_data);
+  /* When it returns, all that was told has left the process. */
+  void (*flush) (gpointer user_data);
 } CmkKmsEvents;
 
 /* Open the store in @directory, erase and delete what came due while nobody served, start the threads. @config must outlive
@@ -119,6 +121,9 @@ void cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecr
 
 /* Tell that a key changed. Any thread. */
 void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
+
+/* Main thread: what was told before, and delivered since, has left the process. */
+void cmk_kms_flush_told (CmkKms *kms);
 
 /* Take the material out of @record: what deletion and expiry do. A key that is scheduled for deletion stays so. */
 void cmk_kms_strip_material (CmkKeyRecord *record);
