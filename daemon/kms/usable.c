@@ -63,8 +63,9 @@ get_cached (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPu
     }
   if (!check_purpose (purpose, key.spec, key.usage, error))
     return FALSE;
+  /* The refusal comes from the worker, after what has expired is out of reach. */
   if (key.expires_at != 0 && key.expires_at <= cmk_clock_now ())
-    return cmk_kms_require_enabled (CMK_KEY_STATE_PENDING_IMPORT, error);
+    return miss (error);
   CmkSecret *material = NULL;
   if (!purpose->needs_public_only)
     {

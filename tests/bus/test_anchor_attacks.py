@@ -381,6 +381,7 @@ def test_a_step_for_others_that_fails_is_not_told_to_who_only_came_by():
 REFUSALS = {
     'of a change': lambda kms, key: kms.DisableKey(key),
     'of something else': lambda kms, key: kms.EnableKey(UNKNOWN_KEY),
+    'of a use': lambda kms, key: kms.Encrypt(key, b64(b'x')),
 }
 
 
