@@ -205,7 +205,7 @@ cmk_anchor_step (CmkAnchor *anchor, GError **error)
     return TRUE;
   if (local_error != NULL && local_error->domain == CMK_TPM_NV_ERROR)
     {
-      g_warning ("another NV index takes the place of that which vouched for the state: %s", local_error->message);
+      g_warning ("the NV index that vouches for the state is looked for, or another made: %s", local_error->message);
       g_clear_error (&local_error);
       anchor->lost_index = TRUE;
     }
@@ -272,21 +272,6 @@ establish (CmkAnchor *anchor, GError **error)
          cmk_stages_define (anchor->stages, error) && settle (anchor, error);
 }
 
-/* The state is the latest, for we have had it all the time. It goes without an index first, so that a crash on the way to
- * another costs nothing; one that an attempt before this has left behind is as good as new. */
-static gboolean
-replace_index (CmkAnchor *anchor, GError **error)
-{
-  CmkStagesNamesake namesake;
-  cmk_stages_forget (anchor->stages);
-  if (!cmk_stages_search (anchor->stages, &namesake, error) || !settle (anchor, error))
-    return FALSE;
-  if (!cmk_stages_have_index (anchor->stages) && !establish (anchor, error))
-    return FALSE;
-  anchor->lost_index = FALSE;
-  return TRUE;
-}
-
 /* --- opening --- */
 
 static gboolean
@@ -314,6 +299,38 @@ complete_step (CmkAnchor *anchor, GError **error)
   g_message ("the last step of the state had not reached the TPM: completed now");
   anchor->state = CMK_ANCHOR_HOLDS;
   return cmk_stages_advance (anchor->stages, error);
+}
+
+/* The index is there after all, and still holds the keys of before: what it was to do is still to be done. */
+static gboolean
+resume_index (CmkAnchor *anchor, GError **error)
+{
+  anchor->lost_index = FALSE;
+  if (is_of_stage (anchor, CMK_STAGES_NEXT))
+    {
+      if (!complete_step (anchor, error))
+        return FALSE;
+    }
+  else if (!is_of_stage (anchor, CMK_STAGES_CURRENT))
+    return roll_back (anchor, "the TPM knows of a later state than this one") && cmk_anchor_check (anchor, error);
+  return !cmk_anchor_needs_step (anchor) || make_step (anchor, error);
+}
+
+/* The state is the latest, for we have had it all the time. It goes without an index first, so that a crash on the way to
+ * another costs nothing; one that an attempt before this has left behind is as good as new. */
+static gboolean
+replace_index (CmkAnchor *anchor, GError **error)
+{
+  CmkStagesNamesake namesake;
+  cmk_stages_forget (anchor->stages);
+  if (!cmk_stages_search (anchor->stages, &namesake, error))
+    return FALSE;
+  if (cmk_stages_have_index (anchor->stages) && cmk_stages_handle (anchor->stages) == anchor->record->nv_handle)
+    return resume_index (anchor, error);
+  if (!settle (anchor, error) || (!cmk_stages_have_index (anchor->stages) && !establish (anchor, error)))
+    return FALSE;
+  anchor->lost_index = FALSE;
+  return TRUE;
 }
 
 static gboolean

@@ -197,7 +197,7 @@ void
 cmk_stages_forget (CmkStages *stages)
 {
   g_clear_pointer (&stages->index, cmk_tpm_nv_index_free);
-  stages->is_stale = FALSE;
+  stages->is_stale = stages->is_next_ours = FALSE;
 }
 
 gboolean

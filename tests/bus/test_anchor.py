@@ -9,7 +9,7 @@ import pytest
 
 from harness import ALICE, BOB, new_machine
 from client import UNKNOWN_KEY, DBusError, b64, iterate_until, refused, unb64, wrap
-from state import row_of_key, rows, tpm_tool
+from state import erasure_keys, row_of_key, rows, tpm_tool
 from test_disk_faults import FOREVER, SYNC, Faults
 from test_rollback import set_owner_authorisation
 
@@ -295,6 +295,22 @@ def test_an_index_that_is_removed_under_way_is_replaced():
             assert anchor_state(machine) == 'ok'
             assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
             machine.restart()
+
+
+@pytest.mark.parametrize('writes_refused', [1, 2])
+def test_an_index_that_refuses_a_write_is_not_taken_for_another(writes_refused):
+    """It is there still, and holds the key that the step was to destroy."""
+    with new_machine(config=QUIET) as machine:
+        kms = settled(machine)
+        key = kms.imported_key()
+        former, _ = erasure_keys(machine)
+        machine.tpm_fault(f'NV_Write 1-{writes_refused} 0x9a2')
+        with contextlib.nullcontext() if writes_refused == 1 else refused('TpmUnavailable'):
+            kms.DeleteKeyMaterial(key)
+        assert kms.DeleteKeyMaterial(key)['KeyState'] == 'PendingImport'
+        assert former not in erasure_keys(machine)
+        machine.restart()
+        assert anchor_state(machine) == 'ok'
 
 
 def test_an_index_that_is_removed_while_nobody_serves():
