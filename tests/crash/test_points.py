@@ -179,7 +179,8 @@ def kill_everywhere(base, name, strikes):
     return tally
 
 
-@pytest.mark.parametrize('name', SCENARIOS)
+@pytest.mark.parametrize('name', SCENARIOS,
+                         ids=[f'{name}, half-{place % 2 + 1}' for place, name in enumerate(SCENARIOS)])
 def test_killed_at_every_system_call(base, name, capsys):
     tally = kill_everywhere(base, name, [at_file, at_answer])
     assert tally.points, 'nothing was tried'
