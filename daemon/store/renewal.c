@@ -90,6 +90,7 @@ cmk_store_reseal_envelopes (CmkStore *store, CmkStoreReseal each, gpointer user_
   for (guint i = 0; cmk_tables[i] != NULL; i++)
     if (cmk_tables[i]->envelope != 0 && !reseal_table (store, cmk_tables[i], each, user_data, error))
       return FALSE;
+  cmk_store_note_erasure (store);
   return TRUE;
 }
 

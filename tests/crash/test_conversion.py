@@ -65,4 +65,4 @@ def test_killed_while_converting(number, strike, capsys):
         machine.shut_down()
     with capsys.disabled():
         print(f'# format {number}: {tally}', flush=True)
-    assert tally.points[NAMES[strike]] > 10
+    assert tally.points[NAMES[strike]] >= 10
