@@ -69,12 +69,6 @@ cmk_stages_handle (const CmkStages *stages)
   return stages->index != NULL ? cmk_tpm_nv_index_handle (stages->index) : 0;
 }
 
-gboolean
-cmk_stages_is_stale (const CmkStages *stages)
-{
-  return stages->is_stale;
-}
-
 /* --- contents --- */
 
 const guint8 *

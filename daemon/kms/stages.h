@@ -57,9 +57,6 @@ gboolean cmk_stages_define (CmkStages *stages, GError **error) G_GNUC_WARN_UNUSE
 const guint8 *cmk_stages_peek_stage (const CmkStages *stages, CmkStagesHalf half);
 CmkSecret *cmk_stages_copy_key (const CmkStages *stages, CmkStagesHalf half, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The index does not hold yet what it was advanced to. */
-gboolean cmk_stages_is_stale (const CmkStages *stages);
-
 /* The next halves of the index may be those that another process, which a crash ended, had already used: from here on they
  * are fresh. */
 void cmk_stages_distrust_next (CmkStages *stages);

@@ -70,8 +70,8 @@ const char *cmk_vault_tpm_firmware (CmkVault *vault);
 /* "ok", "unavailable", or "locked" while the vault is. Static. Any thread. */
 const char *cmk_vault_keyring_status (CmkVault *vault);
 
-/* "ok", "none" if the TPM keeps no NV index for the state, "rolled-back", or "locked" while the vault is. Static.
- * Any thread. */
+/* "ok", "behind" after a step that failed, "none" if the TPM keeps no NV index for the state, "rolled-back", or "locked"
+ * while the vault is. Static. Any thread. */
 const char *cmk_vault_anchor_state (CmkVault *vault);
 /* How often the TPM took note of the state: each wears its memory. Any thread. */
 guint64 cmk_vault_anchor_steps (CmkVault *vault);
