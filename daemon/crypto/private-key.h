@@ -37,6 +37,21 @@ CmkSecret *cmk_private_key_encode (const CmkPrivateKey *key, GError **error) G_G
 CmkPrivateKey *cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Who has the private half when this process has not: a TPM. Called on the thread that uses the key. */
+typedef struct
+{
+  /* RSA: @input, less than the modulus, to the private exponent; both @size bytes, as long as the modulus. */
+  gboolean (*rsa) (gpointer data, const guint8 *input, gsize size, guint8 *ret_output, GError **error);
+  /* EC: an ECDSA signature of @digest; r || s, each as long as the order of the curve. */
+  gboolean (*ecdsa) (gpointer data, const guint8 *digest, gsize size, guint8 *ret_signature, GError **error);
+  gpointer data;
+} CmkPrivateKeyHolder;
+
+/* The key of @public_der, of an RSA or NIST curve @spec, whose private half is with @holder, which must outlive it. It signs,
+ * decrypts and unwraps like any other; it cannot be encoded. */
+CmkPrivateKey *cmk_private_key_held (CmkKeySpec spec, GBytes *public_der, const CmkPrivateKeyHolder *holder,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 CmkKeySpec cmk_private_key_spec (const CmkPrivateKey *key);
 
 /* DER SubjectPublicKeyInfo (RFC 5280), named curve, uncompressed point. */

@@ -128,6 +128,26 @@ gboolean cmk_tpm_session_prepare (CmkTpmSession *session, TPMA_SESSION crypt, Cm
 /* cmk_tpm_ok() for a command in the session: forgets the session that the TPM has closed with it. */
 gboolean cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error);
 
+/* --- object.c ---------------------------------------------------------------------------------------------------- */
+
+/* TPM2B_PUBLIC || TPM2B_PRIVATE, and back: CMK_ERROR_STATE_CORRUPTED if it is anything else. */
+GBytes *cmk_tpm_object_marshal (const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, GError **error);
+gboolean cmk_tpm_object_unmarshal (GBytes *blob, TPM2B_PUBLIC *public, TPM2B_PRIVATE *private, GError **error);
+
+/* A new object under the root key, marshalled. */
+GBytes *cmk_tpm_object_create (CmkTpmSession *session, const TPM2B_SENSITIVE_CREATE *sensitive,
+                               const TPM2B_PUBLIC *template, CmkTpmPlace place, const char *what, GError **error);
+
+/* What is done with a loaded object. Tried a second time, with the object loaded from its blob, if it fails with one that came
+ * from a kept context. */
+typedef gboolean (*CmkTpmObjectUse) (CmkTpmSession *session, ESYS_TR object, CmkTpmPlace place, gpointer data,
+                                     GError **error);
+
+/* Do @use (NULL: nothing) with the object of @blob, loaded from its context, which is kept under @cache_name, or else from
+ * the blob. @cache_name may be NULL: no context is kept. */
+gboolean cmk_tpm_object_use (CmkTpmSession *session, GBytes *blob, const char *cache_name, CmkTpmPlace place,
+                             CmkTpmObjectUse use, gpointer data, GError **error);
+
 /* --- context.c --------------------------------------------------------------------------------------------------- */
 
 /* The object whose public area is @public, from the context kept under @cache_name. FALSE: not there, or of no use. */
