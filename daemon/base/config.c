@@ -20,6 +20,7 @@ static const NumberKey number_keys[] = {
   { "WrappingKeys", "ReadyEcSm2", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_EC_SM2]), 64 },
   { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 7 * 86400 },
   { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 86400 },
+  { "Cache", "SessionSeconds", G_STRUCT_OFFSET (CmkConfig, session_seconds), 86400 },
   { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 86400 },
   { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 10000000 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 10000000 },
@@ -38,6 +39,7 @@ new_default (void)
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;
   config->context_seconds = 86400;
   config->material_seconds = 300;
+  config->session_seconds = CMK_CONFIG_BY_TPM;
   config->anchor_seconds = 300;
   config->steps_per_day = 1440;
   config->keys_per_user = 10000;

@@ -9,12 +9,16 @@
 
 #define CMK_MAX_NOTICES 8
 
+/* What is best depends on how the TPM is reached. */
+#define CMK_CONFIG_BY_TPM G_MAXUINT
+
 typedef struct
 {
   char *tcti;                                     /* [Tpm] Tcti */
   guint ready_pairs[CMK_WRAPPING_KEY_EC_SM2 + 1]; /* [WrappingKeys] ReadyRsa2048, -3072, -4096, ReadyEcSm2 */
   guint context_seconds;                          /* [Cache] ContextSeconds */
   guint material_seconds;                         /* [Cache] MaterialSeconds; 0 = never cached */
+  guint session_seconds;                          /* [Cache] SessionSeconds; 0 = never kept, or BY_TPM */
   guint keys_per_user;                            /* [Limits] KeysPerUser */
   guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
   guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */

@@ -18,6 +18,7 @@ struct _CmkKms
   CmkDecryptFailures *decrypt_failures;
   CmkSettling *settling;
   CmkDue *due;
+  guint rest_timer; /* 0 = none */
   const CmkKmsEvents *events;
   gpointer events_data;
 };
@@ -322,6 +323,22 @@ cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
   return TRUE;
 }
 
+/* --- rest --- */
+
+static void
+rest (gpointer vault)
+{
+  cmk_vault_rest (vault);
+}
+
+static gboolean
+on_rest_timer (gpointer data)
+{
+  CmkKms *kms = data;
+  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, rest, kms->vault);
+  return G_SOURCE_CONTINUE;
+}
+
 /* --- life --- */
 
 CmkKms *
@@ -348,6 +365,9 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     return NULL;
   if (cmk_settling_end (kms->settling, TRUE) != CMK_SETTLING_NOT_HELD)
     cmk_settling_run (kms->settling);
+  guint session_seconds = cmk_vault_session_seconds (kms->vault);
+  if (session_seconds != 0)
+    kms->rest_timer = g_timeout_add_seconds (session_seconds, on_rest_timer, kms);
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
@@ -364,6 +384,8 @@ cmk_kms_close (CmkKms *kms)
 {
   if (kms == NULL)
     return;
+  if (kms->rest_timer != 0)
+    g_source_remove (kms->rest_timer);
   if (kms->pool != NULL)
     {
       cmk_wrapping_pool_stop (kms->pool);

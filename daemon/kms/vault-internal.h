@@ -21,6 +21,7 @@ struct _CmkVault
   char *directory;
   guint context_seconds;
   guint material_seconds;
+  guint session_seconds;
   CmkStore *store;
   CmkTpm *tpm;
   CmkKeyring *keyring; /* atomic: set when unlocked */

@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* A saved session that nobody uses holds up whoever else saves contexts, when they have saved some ten thousands. */
+#define MANAGED_SESSION_SECONDS 300
+
 static void
 store_keys_clear (CmkStoreKeys *keys)
 {
@@ -123,8 +126,22 @@ connect_tpm (CmkVault *vault, GError **error)
   const CmkTpmIdentity *identity = cmk_tpm_identity (vault->tpm);
   g_atomic_pointer_set (&vault->manufacturer, g_intern_string (identity->manufacturer));
   g_atomic_pointer_set (&vault->firmware, g_intern_string (identity->firmware));
+  cmk_tpm_keep_sessions (vault->tpm, vault->session_seconds);
   cache_contexts (vault);
   return TRUE;
+}
+
+guint
+cmk_vault_session_seconds (CmkVault *vault)
+{
+  return vault->session_seconds;
+}
+
+void
+cmk_vault_rest (CmkVault *vault)
+{
+  if (vault->tpm != NULL)
+    cmk_tpm_rest (vault->tpm);
 }
 
 /* Is it the TPM that sealed the store, whose storage root key has the name @pinned? */
@@ -445,6 +462,15 @@ cmk_vault_accept_rollback (CmkVault *vault, CmkVaultRewrite rewrite, gpointer us
 
 /* --- life --- */
 
+/* A TPM of its own has three places for sessions, and whoever has no resource manager shares them with everybody. */
+static guint
+session_seconds (const CmkConfig *config)
+{
+  if (config->session_seconds != CMK_CONFIG_BY_TPM)
+    return config->session_seconds;
+  return cmk_tpm_is_managed (config->tcti) ? MANAGED_SESSION_SECONDS : 0;
+}
+
 CmkVault *
 cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
 {
@@ -453,6 +479,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
   vault->directory = g_canonicalize_filename (directory, NULL);
   vault->context_seconds = config->context_seconds;
   vault->material_seconds = config->material_seconds;
+  vault->session_seconds = session_seconds (config);
   vault->tpm_state = "absent";
   vault->anchor_state = "locked";
   vault->manufacturer = vault->firmware = "";

@@ -91,6 +91,12 @@ const CmkSecret *cmk_vault_marker_key (CmkVault *vault);
 /* A session with the TPM for one call. */
 CmkTpmSession *cmk_vault_begin_session (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* For how long a session with the TPM stays open after a call; 0 = not at all. */
+guint cmk_vault_session_seconds (CmkVault *vault);
+
+/* Give back to the TPM what was not used for that long. */
+void cmk_vault_rest (CmkVault *vault);
+
 gboolean cmk_vault_seal (CmkVault *vault, CmkTpmSession *session, const CmkSecretIdentity *identity,
                          const CmkSecret *payload, CmkTpmPlace place, GBytes **ret_sealed_key, GBytes **ret_envelope,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;

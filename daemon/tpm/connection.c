@@ -10,6 +10,9 @@
 void
 cmk_tpm_disconnect (CmkTpm *tpm)
 {
+  if (tpm->kept_session.tr != ESYS_TR_NONE)
+    g_array_append_val (tpm->stranded, tpm->kept_session.handle);
+  tpm->kept_session = CMK_TPM_HANDLE_NONE;
   tpm->root = ESYS_TR_NONE;
   tpm->broken = FALSE;
   if (tpm->esys != NULL)
@@ -58,7 +61,11 @@ cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle)
 static void
 flush_stranded (CmkTpm *tpm, TPM2_HANDLE handle)
 {
-  /* Sessions take no command here, objects a ReadPublic. */
+  if (handle >> TPM2_HR_SHIFT != TPM2_HT_TRANSIENT)
+    {
+      cmk_tpm_flush_session_by_number (tpm, handle);
+      return;
+    }
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc = Esys_TR_FromTPMPublic (tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr);
   if (rc == TSS2_RC_SUCCESS)

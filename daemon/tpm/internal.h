@@ -40,6 +40,11 @@ struct _CmkTpm
   TPMS_CONTEXT *root_context; /* else the saved context of the transient one; may be NULL until it is looked for */
   GBytes *root_name;
 
+  CmkTpmHandle kept_session; /* open, and in no call's hands */
+  gint64 kept_since;         /* monotonic time */
+  guint session_seconds;     /* after which it is given back; 0 = none is kept */
+  gboolean gap_is_wide;      /* TRUE: a session may stay open while others come and go */
+
   CmkTpmContextCache cache;
   CmkTpmIdentity identity;
 };
@@ -47,8 +52,11 @@ struct _CmkTpm
 struct _CmkTpmSession
 {
   CmkTpm *tpm;
-  CmkTpmHandle root; /* handle is 0 when the root key is persistent: nothing to flush */
+  CmkTpmHandle root; /* NONE until it is needed; handle is 0 when it is persistent: nothing to flush */
   CmkTpmHandle session;
+  gboolean was_kept;
+  gboolean has_begun_again;
+  GError *failure; /* why it could not begin again */
 };
 
 static inline void
@@ -99,6 +107,11 @@ void cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle);
 /* Try once more to remove what is stranded. */
 void cmk_tpm_settle (CmkTpm *tpm);
 
+/* --- leftovers.c ------------------------------------------------------------------------------------------------- */
+
+/* Flush the session @handle if it is loaded, as one of ours would be. */
+void cmk_tpm_flush_session_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
+
 /* --- name.c ------------------------------------------------------------------------------------------------------ */
 
 /* A name is the digest of the public area: who has the name right cannot be given another key. */
@@ -122,8 +135,25 @@ gboolean cmk_tpm_root_is_unchanged (CmkTpm *tpm);
 /* Begin again after the connection broke. */
 gboolean cmk_tpm_session_restart (CmkTpmSession *session, GError **error);
 
-/* Set what the session does with the next command: TPMA_SESSION_DECRYPT, _ENCRYPT, and close itself if @place says. */
-gboolean cmk_tpm_session_prepare (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place, GError **error);
+/* Have the root key in @session: for commands that name it. */
+gboolean cmk_tpm_session_need_root (CmkTpmSession *session, GError **error);
+
+/* Set what the session does with the next command: TPMA_SESSION_DECRYPT, _ENCRYPT, and close itself if @place says so and
+ * it is not kept. */
+TSS2_RC cmk_tpm_session_make_ready (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place);
+
+/* TRUE, after waiting or with a new session in @session, if the command that gave @rc deserves to be sent again. */
+gboolean cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc);
+
+/* rc = the ESYS call in @session, repeated while there is hope. */
+#define CMK_TPM_SESSION_COMMAND(session, crypt, place, rc, ...)                                                        \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      (rc) = cmk_tpm_session_make_ready ((session), (crypt), (place));                                                 \
+      if ((rc) == TSS2_RC_SUCCESS)                                                                                     \
+        (rc) = (__VA_ARGS__);                                                                                          \
+    }                                                                                                                  \
+  while (cmk_tpm_session_again ((session), (rc)))
 
 /* cmk_tpm_ok() for a command in the session: forgets the session that the TPM has closed with it. */
 gboolean cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error);

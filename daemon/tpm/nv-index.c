@@ -340,7 +340,7 @@ fill_auth (const CmkTpmNvIndex *index, TPM2B_AUTH *auth)
 
 /* Make ready for one command with @index. ESYS has the authorisation value until that is over. */
 static gboolean
-prepare (CmkTpmSession *session, CmkTpmNvIndex *index, TPMA_SESSION crypt, CmkTpmPlace place, GError **error)
+prepare (CmkTpmSession *session, CmkTpmNvIndex *index, GError **error)
 {
   CmkTpm *tpm = session->tpm;
   if (tpm->broken && !cmk_tpm_session_restart (session, error))
@@ -349,8 +349,7 @@ prepare (CmkTpmSession *session, CmkTpmNvIndex *index, TPMA_SESSION crypt, CmkTp
     return FALSE;
   g_auto (TPM2B_AUTH) auth = { 0 };
   fill_auth (index, &auth);
-  return cmk_tpm_session_prepare (session, crypt, place, error) &&
-         cmk_tpm_ok (tpm, Esys_TR_SetAuth (tpm->esys, index->tr, &auth), "use an NV index", error);
+  return cmk_tpm_ok (tpm, Esys_TR_SetAuth (tpm->esys, index->tr, &auth), "use an NV index", error);
 }
 
 /* Leave no secret of the last command with @tr in memory. Zeros, because ESYS would keep what is behind a size of 0. */
@@ -369,15 +368,15 @@ cmk_tpm_nv_index_read (CmkTpmSession *session, CmkTpmNvIndex *index, CmkTpmPlace
   const char *what = "read the NV index";
   CmkTpm *tpm = session->tpm;
   g_autoptr (CmkSecret) contents = cmk_secret_new (CMK_TPM_NV_SIZE, error);
-  /* The sizes in the command are no secret, and not of a kind that can be encrypted. */
-  if (contents == NULL || !prepare (session, index, TPMA_SESSION_ENCRYPT, place, error))
+  if (contents == NULL || !prepare (session, index, error))
     return NULL;
 
   g_autoptr (TPM2B_MAX_NV_BUFFER) plain = NULL;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_NV_Read (tpm->esys, index->tr, index->tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE,
-                                 CMK_TPM_NV_SIZE, 0, &plain));
+  /* The sizes in the command are no secret, and not of a kind that can be encrypted. */
+  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_ENCRYPT, place, rc,
+                           Esys_NV_Read (tpm->esys, index->tr, index->tr, session->session.tr, ESYS_TR_NONE,
+                                         ESYS_TR_NONE, CMK_TPM_NV_SIZE, 0, &plain));
   clean_up (tpm, index->tr);
   if (!use_ok (session, index, rc, place, what, error))
     return NULL;
@@ -393,14 +392,14 @@ cmk_tpm_nv_index_write (CmkTpmSession *session, CmkTpmNvIndex *index, const CmkS
 {
   g_return_val_if_fail (cmk_secret_length (contents) == CMK_TPM_NV_SIZE, FALSE);
   CmkTpm *tpm = session->tpm;
-  if (!prepare (session, index, TPMA_SESSION_DECRYPT, place, error))
+  if (!prepare (session, index, error))
     return FALSE;
 
   g_auto (TPM2B_MAX_NV_BUFFER) plain = { .size = CMK_TPM_NV_SIZE };
   memcpy (plain.buffer, cmk_secret_peek (contents), CMK_TPM_NV_SIZE);
   TSS2_RC rc;
-  CMK_TPM_COMMAND (
-      tpm, rc,
+  CMK_TPM_SESSION_COMMAND (
+      session, TPMA_SESSION_DECRYPT, place, rc,
       Esys_NV_Write (tpm->esys, index->tr, index->tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, &plain, 0));
   clean_up (tpm, index->tr);
   return use_ok (session, index, rc, place, "write the NV index", error);
@@ -419,9 +418,9 @@ define_at (CmkTpmSession *session, CmkTpmNvIndex *index, TPM2_HANDLE handle)
   fill_auth (index, &auth);
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_NV_DefineSpace (tpm->esys, ESYS_TR_RH_OWNER, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE,
-                                        &auth, &public, &tr));
+  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT, CMK_TPM_MORE, rc,
+                           Esys_NV_DefineSpace (tpm->esys, ESYS_TR_RH_OWNER, session->session.tr, ESYS_TR_NONE,
+                                                ESYS_TR_NONE, &auth, &public, &tr));
   if (rc == TSS2_RC_SUCCESS)
     {
       index->handle = handle;
@@ -435,7 +434,7 @@ static gboolean
 define_somewhere (CmkTpmSession *session, CmkTpmNvIndex *index, GError **error)
 {
   g_autoptr (GArray) taken = list_handles (session->tpm, error);
-  if (taken == NULL || !cmk_tpm_session_prepare (session, TPMA_SESSION_DECRYPT, CMK_TPM_MORE, error))
+  if (taken == NULL)
     return FALSE;
 
   TSS2_RC rc = TPM2_RC_NV_DEFINED;
@@ -464,12 +463,12 @@ undefine (CmkTpmSession *session, TPM2_HANDLE handle, CmkTpmPlace place, GError 
   TPM2B_NV_PUBLIC public = { 0 };
   if (tpm->broken && !cmk_tpm_session_restart (session, error))
     return FALSE;
-  /* Nothing in the command or its answer can be encrypted. */
-  if (!look_at (tpm, handle, &tr, &public, error) || !cmk_tpm_session_prepare (session, 0, place, error))
+  if (!look_at (tpm, handle, &tr, &public, error))
     return FALSE;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (
-      tpm, rc,
+  /* Nothing in the command or its answer can be encrypted. */
+  CMK_TPM_SESSION_COMMAND (
+      session, 0, place, rc,
       Esys_NV_UndefineSpace (tpm->esys, ESYS_TR_RH_OWNER, tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE));
   if (cmk_tss_base (rc) == TPM2_RC_HANDLE)
     return set_missing (handle, rc, error);

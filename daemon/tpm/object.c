@@ -41,13 +41,13 @@ cmk_tpm_object_create (CmkTpmSession *session, const TPM2B_SENSITIVE_CREATE *sen
   TPML_PCR_SELECTION no_pcrs = { 0 };
   cmk_tpm_auto_free TPM2B_PRIVATE *private = NULL;
   cmk_tpm_auto_free TPM2B_PUBLIC *public = NULL;
-  if (!cmk_tpm_session_prepare (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, error))
+  if (!cmk_tpm_session_need_root (session, error))
     return NULL;
 
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_Create (tpm->esys, session->root.tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, sensitive,
-                                template, &no_info, &no_pcrs, &private, &public, NULL, NULL, NULL));
+  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
+                           Esys_Create (tpm->esys, session->root.tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE,
+                                        sensitive, template, &no_info, &no_pcrs, &private, &public, NULL, NULL, NULL));
   cmk_tpm_scrub (tpm);
   if (!cmk_tpm_session_ok (session, rc, place, what, error))
     return NULL;
@@ -59,17 +59,33 @@ load (CmkTpmSession *session, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *p
       GError **error)
 {
   CmkTpm *tpm = session->tpm;
-  if (!cmk_tpm_session_prepare (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, error))
+  if (!cmk_tpm_session_need_root (session, error))
     return FALSE;
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (
-      tpm, rc,
+  CMK_TPM_SESSION_COMMAND (
+      session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
       Esys_Load (tpm->esys, session->root.tr, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, private, public, &tr));
   if (!cmk_tpm_session_ok (session, rc, CMK_TPM_MORE, "load a sealed object", error))
     return FALSE;
   cmk_tpm_hold (tpm, tr, object);
   return TRUE;
+}
+
+static gboolean
+load_and_use (CmkTpmSession *session, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const char *cache_name,
+              CmkTpmPlace place, CmkTpmObjectUse use, gpointer data, GError **error)
+{
+  CmkTpm *tpm = session->tpm;
+  CmkTpmHandle object = CMK_TPM_HANDLE_NONE;
+  if (tpm->broken && !cmk_tpm_session_restart (session, error))
+    return FALSE;
+  if (!load (session, public, private, &object, error))
+    return FALSE;
+  cmk_tpm_context_keep (tpm, cache_name, &object);
+  gboolean ok = use == NULL || use (session, object.tr, place, data, error);
+  cmk_tpm_flush (tpm, &object);
+  return ok;
 }
 
 gboolean
@@ -92,12 +108,13 @@ cmk_tpm_object_use (CmkTpmSession *session, GBytes *blob, const char *cache_name
       cmk_tpm_context_drop (tpm, cache_name);
     }
 
-  if (tpm->broken && !cmk_tpm_session_restart (session, error))
-    return FALSE;
-  if (!load (session, &public, &private, &object, error))
-    return FALSE;
-  cmk_tpm_context_keep (tpm, cache_name, &object);
-  gboolean ok = use == NULL || use (session, object.tr, place, data, error);
-  cmk_tpm_flush (tpm, &object);
-  return ok;
+  gboolean had_begun_again = session->has_begun_again;
+  g_autoptr (GError) local_error = NULL;
+  if (load_and_use (session, &public, &private, cache_name, place, use, data, &local_error))
+    return TRUE;
+  /* The session was lost between the two commands, to a reset of the TPM, and the object with it. */
+  if (session->has_begun_again && !had_begun_again && !tpm->broken)
+    return load_and_use (session, &public, &private, cache_name, place, use, data, error);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
 }

@@ -53,16 +53,15 @@ unseal (CmkTpmSession *session, ESYS_TR object, CmkTpmPlace place, gpointer data
 {
   CmkSecret **ret_data_key = data;
   CmkTpm *tpm = session->tpm;
-  /* Unseal has no parameter to encrypt, only its answer. */
-  if (!cmk_tpm_session_prepare (session, TPMA_SESSION_ENCRYPT, place, error))
-    return FALSE;
   g_autoptr (CmkSecret) data_key = cmk_secret_new (DATA_KEY_SIZE, error);
   if (data_key == NULL)
     return FALSE;
 
   g_autoptr (TPM2B_SENSITIVE_DATA) plain = NULL;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc, Esys_Unseal (tpm->esys, object, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, &plain));
+  /* Unseal has no parameter to encrypt, only its answer. */
+  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_ENCRYPT, place, rc,
+                           Esys_Unseal (tpm->esys, object, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, &plain));
   cmk_tpm_scrub (tpm);
   if (!cmk_tpm_session_ok (session, rc, place, "unseal a data key", error))
     return FALSE;
@@ -101,13 +100,11 @@ fingerprint (CmkTpmSession *session, ESYS_TR object, CmkTpmPlace place, gpointer
 {
   Fingerprint *job = data;
   CmkTpm *tpm = session->tpm;
-  if (!cmk_tpm_session_prepare (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, error))
-    return FALSE;
   cmk_tpm_auto_free TPM2B_DIGEST *digest = NULL;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_HMAC (tpm->esys, object, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, job->message,
-                              TPM2_ALG_SHA256, &digest));
+  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
+                           Esys_HMAC (tpm->esys, object, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, job->message,
+                                      TPM2_ALG_SHA256, &digest));
   cmk_tpm_scrub (tpm);
   if (!cmk_tpm_session_ok (session, rc, place, "take a fingerprint", error))
     return FALSE;

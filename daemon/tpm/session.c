@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A session costs the TPM an ECDH, on most chips the dearest command of a call: so it stays open from one call to the
+ * next. Nobody tells us when it is lost meanwhile, by a reset of the TPM or a restart of its resource manager, so what a
+ * kept session is told to do and fails at is tried again in a new one. A TPM that answers with an error has done nothing. */
 #include "tpm/internal.h"
 
 #include "base/error.h"
@@ -22,12 +26,29 @@ start_session (CmkTpmSession *session, GError **error)
   return TRUE;
 }
 
+gboolean
+cmk_tpm_session_need_root (CmkTpmSession *session, GError **error)
+{
+  CmkTpm *tpm = session->tpm;
+  return session->root.tr != ESYS_TR_NONE ||
+         ((cmk_tpm_has_root (tpm) || cmk_tpm_find_root (tpm, error)) && cmk_tpm_load_root (tpm, &session->root, error));
+}
+
 static gboolean
 try_begin (CmkTpmSession *session, GError **error)
 {
-  CmkTpm *tpm = session->tpm;
-  return cmk_tpm_connect (tpm, error) && (cmk_tpm_has_root (tpm) || cmk_tpm_find_root (tpm, error)) &&
-         cmk_tpm_load_root (tpm, &session->root, error) && start_session (session, error);
+  if (!cmk_tpm_connect (session->tpm, error))
+    return FALSE;
+  cmk_tpm_settle (session->tpm);
+  return cmk_tpm_session_need_root (session, error) && start_session (session, error);
+}
+
+static void
+give_back_root (CmkTpmSession *session)
+{
+  if (session->root.handle != 0)
+    cmk_tpm_flush (session->tpm, &session->root);
+  session->root = CMK_TPM_HANDLE_NONE;
 }
 
 /* Leave nothing of @session in the TPM. */
@@ -35,17 +56,79 @@ static void
 clear (CmkTpmSession *session)
 {
   cmk_tpm_flush (session->tpm, &session->session);
-  if (session->root.handle != 0)
-    cmk_tpm_flush (session->tpm, &session->root);
-  session->root = CMK_TPM_HANDLE_NONE;
+  give_back_root (session);
   cmk_tpm_settle (session->tpm);
+}
+
+static gboolean
+begin_anew (CmkTpmSession *session, GError **error)
+{
+  CmkTpm *tpm = session->tpm;
+  g_autoptr (GError) first_error = NULL;
+  session->was_kept = FALSE;
+  if (try_begin (session, &first_error))
+    return TRUE;
+
+  /* TPM and resource manager may be restarted, and the root key be moved, between two calls: look again, once. */
+  if (tpm->broken || !cmk_tpm_has_root (tpm))
+    {
+      clear (session);
+      return try_begin (session, error);
+    }
+  g_propagate_error (error, g_steal_pointer (&first_error));
+  return FALSE;
 }
 
 gboolean
 cmk_tpm_session_restart (CmkTpmSession *session, GError **error)
 {
   clear (session);
-  return try_begin (session, error);
+  return begin_anew (session, error);
+}
+
+/* --- from call to call ------------------------------------------------------------------------------------------- */
+
+static gboolean
+is_kept (const CmkTpm *tpm)
+{
+  return tpm->session_seconds != 0 && tpm->gap_is_wide;
+}
+
+void
+cmk_tpm_keep_sessions (CmkTpm *tpm, guint seconds)
+{
+  tpm->session_seconds = seconds;
+}
+
+static void
+keep (CmkTpmSession *session)
+{
+  CmkTpm *tpm = session->tpm;
+  tpm->kept_session = session->session;
+  tpm->kept_since = g_get_monotonic_time ();
+  session->session = CMK_TPM_HANDLE_NONE;
+}
+
+static gboolean
+take_kept (CmkTpmSession *session)
+{
+  CmkTpm *tpm = session->tpm;
+  if (tpm->broken || tpm->kept_session.tr == ESYS_TR_NONE)
+    return FALSE;
+  session->session = tpm->kept_session;
+  session->was_kept = TRUE;
+  tpm->kept_session = CMK_TPM_HANDLE_NONE;
+  return TRUE;
+}
+
+void
+cmk_tpm_rest (CmkTpm *tpm)
+{
+  if (g_get_monotonic_time () - tpm->kept_since < (gint64) tpm->session_seconds * G_USEC_PER_SEC)
+    return;
+  tpm->patience = (CmkTpmPatience) { 0 };
+  cmk_tpm_flush (tpm, &tpm->kept_session);
+  cmk_tpm_settle (tpm);
 }
 
 CmkTpmSession *
@@ -54,16 +137,7 @@ cmk_tpm_session_begin (CmkTpm *tpm, GError **error)
   g_autoptr (CmkTpmSession) session = g_new0 (CmkTpmSession, 1);
   *session = (CmkTpmSession) { .tpm = tpm, .root = CMK_TPM_HANDLE_NONE, .session = CMK_TPM_HANDLE_NONE };
   tpm->patience = (CmkTpmPatience) { 0 };
-
-  g_autoptr (GError) first_error = NULL;
-  if (try_begin (session, &first_error))
-    return g_steal_pointer (&session);
-
-  /* TPM and resource manager may be restarted, and the root key be moved, between two calls: look again, once. */
-  if (tpm->broken || !cmk_tpm_has_root (tpm))
-    return cmk_tpm_session_restart (session, error) ? g_steal_pointer (&session) : NULL;
-  g_propagate_error (error, g_steal_pointer (&first_error));
-  return NULL;
+  return take_kept (session) || begin_anew (session, error) ? g_steal_pointer (&session) : NULL;
 }
 
 void
@@ -71,27 +145,74 @@ cmk_tpm_session_end (CmkTpmSession *session)
 {
   if (session == NULL)
     return;
+  CmkTpm *tpm = session->tpm;
+  if (is_kept (tpm) && !tpm->broken && tpm->kept_session.tr == ESYS_TR_NONE && session->session.tr != ESYS_TR_NONE)
+    keep (session);
   clear (session);
+  g_clear_error (&session->failure);
   g_free (session);
 }
 
-gboolean
-cmk_tpm_session_prepare (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place, GError **error)
+/* --- each command ------------------------------------------------------------------------------------------------ */
+
+/* The TPM has no such session loaded any more. */
+static gboolean
+is_lost (TSS2_RC rc)
 {
-  TPMA_SESSION stay = place == CMK_TPM_LAST ? 0 : TPMA_SESSION_CONTINUESESSION;
-  return cmk_tpm_ok (session->tpm,
-                     Esys_TRSess_SetAttributes (session->tpm->esys, session->session.tr, crypt | stay, 0xff),
-                     "use the session with the TPM", error);
+  return rc >= TPM2_RC_REFERENCE_S0 && rc <= TPM2_RC_REFERENCE_S6;
+}
+
+static void
+drop_lost (CmkTpmSession *session)
+{
+  TPM2_HANDLE handle = session->session.handle;
+  (void) Esys_TR_Close (session->tpm->esys, &session->session.tr);
+  session->session = CMK_TPM_HANDLE_NONE;
+  cmk_tpm_flush_session_by_number (session->tpm, handle);
+}
+
+/* The kept session may be why @rc was answered. */
+static gboolean
+is_suspect (const CmkTpmSession *session, TSS2_RC rc)
+{
+  return session->was_kept && ((rc & TPM2_RC_FMT1) != 0 || rc == TPM2_RC_CONTEXT_GAP);
+}
+
+gboolean
+cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc)
+{
+  CmkTpm *tpm = session->tpm;
+  if (cmk_tpm_again (tpm, rc))
+    return TRUE;
+  if (rc == TSS2_RC_SUCCESS || !cmk_tss_is_answer (rc) || session->has_begun_again ||
+      !(is_lost (rc) || is_suspect (session, rc)))
+    return FALSE;
+  session->has_begun_again = TRUE;
+  if (is_lost (rc))
+    drop_lost (session);
+  return cmk_tpm_session_restart (session, &session->failure);
+}
+
+TSS2_RC
+cmk_tpm_session_make_ready (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place)
+{
+  TPMA_SESSION stay = place == CMK_TPM_LAST && !is_kept (session->tpm) ? 0 : TPMA_SESSION_CONTINUESESSION;
+  return Esys_TRSess_SetAttributes (session->tpm->esys, session->session.tr, crypt | stay, 0xff);
 }
 
 gboolean
 cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error)
 {
   CmkTpm *tpm = session->tpm;
-  if (rc == TSS2_RC_SUCCESS && place == CMK_TPM_LAST)
+  if (rc == TSS2_RC_SUCCESS && place == CMK_TPM_LAST && !is_kept (tpm))
     {
       (void) Esys_TR_Close (tpm->esys, &session->session.tr);
       session->session = CMK_TPM_HANDLE_NONE;
+    }
+  if (session->failure != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&session->failure));
+      return FALSE;
     }
   /* Salted to another key of the same kind a session opens, and fails at its first use. */
   if (cmk_tss_base (rc) == TPM2_RC_BAD_AUTH && !cmk_tpm_root_is_unchanged (tpm))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One salted HMAC session with parameter encryption both ways, and what is done in it. A session belongs to one call:
- * freeing it leaves no handle and no session in the TPM, whatever failed before. Worker thread only.
+ * One salted HMAC session with parameter encryption both ways, and what is done in it. A session belongs to one call at a
+ * time: ending it leaves no object in the TPM, whatever failed before, and the session itself only for the next call, if
+ * cmk_tpm_keep_sessions() said so. Worker thread only.
  *
- * The last command of a call should carry CMK_TPM_LAST: the TPM then closes the session with it, which saves a
- * command. Nothing can be done in the session afterwards. */
+ * The last command of a call should carry CMK_TPM_LAST: where sessions are not kept the TPM then closes it with that
+ * command, which saves another. Nothing can be done in the session afterwards. */
 #pragma once
 
 #include "base/secret.h"
@@ -19,6 +20,13 @@ typedef enum
 } CmkTpmPlace;
 
 #define CMK_TPM_FINGERPRINT_SIZE 32
+
+/* A session stays open from call to call, for @seconds after the last; 0 (the default) = each call has its own. It is each
+ * call's own, too, where the TPM allows only a small gap between saved contexts. */
+void cmk_tpm_keep_sessions (CmkTpm *tpm, guint seconds);
+
+/* Give the open session back to the TPM if it was not used for that long. */
+void cmk_tpm_rest (CmkTpm *tpm);
 
 /* CMK_ERROR_TPM_CHANGED if the root key is no longer the one that @tpm was opened with. (If a key of the same kind lies
  * in its place, the first command in the session says so.) */

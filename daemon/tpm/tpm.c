@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* How often others may save a context before the oldest saved session blocks them: a TPM that counts to 255 only gets its
+ * session back after each call. */
+#define WIDE_CONTEXT_GAP 4096
+
 static void
 read_manufacturer (guint32 value, char ret_text[5])
 {
@@ -22,8 +26,8 @@ read_identity (CmkTpm *tpm, GError **error)
   TSS2_RC rc;
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_TPM_PROPERTIES,
-                                       TPM2_PT_MANUFACTURER, TPM2_PT_FIRMWARE_VERSION_2 - TPM2_PT_MANUFACTURER + 1,
-                                       NULL, &data));
+                                       TPM2_PT_MANUFACTURER, TPM2_PT_CONTEXT_GAP_MAX - TPM2_PT_MANUFACTURER + 1, NULL,
+                                       &data));
   if (!cmk_tpm_ok (tpm, rc, "ask the TPM what it is", error))
     return FALSE;
 
@@ -43,6 +47,9 @@ read_identity (CmkTpm *tpm, GError **error)
         case TPM2_PT_FIRMWARE_VERSION_2:
           version[1] = value;
           break;
+        case TPM2_PT_CONTEXT_GAP_MAX:
+          tpm->gap_is_wide = value >= WIDE_CONTEXT_GAP;
+          break;
         default:
           break;
         }
@@ -56,6 +63,12 @@ read_identity (CmkTpm *tpm, GError **error)
   return TRUE;
 }
 
+gboolean
+cmk_tpm_is_managed (const char *tcti)
+{
+  return g_str_has_prefix (tcti, "device:/dev/tpmrm") || g_str_has_prefix (tcti, "tabrmd");
+}
+
 CmkTpm *
 cmk_tpm_open (const char *tcti, GError **error)
 {
@@ -63,6 +76,7 @@ cmk_tpm_open (const char *tcti, GError **error)
   tpm->tcti = g_strdup (tcti);
   tpm->stranded = g_array_new (FALSE, FALSE, sizeof (TPM2_HANDLE));
   tpm->root = ESYS_TR_NONE;
+  tpm->kept_session = CMK_TPM_HANDLE_NONE;
 
   if (!cmk_tpm_connect (tpm, error) || !read_identity (tpm, error) || !cmk_tpm_find_root (tpm, error))
     return NULL;
@@ -74,6 +88,8 @@ cmk_tpm_close (CmkTpm *tpm)
 {
   if (tpm == NULL)
     return;
+  tpm->patience = (CmkTpmPatience) { 0 };
+  cmk_tpm_flush (tpm, &tpm->kept_session);
   cmk_tpm_settle (tpm);
   cmk_tpm_disconnect (tpm);
   g_clear_pointer (&tpm->root_context, Esys_Free);

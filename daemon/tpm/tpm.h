@@ -31,6 +31,9 @@ CmkTpm *cmk_tpm_open (const char *tcti, GError **error) G_GNUC_WARN_UNUSED_RESUL
 void cmk_tpm_close (CmkTpm *tpm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
 
+/* Is what @tcti names known to have a resource manager between us and the TPM? */
+gboolean cmk_tpm_is_managed (const char *tcti);
+
 /* From here on object contexts are kept in @cache, which must outlive @tpm. */
 void cmk_tpm_set_context_cache (CmkTpm *tpm, const CmkTpmContextCache *cache);
 

@@ -117,7 +117,8 @@ fail_everywhere (Setup *setup, const char *action)
       if (over)
         break;
     }
-  g_assert_cmpuint (n_failed, >, 2); /* what is not retried: Unseal, HMAC, Create, ... */
+  /* What is not retried: Unseal, HMAC, Create, ... A session that is lost is begun again. */
+  g_assert_cmpuint (n_failed, >, g_str_equal (action, "0x918") ? 0 : 2);
 }
 
 static void
