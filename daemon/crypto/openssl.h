@@ -53,10 +53,11 @@ gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const 
 
 typedef struct _CmkPrivateKey CmkPrivateKey;
 
-/* The pair inside @key. Implemented in private-key.c. */
+/* The pair inside @key; of a held key its public half only. Implemented in private-key.c. */
 EVP_PKEY *cmk_private_key_pair (const CmkPrivateKey *key);
 
-/* RSADP with blinding and no padding, into @block, which is as long as the modulus. FALSE, with @block zero, for
- * a wrong length and for a number that is not below the modulus; both are public. Implemented in private-key.c. */
-gboolean cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size,
-                                      CmkSecret *block) G_GNUC_WARN_UNUSED_RESULT;
+/* RSADP without padding, into @block, which is zero and as long as the modulus; here with blinding, of a held key by its
+ * holder. *@ret_in_range is FALSE, with @block still zero, for a wrong length and for a number that is not below the
+ * modulus; both are public. FALSE if the holder failed. Implemented in private-key.c. */
+gboolean cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size, CmkSecret *block,
+                                      gboolean *ret_in_range, GError **error) G_GNUC_WARN_UNUSED_RESULT;
