@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tpm/internal.h"
 
+#include "tpm/esys-hashing.h"
+
 #include <string.h>
 
 static void
@@ -82,6 +84,7 @@ cmk_tpm_close (CmkTpm *tpm)
   g_free (tpm->identity.firmware);
   g_free (tpm->tcti);
   g_free (tpm);
+  cmk_esys_hashing_forget ();
 }
 
 void
