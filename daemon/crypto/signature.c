@@ -178,9 +178,8 @@ have_rsa_signed (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, const 
              : NULL;
 }
 
-/* ECDSA-Sig-Value (RFC 3279, 2.2.3) of r || s. */
-static GBytes *
-encode_ecdsa (const guint8 *numbers, gsize number_size, GError **error)
+GBytes *
+cmk_signature_encode_ecdsa (const guint8 *numbers, gsize number_size, GError **error)
 {
   unsigned char *der = NULL;
   int size = 0;
@@ -207,8 +206,9 @@ have_ecdsa_signed (const CmkPrivateKey *key, const guint8 *digest, gsize digest_
   const CmkPrivateKeyHolder *holder = cmk_private_key_holder (key);
   gsize number_size = cmk_key_form (cmk_private_key_spec (key))->scalar_size;
   g_autofree guint8 *numbers = g_malloc (2 * number_size);
-  return holder->ecdsa (holder->data, digest, digest_size, numbers, error) ? encode_ecdsa (numbers, number_size, error)
-                                                                           : NULL;
+  return holder->ecdsa (holder->data, digest, digest_size, numbers, error)
+             ? cmk_signature_encode_ecdsa (numbers, number_size, error)
+             : NULL;
 }
 
 /* One RSA signature with a fault in one of the two halves of its computation gives the modulus' factors to whoever sees
