@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/secret.h"
+#include "crypto/hmac-key.h"
 
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
@@ -27,6 +28,7 @@ typedef struct
   EVP_MD *sha384;
   EVP_MD *sha512;
   EVP_MD *sm3;
+  EVP_CIPHER *aes_128_cfb;
   EVP_CIPHER *aes_256_ecb;
   EVP_CIPHER *aes_256_gcm;
   EVP_CIPHER *sm4_ctr;
@@ -50,6 +52,12 @@ typedef struct
 /* HMAC of @parts one after the other. @digest is the name of a digest, as long as which @ret_mac is. */
 gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
                    guint8 *ret_mac, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same with whatever @key is, by @algorithm; as long as cmk_mac_algorithm_bytes(). The parts are no secret. Implemented
+ * in hmac-key.c. */
+gboolean cmk_hmac_key_compute (const CmkHmacKey *key, CmkMacAlgorithm algorithm, const CmkPart *parts, guint n_parts,
+                               guint8 *ret_mac, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gsize cmk_mac_algorithm_bytes (CmkMacAlgorithm algorithm);
 
 typedef struct _CmkPrivateKey CmkPrivateKey;
 
