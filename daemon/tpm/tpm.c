@@ -80,6 +80,7 @@ cmk_tpm_close (CmkTpm *tpm)
   cmk_tpm_disconnect (tpm);
   g_clear_pointer (&tpm->root_context, Esys_Free);
   g_clear_pointer (&tpm->root_name, g_bytes_unref);
+  g_clear_pointer (&tpm->abilities, cmk_tpm_abilities_free);
   g_array_unref (tpm->stranded);
   g_free (tpm->identity.firmware);
   g_free (tpm->tcti);
