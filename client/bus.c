@@ -226,6 +226,14 @@ cmk_call_add_text_option (CmkCall *call, const char *name, const char *text)
 }
 
 void
+cmk_call_add_flag_option (CmkCall *call, const char *name)
+{
+  dbus_bool_t flag = TRUE;
+
+  add_basic_option (call, name, DBUS_TYPE_BOOLEAN, &flag);
+}
+
+void
 cmk_call_add_number_option (CmkCall *call, const char *name, uint32_t number)
 {
   add_basic_option (call, name, DBUS_TYPE_UINT32, &number);

@@ -44,6 +44,8 @@ void cmk_call_begin_options (CmkCall *call);
 
 /* An option that was not asked for, @text NULL or @n_pairs 0, is not sent. */
 void cmk_call_add_text_option (CmkCall *call, const char *name, const char *text);
+/* True. */
+void cmk_call_add_flag_option (CmkCall *call, const char *name);
 void cmk_call_add_number_option (CmkCall *call, const char *name, uint32_t number);
 void cmk_call_add_time_option (CmkCall *call, const char *name, int64_t time);
 

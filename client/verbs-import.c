@@ -3,8 +3,10 @@
  * The verbs of the import flow: parameters, wrapping, import, and taking the material away again. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
+#include "answer.h"
 #include "arguments.h"
 #include "base64.h"
 #include "buffer.h"
@@ -19,6 +21,7 @@
 #define RSA_WRAPPING_SPEC "RSA_2048"
 
 #define MAX_PUBLIC_KEY_BYTES 16384
+#define NONCE_BYTES          32 /* every TPM takes */
 
 static bool
 is_under_sm2 (const CmkArguments *arguments)
@@ -30,9 +33,10 @@ is_under_sm2 (const CmkArguments *arguments)
   return strncmp (cmk_arguments_get (arguments, "algorithm", ""), "SM2", 3) == 0;
 }
 
-/* Get parameters for the WrappingAlgorithm @algorithm. */
+/* Get parameters for the WrappingAlgorithm @algorithm; attested ones if there is a @nonce. */
 static int
-get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, CmkValue *ret_answer)
+get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, const char *nonce,
+                CmkValue *ret_answer)
 {
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_IMPORT, "GetParametersForImport");
   const char *spec = is_under_sm2 (arguments) ? SM2_WRAPPING_SPEC : RSA_WRAPPING_SPEC;
@@ -41,7 +45,32 @@ get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorith
   cmk_call_add_string (call, algorithm);
   cmk_call_add_string (call, cmk_arguments_get (arguments, "wrapping-spec", spec));
   cmk_call_begin_options (call);
+  if (nonce != NULL)
+    cmk_call_add_flag_option (call, "Attest");
+  cmk_call_add_text_option (call, "Nonce", nonce);
   return cmk_call_send (call, bus, ret_answer);
+}
+
+/* What --attest sends: the text of --nonce, or a nonce of its own. Empty without --attest. */
+static int
+choose_nonce (const CmkArguments *arguments, CmkBuffer *ret_nonce)
+{
+  _cleanup_ (cmk_buffer_clear) CmkBuffer nonce = { 0 };
+  const char *path = cmk_arguments_get (arguments, "nonce", NULL);
+
+  if (!cmk_arguments_has (arguments, "attest") && path == NULL)
+    return CMK_EXIT_DONE;
+  if (!cmk_arguments_has (arguments, "attest") || path == NULL || !cmk_arguments_has (arguments, "json"))
+    return cmk_arguments_fail (arguments, "--attest and --nonce go together, and with --json: verify-attestation needs "
+                                          "the whole answer");
+  if (strcmp (path, "auto") != 0)
+    return cmk_input_read_base64 (path, "nonce", ret_nonce);
+  nonce = cmk_buffer_new (NONCE_BYTES);
+  if (getrandom (nonce.data, NONCE_BYTES, 0) != NONCE_BYTES)
+    return cmk_fail (CMK_EXIT_REFUSED, "the system gives out no random numbers");
+  nonce.size = NONCE_BYTES;
+  *ret_nonce = cmk_buffer_encode (&nonce);
+  return CMK_EXIT_DONE;
 }
 
 /* The same algorithm that wrap chooses for material of this key. */
@@ -93,10 +122,13 @@ run_get_parameters (const CmkArguments *arguments)
   static const char *const outputs[] = { "public-key", "token", NULL };
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  _cleanup_ (cmk_buffer_clear) CmkBuffer nonce = { 0 };
   bool is_json = cmk_arguments_has (arguments, "json");
   const char *algorithm;
   int code = cmk_arguments_check_outputs (arguments, outputs);
 
+  if (code == CMK_EXIT_DONE)
+    code = choose_nonce (arguments, &nonce);
   if (code != CMK_EXIT_DONE)
     return code;
   if (!is_json && !(cmk_arguments_has (arguments, "public-key") && cmk_arguments_has (arguments, "token")))
@@ -106,12 +138,14 @@ run_get_parameters (const CmkArguments *arguments)
   if (code == CMK_EXIT_DONE)
     code = choose_algorithm (arguments, bus, &algorithm);
   if (code == CMK_EXIT_DONE)
-    code = get_parameters (arguments, bus, algorithm, &answer);
+    code = get_parameters (arguments, bus, algorithm, (const char *) nonce.data, &answer);
   if (code == CMK_EXIT_DONE)
     code = write_parameters (arguments, &answer);
   if (code != CMK_EXIT_DONE)
     return code;
 
+  if (nonce.size > 0)
+    cmk_answer_put (&answer, "Nonce", (const char *) nonce.data);
   if (is_json)
     cmk_output_print_json (&answer);
   else if (strcmp (cmk_arguments_get (arguments, "public-key", ""), "-") != 0 &&
@@ -193,7 +227,7 @@ prepare (const CmkArguments *arguments, CmkBus *bus, const CmkMaterial *material
   const char *algorithm = cmk_arguments_get (arguments, "algorithm", fitting);
   const CmkWrapJob job = { algorithm, &public_key, material, CMK_WRAP_AS_NEEDED };
   const char *key, *token;
-  int code = get_parameters (arguments, bus, algorithm, &answer);
+  int code = get_parameters (arguments, bus, algorithm, NULL, &answer);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (&answer, "PublicKey", &key);
@@ -321,6 +355,8 @@ static const CmkOption get_parameters_options[] = {
   { "public-key", "FILE", "write the wrapping public key here, as DER", false },
   { "pem", NULL, "write the public key as PEM", false },
   { "token", "FILE", "write the import token here", false },
+  { "attest", NULL, "have the TPM make the wrapping key, and vouch for it; see verify-attestation", false },
+  { "nonce", "FILE", "with --attest: 16 to 64 random bytes of the custodian's, Base64; auto: some of our own", false },
   { NULL, NULL, NULL, false },
 };
 

@@ -1,49 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wrapping.h"
 
-#include <dlfcn.h>
-#include <limits.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "exit-code.h"
 #include "input.h"
+#include "module.h"
 
 #define MODULE_FILE "cmkctl-wrap.so"
 
 /* More than the PEM of any private key that can be imported. */
 #define MAX_MATERIAL_BYTES 16384
 
-/* The module beside the program, as in a build tree, else where it is installed. By its path: a run path would have the
- * dynamic linker look there for every library of every call. It stays loaded. */
-static void *
-open_module (void)
-{
-  char path[PATH_MAX + sizeof MODULE_FILE];
-  ssize_t length = readlink ("/proc/self/exe", path, PATH_MAX);
-  char *slash = length > 0 ? memrchr (path, '/', (size_t) length) : NULL;
-
-  if (slash != NULL)
-    {
-      memcpy (slash + 1, MODULE_FILE, sizeof MODULE_FILE);
-      if (access (path, R_OK) == 0)
-        return dlopen (path, RTLD_NOW | RTLD_LOCAL);
-    }
-  return dlopen (CMK_WRAP_DIRECTORY "/" MODULE_FILE, RTLD_NOW | RTLD_LOCAL);
-}
-
 static int
 load_module (const CmkWrapModule **ret_module)
 {
-  static const CmkWrapModule *loaded;
-  void *module = loaded == NULL ? open_module () : NULL;
+  const void *table = NULL;
+  int code = cmk_module_load (MODULE_FILE, CMK_WRAP_MODULE_SYMBOL, &table);
 
-  if (module != NULL)
-    loaded = dlsym (module, CMK_WRAP_MODULE_SYMBOL);
-  if (loaded == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "cannot load what wraps (%s): is cmkctl installed completely?", dlerror ());
-  *ret_module = loaded;
-  return CMK_EXIT_DONE;
+  *ret_module = table;
+  return code;
 }
 
 int

@@ -75,7 +75,9 @@ decrypt_rsa (const CmkPrivateKey *key, CmkEncryptionAlgorithm algorithm, GBytes 
   gsize size, offset;
   const guint8 *data = g_bytes_get_data (ciphertext, &size);
   /* A number out of range leaves the block zero, and no padding fits that: from here on there is one path. */
-  gboolean in_range = cmk_private_key_decrypt_raw (key, data, size, block);
+  gboolean in_range;
+  if (!cmk_private_key_decrypt_raw (key, data, size, block, &in_range, error))
+    return NULL;
   gboolean padded = cmk_unpad_oaep_any (cmk_secret_data (block), block_size, oaep_hash (algorithm), &offset);
   ERR_clear_error ();
   if ((in_range & padded) == 0)

@@ -50,15 +50,16 @@ cmk_crypto_init (GError **error)
   algorithms.sha384 = EVP_MD_fetch (NULL, "SHA384", NULL);
   algorithms.sha512 = EVP_MD_fetch (NULL, "SHA512", NULL);
   algorithms.sm3 = EVP_MD_fetch (NULL, "SM3", NULL);
+  algorithms.aes_128_cfb = EVP_CIPHER_fetch (NULL, "AES-128-CFB", NULL);
   algorithms.aes_256_ecb = EVP_CIPHER_fetch (NULL, "AES-256-ECB", NULL);
   algorithms.aes_256_gcm = EVP_CIPHER_fetch (NULL, "AES-256-GCM", NULL);
   algorithms.sm4_ctr = EVP_CIPHER_fetch (NULL, "SM4-CTR", NULL);
   algorithms.sm4_ecb = EVP_CIPHER_fetch (NULL, "SM4-ECB", NULL);
   gboolean complete = algorithms.hmac != NULL && algorithms.hkdf != NULL && algorithms.sha1 != NULL &&
                       algorithms.sha256 != NULL && algorithms.sha384 != NULL && algorithms.sha512 != NULL &&
-                      algorithms.sm3 != NULL && algorithms.aes_256_ecb != NULL && algorithms.aes_256_gcm != NULL &&
-                      algorithms.sm4_ctr != NULL && algorithms.sm4_ecb != NULL;
-  return cmk_openssl_ok (complete, "cannot load HMAC, HKDF, SHA-1, SHA-2, SM3, AES-256 and SM4", error);
+                      algorithms.sm3 != NULL && algorithms.aes_128_cfb != NULL && algorithms.aes_256_ecb != NULL &&
+                      algorithms.aes_256_gcm != NULL && algorithms.sm4_ctr != NULL && algorithms.sm4_ecb != NULL;
+  return cmk_openssl_ok (complete, "cannot load HMAC, HKDF, SHA-1, SHA-2, SM3, AES and SM4", error);
 }
 
 const CmkAlgorithms *

@@ -135,7 +135,7 @@ suite_for_spec (CmkKeySpec spec)
  * @context. By hand, since EVP_KDF looks up MAC and digest again on each call, which costs more than the
  * rest. */
 static CmkSecret *
-derive (const CmkSecret *key, const char *label, CmkPart context, gsize size, GError **error)
+derive (const CmkHmacKey *key, const char *label, CmkPart context, gsize size, GError **error)
 {
   gsize n_blocks = (size + CMK_HMAC_SIZE - 1) / CMK_HMAC_SIZE;
   g_autoptr (CmkSecret) output = cmk_secret_new (n_blocks * CMK_HMAC_SIZE, error);
@@ -151,8 +151,8 @@ derive (const CmkSecret *key, const char *label, CmkPart context, gsize size, GE
         context,
         { &bits, sizeof bits },
       };
-      if (!cmk_hmac ("SHA256", cmk_secret_peek (key), cmk_secret_length (key), parts, G_N_ELEMENTS (parts),
-                     cmk_secret_data (output) + (gsize) i * CMK_HMAC_SIZE, error))
+      if (!cmk_hmac_key_compute (key, CMK_MAC_HMAC_SHA_256, parts, G_N_ELEMENTS (parts),
+                                 cmk_secret_data (output) + (gsize) i * CMK_HMAC_SIZE, error))
         return NULL;
     }
   cmk_secret_shorten (output, size);
@@ -161,23 +161,30 @@ derive (const CmkSecret *key, const char *label, CmkPart context, gsize size, GE
 
 /* Two levels, so that material that lives inside a TPM needs one TPM2_HMAC a message. */
 static CmkSecret *
-derive_keys (const Suite *suite, const CmkSecret *material, const Header *header, GError **error)
+derive_keys (const Suite *suite, const CmkHmacKey *material, const Header *header, GError **error)
 {
   const CmkPart context = { &header->suite, offsetof (Header, commitment) - offsetof (Header, suite) };
   const CmkPart no_context = { "", 0 };
   g_autoptr (CmkSecret) message_key = derive (material, "cmkd/v1/message", context, CMK_HMAC_SIZE, error);
   if (message_key == NULL)
     return NULL;
-  return derive (message_key, "cmkd/v1/expand", no_context, suite->commitment_offset + COMMITMENT_SIZE, error);
+  const CmkHmacKey key = { .secret = message_key };
+  return derive (&key, "cmkd/v1/expand", no_context, suite->commitment_offset + COMMITMENT_SIZE, error);
+}
+
+static gboolean
+fits (const CmkHmacKey *material, CmkKeySpec spec)
+{
+  return material->secret == NULL || cmk_secret_length (material->secret) == cmk_key_spec_material_bytes (spec);
 }
 
 GBytes *
-cmk_message_seal (const CmkSecret *material, CmkKeySpec spec, const CmkUuid *key_id, GBytes *context,
+cmk_message_seal (const CmkHmacKey *material, CmkKeySpec spec, const CmkUuid *key_id, GBytes *context,
                   const CmkSecret *plaintext, GError **error)
 {
   const Suite *suite = suite_for_spec (spec);
   gsize size = cmk_secret_length (plaintext);
-  g_return_val_if_fail (suite != NULL && cmk_secret_length (material) == cmk_key_spec_material_bytes (spec), NULL);
+  g_return_val_if_fail (suite != NULL && fits (material, spec), NULL);
   g_return_val_if_fail (size <= CMKD_MAX_PLAINTEXT_BYTES, NULL);
 
   gsize blob_size = sizeof (Header) + size + suite->tag_size;
@@ -246,10 +253,9 @@ cmk_message_key_id (GBytes *blob, CmkUuid *ret_key_id, GError **error)
 }
 
 CmkSecret *
-cmk_message_open (const CmkSecret *material, CmkKeySpec spec, GBytes *blob, GBytes *context, GError **error)
+cmk_message_open (const CmkHmacKey *material, CmkKeySpec spec, GBytes *blob, GBytes *context, GError **error)
 {
-  g_return_val_if_fail (suite_for_spec (spec) != NULL, NULL);
-  g_return_val_if_fail (cmk_secret_length (material) == cmk_key_spec_material_bytes (spec), NULL);
+  g_return_val_if_fail (suite_for_spec (spec) != NULL && fits (material, spec), NULL);
   const Header *header;
   gsize plaintext_size;
   const Suite *suite = parse (blob, &header, &plaintext_size);

@@ -25,7 +25,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (EC_POINT, EC_POINT_clear_free)
 struct _CmkPrivateKey
 {
   CmkKeySpec spec;
-  EVP_PKEY *pair;
+  EVP_PKEY *pair;                    /* of a held key the public half */
+  const CmkPrivateKeyHolder *holder; /* NULL: the private half is in @pair */
 };
 
 #define EXPONENT_SIZE 8
@@ -125,10 +126,37 @@ point_at_parts (CmkKeySpec spec, guint8 *encoded, OSSL_PARAM ret_params[MAX_PARA
 static CmkPrivateKey *
 new_from_pair (CmkKeySpec spec, EVP_PKEY *pair)
 {
-  CmkPrivateKey *key = g_new (CmkPrivateKey, 1);
+  CmkPrivateKey *key = g_new0 (CmkPrivateKey, 1);
   key->spec = spec;
   key->pair = pair;
   return key;
+}
+
+CmkPrivateKey *
+cmk_private_key_held (CmkKeySpec spec, GBytes *public_der, const CmkPrivateKeyHolder *holder, GError **error)
+{
+  const CmkKeyForm *form = cmk_key_form (spec);
+  guint bits = cmk_key_spec_rsa_bits (spec);
+  g_autoptr (EVP_PKEY) public = cmk_public_key_load (public_der, error);
+  if (public == NULL)
+    return NULL;
+  if (EVP_PKEY_is_a (public, form->type) != 1 ||
+      (guint) EVP_PKEY_get_bits (public) != (bits > 0 ? bits : (guint) form->scalar_size * 8))
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED,
+                           "a stored public key is not of the spec that its key has; restore the state directory from "
+                           "a backup, or import the key material again");
+      return NULL;
+    }
+  CmkPrivateKey *key = new_from_pair (spec, g_steal_pointer (&public));
+  key->holder = holder;
+  return key;
+}
+
+const CmkPrivateKeyHolder *
+cmk_private_key_holder (const CmkPrivateKey *key)
+{
+  return key->holder;
 }
 
 void
@@ -167,6 +195,7 @@ cmk_private_key_public_der (const CmkPrivateKey *key, GError **error)
 CmkSecret *
 cmk_private_key_encode (const CmkPrivateKey *key, GError **error)
 {
+  g_return_val_if_fail (key->holder == NULL, NULL);
   g_autoptr (CmkSecret) encoded = cmk_secret_new (encoded_size (key->spec), error);
   if (encoded == NULL)
     return NULL;
@@ -255,8 +284,8 @@ cmk_private_key_decode (CmkKeySpec spec, const CmkSecret *encoded, GError **erro
   return NULL;
 }
 
-gboolean
-cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size, CmkSecret *block)
+static gboolean
+decrypt_here (const CmkPrivateKey *key, const guint8 *data, gsize size, CmkSecret *block)
 {
   gsize block_size = cmk_secret_length (block);
   g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_pkey (NULL, key->pair, NULL);
@@ -265,6 +294,33 @@ cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize
                   EVP_PKEY_decrypt (context, cmk_secret_data (block), &block_size, data, size) == 1;
   ERR_clear_error ();
   return done;
+}
+
+static gboolean
+is_below_modulus (const CmkPrivateKey *key, const guint8 *data, gsize size)
+{
+  BIGNUM *modulus = NULL;
+  BIGNUM *number = BN_bin2bn (data, (int) size, NULL);
+  gboolean below = number != NULL && EVP_PKEY_get_bn_param (key->pair, OSSL_PKEY_PARAM_RSA_N, &modulus) == 1 &&
+                   BN_cmp (number, modulus) < 0;
+  BN_free (modulus);
+  BN_free (number);
+  ERR_clear_error ();
+  return below;
+}
+
+gboolean
+cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size, CmkSecret *block,
+                             gboolean *ret_in_range, GError **error)
+{
+  if (key->holder == NULL)
+    {
+      *ret_in_range = decrypt_here (key, data, size, block);
+      return TRUE;
+    }
+  /* The holder would refuse what is out of range by an error of its own. */
+  *ret_in_range = size == cmk_secret_length (block) && is_below_modulus (key, data, size);
+  return !*ret_in_range || key->holder->rsa (key->holder->data, data, size, cmk_secret_data (block), error);
 }
 
 static void
@@ -370,7 +426,7 @@ check_round_trip (const CmkPrivateKey *key, GError **error)
   gboolean sound = context != NULL && EVP_PKEY_encrypt_init (context) == 1 &&
                    EVP_PKEY_CTX_set_rsa_padding (context, RSA_NO_PADDING) == 1 &&
                    EVP_PKEY_encrypt (context, encrypted, &size, number, size) == 1 &&
-                   cmk_private_key_decrypt_raw (key, encrypted, size, decrypted) &&
+                   decrypt_here (key, encrypted, size, decrypted) &&
                    CRYPTO_memcmp (number, cmk_secret_peek (decrypted), size) == 0;
   ERR_clear_error ();
   if (!sound)

@@ -52,6 +52,9 @@ typedef struct
 CmkPrivateKey *cmk_private_key_held (CmkKeySpec spec, GBytes *public_der, const CmkPrivateKeyHolder *holder,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* NULL of a key whose private half is in this process. */
+const CmkPrivateKeyHolder *cmk_private_key_holder (const CmkPrivateKey *key);
+
 CmkKeySpec cmk_private_key_spec (const CmkPrivateKey *key);
 
 /* DER SubjectPublicKeyInfo (RFC 5280), named curve, uncompressed point. */

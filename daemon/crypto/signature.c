@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/signature.h"
 
+#include "base/error.h"
+#include "crypto/emsa.h"
 #include "crypto/key-form.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <string.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ECDSA_SIG, ECDSA_SIG_free)
 
 /* GM/T 0009: the id of a signer who has none of his own. */
 #define SM2_USER_ID "1234567812345678"
@@ -83,9 +88,9 @@ sign_digest (EVP_PKEY *pair, CmkSigningAlgorithm algorithm, GBytes *digest, guin
          EVP_PKEY_sign (context, signature, size, data, digest_size) == 1;
 }
 
-GBytes *
-cmk_signature_make (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message,
-                    GError **error)
+static GBytes *
+sign_here (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message,
+           GError **error)
 {
   EVP_PKEY *pair = cmk_private_key_pair (key);
   gsize size = (gsize) EVP_PKEY_get_size (pair);
@@ -124,6 +129,133 @@ check_digest (EVP_PKEY *public, CmkSigningAlgorithm algorithm, GBytes *digest, C
     return FALSE;
   *ret_valid = EVP_PKEY_verify (context, signature.data, signature.size, data, size) == 1;
   return TRUE;
+}
+
+/* --- by a key that is held elsewhere, which is told the digest only --- */
+
+static const EVP_MD *
+hash_of (CmkSigningAlgorithm algorithm)
+{
+  switch (cmk_signing_algorithm_digest_bytes (algorithm))
+    {
+    case 32:
+      return cmk_algorithms ()->sha256;
+    case 48:
+      return cmk_algorithms ()->sha384;
+    default:
+      return cmk_algorithms ()->sha512;
+    }
+}
+
+static GBytes *
+make_digest (CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message, GError **error)
+{
+  if (type == CMK_MESSAGE_DIGEST)
+    return g_bytes_ref (message);
+  gsize size;
+  const guint8 *data = g_bytes_get_data (message, &size);
+  guint8 digest[EVP_MAX_MD_SIZE];
+  gboolean made = EVP_Digest (data, size, digest, NULL, hash_of (algorithm), NULL) == 1;
+  return cmk_openssl_ok (made, "cannot hash a message", error)
+             ? g_bytes_new (digest, cmk_signing_algorithm_digest_bytes (algorithm))
+             : NULL;
+}
+
+static GBytes *
+have_rsa_signed (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, const guint8 *digest, gsize digest_size,
+                 GError **error)
+{
+  const CmkPrivateKeyHolder *holder = cmk_private_key_holder (key);
+  gsize size = cmk_key_spec_rsa_bits (cmk_private_key_spec (key)) / 8;
+  g_autofree guint8 *block = g_malloc (size);
+  g_autofree guint8 *signature = g_malloc (size);
+  if (!g_str_equal (schemes[algorithm].padding, OSSL_PKEY_RSA_PAD_MODE_PSS))
+    cmk_emsa_pkcs1 (digest, digest_size, block, size);
+  else if (!cmk_emsa_pss (hash_of (algorithm), digest, block, size, error))
+    return NULL;
+  return holder->rsa (holder->data, block, size, signature, error)
+             ? g_bytes_new_take (g_steal_pointer (&signature), size)
+             : NULL;
+}
+
+GBytes *
+cmk_signature_encode_ecdsa (const guint8 *numbers, gsize number_size, GError **error)
+{
+  unsigned char *der = NULL;
+  int size = 0;
+  BIGNUM *r = BN_bin2bn (numbers, (int) number_size, NULL);
+  BIGNUM *s = BN_bin2bn (numbers + number_size, (int) number_size, NULL);
+  g_autoptr (ECDSA_SIG) signature = ECDSA_SIG_new ();
+  if (signature != NULL && ECDSA_SIG_set0 (signature, r, s) == 1)
+    size = i2d_ECDSA_SIG (signature, &der);
+  else
+    {
+      BN_free (r);
+      BN_free (s);
+    }
+  if (!cmk_openssl_ok (size > 0, "cannot encode an ECDSA signature", error))
+    return NULL;
+  GBytes *encoded = g_bytes_new (der, (gsize) size);
+  OPENSSL_free (der);
+  return encoded;
+}
+
+static GBytes *
+have_ecdsa_signed (const CmkPrivateKey *key, const guint8 *digest, gsize digest_size, GError **error)
+{
+  const CmkPrivateKeyHolder *holder = cmk_private_key_holder (key);
+  gsize number_size = cmk_key_form (cmk_private_key_spec (key))->scalar_size;
+  g_autofree guint8 *numbers = g_malloc (2 * number_size);
+  return holder->ecdsa (holder->data, digest, digest_size, numbers, error)
+             ? cmk_signature_encode_ecdsa (numbers, number_size, error)
+             : NULL;
+}
+
+/* One RSA signature with a fault in one of the two halves of its computation gives the modulus' factors to whoever sees
+ * it (Boneh, DeMillo, Lipton 1997), and a faulty ECDSA one can give the scalar; what the chip does when its supply is
+ * played with is not known here. To look costs a thousandth of what the chip took. */
+static gboolean
+check_holders_work (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, GBytes *digest, GBytes *signature,
+                    GError **error)
+{
+  CmkPart part;
+  gboolean valid = FALSE;
+  part.data = g_bytes_get_data (signature, &part.size);
+  gboolean asked = check_digest (cmk_private_key_pair (key), algorithm, digest, part, &valid);
+  if (!cmk_openssl_ok (asked, "cannot verify a signature", error))
+    return FALSE;
+  ERR_clear_error ();
+  if (!valid)
+    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE,
+                         "the TPM answered with a signature that is not one by the key, and a wrong signature can give "
+                         "a key away, so it is kept back; try again, and if this goes on, the TPM is faulty or what "
+                         "is stored of the key is");
+  return valid;
+}
+
+static GBytes *
+have_signed (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message,
+             GError **error)
+{
+  g_autoptr (GBytes) digest = make_digest (algorithm, type, message, error);
+  if (digest == NULL)
+    return NULL;
+  gsize size;
+  const guint8 *data = g_bytes_get_data (digest, &size);
+  g_autoptr (GBytes) signature = schemes[algorithm].padding != NULL
+                                     ? have_rsa_signed (key, algorithm, data, size, error)
+                                     : have_ecdsa_signed (key, data, size, error);
+  return signature != NULL && check_holders_work (key, algorithm, digest, signature, error)
+             ? g_steal_pointer (&signature)
+             : NULL;
+}
+
+GBytes *
+cmk_signature_make (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message,
+                    GError **error)
+{
+  return cmk_private_key_holder (key) == NULL ? sign_here (key, algorithm, type, message, error)
+                                              : have_signed (key, algorithm, type, message, error);
 }
 
 gboolean

@@ -14,3 +14,6 @@ GBytes *cmk_signature_make (const CmkPrivateKey *key, CmkSigningAlgorithm algori
 /* *@ret_valid is FALSE for whatever is not a signature of @message by the key of @public_der. */
 gboolean cmk_signature_check (GBytes *public_der, CmkSigningAlgorithm algorithm, CmkMessageType type, GBytes *message,
                               GBytes *signature, gboolean *ret_valid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ECDSA-Sig-Value (RFC 3279, 2.2.3) of r || s, each @number_size bytes. */
+GBytes *cmk_signature_encode_ecdsa (const guint8 *numbers, gsize number_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -22,9 +22,8 @@ cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_message, gsi
   return faults == 0;
 }
 
-/* target ^= MGF1 (seed), RFC 8017 B.2.1. */
-static gboolean
-unmask (guint8 *target, gsize target_size, const guint8 *seed, gsize seed_size, const EVP_MD *hash)
+gboolean
+cmk_mgf1_apply (guint8 *target, gsize target_size, const guint8 *seed, gsize seed_size, const EVP_MD *hash)
 {
   guint8 mask[EVP_MAX_MD_SIZE];
   gsize mask_size = (gsize) EVP_MD_get_size (hash);
@@ -54,8 +53,8 @@ open_oaep (guint8 *block, gsize block_size, const EVP_MD *hash, guint32 *ret_fau
   gsize data_size = block_size - 1 - hash_size;
 
   /* These fail for want of memory only, whatever the block holds. */
-  if (!unmask (seed, hash_size, data, data_size, hash) || !unmask (data, data_size, seed, hash_size, hash) ||
-      EVP_Digest ("", 0, label_hash, NULL, hash, NULL) != 1)
+  if (!cmk_mgf1_apply (seed, hash_size, data, data_size, hash) ||
+      !cmk_mgf1_apply (data, data_size, seed, hash_size, hash) || EVP_Digest ("", 0, label_hash, NULL, hash, NULL) != 1)
     return FALSE;
 
   volatile guint32 faults = block[0];

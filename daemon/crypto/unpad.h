@@ -13,6 +13,10 @@
 #define CMK_PKCS1_OVERHEAD   11 /* 00 02, at least eight bytes of padding, 00 */
 #define CMK_PKCS7_BLOCK_SIZE 16 /* of AES */
 
+/* @target ^= MGF1 (@seed), RFC 8017 B.2.1. FALSE for want of memory only. */
+gboolean cmk_mgf1_apply (guint8 *target, gsize target_size, const guint8 *seed, gsize seed_size,
+                         const EVP_MD *hash) G_GNUC_WARN_UNUSED_RESULT;
+
 /* RSAES-PKCS1-v1_5 (RFC 8017, 7.2.2). @block_size is at least @message_size + CMK_PKCS1_OVERHEAD. */
 gboolean cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_message,
                           gsize message_size) G_GNUC_WARN_UNUSED_RESULT;

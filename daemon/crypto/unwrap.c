@@ -208,7 +208,10 @@ decrypt_rsa (const CmkPrivateKey *key, Encryption encryption, const guint8 *data
   if (block == NULL)
     return NULL;
   /* A number out of range leaves the block zero, and no padding fits that. */
-  *intact &= cmk_private_key_decrypt_raw (key, data, size, block);
+  gboolean in_range;
+  if (!cmk_private_key_decrypt_raw (key, data, size, block, &in_range, error))
+    return NULL;
+  *intact &= in_range;
   if (message_size == 0)
     {
       gsize offset;

@@ -74,7 +74,11 @@ get_cached (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPu
         return miss (error);
     }
   *ret_usable = (CmkUsable) {
-    .id = key.id, .spec = key.spec, .material = material, .public_key = g_steal_pointer (&key.public_key)
+    .id = key.id,
+    .spec = key.spec,
+    .material = material,
+    .hmac_key = { .secret = material },
+    .public_key = g_steal_pointer (&key.public_key),
   };
   return TRUE;
 }
@@ -116,6 +120,7 @@ get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const C
       usable.material = unseal_material (kms, record, error);
       if (usable.material == NULL)
         return FALSE;
+      usable.hmac_key.secret = usable.material;
     }
   cmk_kms_keep_active (kms, record, usable.material, usable.public_key);
   *ret_usable = usable;

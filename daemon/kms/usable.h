@@ -4,6 +4,7 @@
  * what the use needs is at hand. With CMK_EFFORT_CACHED any thread, with CMK_EFFORT_FULL the worker. */
 #pragma once
 
+#include "crypto/hmac-key.h"
 #include "kms/kms.h"
 
 /* What a method needs of a key. */
@@ -20,6 +21,7 @@ typedef struct
   CmkUuid id;
   CmkKeySpec spec;
   CmkSecret *material; /* NULL if not needed */
+  CmkHmacKey hmac_key; /* the material of a symmetric key */
   GBytes *public_key;  /* DER SubjectPublicKeyInfo; NULL of a symmetric key */
 } CmkUsable;
 

@@ -24,7 +24,7 @@ cmk_use_generate_mac (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, co
   if (!get_usable (kms, caller, effort, key, algorithm, &usable, error))
     return NULL;
   *ret_key_id = usable.id;
-  return cmk_message_mac_make (usable.material, algorithm, message, error);
+  return cmk_message_mac_make (&usable.hmac_key, algorithm, message, error);
 }
 
 gboolean
@@ -36,5 +36,5 @@ cmk_use_verify_mac (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, cons
   if (!get_usable (kms, caller, effort, key, algorithm, &usable, error))
     return FALSE;
   *ret_key_id = usable.id;
-  return cmk_message_mac_check (usable.material, algorithm, message, mac, ret_valid, error);
+  return cmk_message_mac_check (&usable.hmac_key, algorithm, message, mac, ret_valid, error);
 }

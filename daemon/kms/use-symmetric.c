@@ -20,7 +20,7 @@ cmk_use_encrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const C
   if (!cmk_usable_get (kms, caller, effort, key, &symmetric, &usable, error))
     return NULL;
   *ret_key_id = usable.id;
-  return cmk_message_seal (usable.material, usable.spec, &usable.id, context, plaintext, error);
+  return cmk_message_seal (&usable.hmac_key, usable.spec, &usable.id, context, plaintext, error);
 }
 
 static gboolean
@@ -91,7 +91,7 @@ cmk_use_decrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GBytes 
   if (!get_usable_of_blob (kms, caller, effort, blob, &usable, error))
     return NULL;
   *ret_key_id = usable.id;
-  return cmk_message_open (usable.material, usable.spec, blob, context, error);
+  return cmk_message_open (&usable.hmac_key, usable.spec, blob, context, error);
 }
 
 GBytes *

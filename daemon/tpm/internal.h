@@ -4,6 +4,7 @@
  * behind in it. */
 #pragma once
 
+#include "tpm/resident-key.h"
 #include "tpm/session.h"
 
 #include <tss2/tss2_esys.h>
@@ -16,7 +17,12 @@ typedef struct
   TPM2_HANDLE handle;
 } CmkTpmHandle;
 
+/* MAX_SYM_DATA of the reference code: tpm2-tss would allow more. */
+#define CMK_TPM_MAX_SENSITIVE_DATA 128
+
 #define CMK_TPM_HANDLE_NONE ((CmkTpmHandle) { .tr = ESYS_TR_NONE })
+
+typedef struct _CmkTpmAbilities CmkTpmAbilities;
 
 /* How long one call may still wait for a TPM that is busy. */
 typedef struct
@@ -46,6 +52,7 @@ struct _CmkTpm
   gboolean gap_is_wide;      /* TRUE: a session may stay open while others come and go */
 
   CmkTpmContextCache cache;
+  CmkTpmAbilities *abilities; /* NULL: nobody has asked yet */
   CmkTpmIdentity identity;
 };
 
@@ -114,6 +121,9 @@ void cmk_tpm_flush_session_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
 
 /* --- name.c ------------------------------------------------------------------------------------------------------ */
 
+/* The name of an object with @public: NULL unless its name algorithm is SHA-256. */
+GBytes *cmk_tpm_name_of (const TPM2B_PUBLIC *public);
+
 /* A name is the digest of the public area: who has the name right cannot be given another key. */
 gboolean cmk_tpm_is_name_of (const TPM2B_NAME *name, const TPM2B_PUBLIC *public);
 
@@ -177,6 +187,15 @@ typedef gboolean (*CmkTpmObjectUse) (CmkTpmSession *session, ESYS_TR object, Cmk
  * the blob. @cache_name may be NULL: no context is kept. */
 gboolean cmk_tpm_object_use (CmkTpmSession *session, GBytes *blob, const char *cache_name, CmkTpmPlace place,
                              CmkTpmObjectUse use, gpointer data, GError **error);
+
+/* --- abilities.c ------------------------------------------------------------------------------------------------- */
+
+void cmk_tpm_abilities_free (CmkTpmAbilities *abilities);
+
+/* --- resident-kind.c ---------------------------------------------------------------------------------------------- */
+
+/* What TPM2_Create makes a key of @kind from, bound to this TPM: for one that the TPM makes itself. */
+void cmk_tpm_resident_template (CmkResidentKind kind, TPM2B_PUBLIC *ret_template);
 
 /* --- context.c --------------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys that are used inside the TPM only: what the daemon has of them is a blob that no other TPM opens. Each function is
- * for one call, in its session; a blob is as of cmk_tpm_seal(), noDA and without an authorisation value. Worker thread
- * only. */
+ * Keys that are used inside the TPM only: what the daemon has of them is a blob that no other TPM opens. Each function
+ * is for one call, in its session; a blob is as of cmk_tpm_seal(), noDA and without an authorisation value. Worker
+ * thread only. */
 #pragma once
 
 #include "tpm/session.h"
@@ -21,8 +21,9 @@ typedef enum
 #define CMK_RESIDENT_MAX_MAC 64
 #define CMK_RESIDENT_MAX_RSA 384
 
-/* Can the TPM hold and use keys of @kind? Asked once for a connection, when first needed. Else CMK_ERROR_UNSUPPORTED_OPERATION,
- * saying which command, algorithm or curve it lacks; other errors if it cannot be asked. */
+/* Can the TPM hold and use keys of @kind? Asked once for a connection, when first needed. Else
+ * CMK_ERROR_UNSUPPORTED_OPERATION, saying which command, algorithm or curve it lacks; other errors if it cannot be
+ * asked. */
 gboolean cmk_tpm_can_hold (CmkTpm *tpm, CmkResidentKind kind, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The public half of an RSA or EC key. Numbers are big-endian and as long as modulus or field. */
@@ -42,18 +43,19 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkResidentPublic, cmk_resident_public_clear)
 gboolean cmk_tpm_resident_public (GBytes *blob, CmkResidentPublic *ret_public,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Put @key, of any length up to that of the hash's block, into the TPM (TPM2_Create; encrypted on the way by the session). */
+/* Put @key, of any length up to that of the hash's block, into the TPM (TPM2_Create; encrypted on the way by the
+ * session). */
 GBytes *cmk_tpm_resident_import_hmac (CmkTpmSession *session, CmkResidentKind kind, const CmkSecret *key,
                                       CmkTpmPlace place, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* TPM 2.0 part 1, "Inner duplication wrapper": AES-128-CFB under @key with a zero IV of
- * size (2) || SHA-256 (@sensitive || @name) || @sensitive. The session encrypts the first parameter of TPM2_Import only, which
- * is @key, so that this is what hides the key on the bus. */
+/* TPM 2.0 part 1, "Inner duplication wrapper": AES-128-CFB under @key with a zero IV of size (2) || SHA-256
+ * (@sensitive || @name) || @sensitive. The session encrypts the first parameter of TPM2_Import only, which is @key, so
+ * that this is what hides the key on the bus. */
 typedef GBytes *(*CmkInnerWrap) (const CmkSecret *key, const CmkSecret *sensitive, GBytes *name, GError **error);
 
-/* Put a private key into the TPM (TPM2_Import). @secret: one prime of the RSA key, or the scalar of the EC key, as long as
- * half the modulus or the order. @inner_key: 16 random bytes. CMK_ERROR_UNSUPPORTED_OPERATION for what the TPM does not take
- * (an RSA exponent of its own, say). */
+/* Put a private key into the TPM (TPM2_Import). @secret: one prime of the RSA key, or the scalar of the EC key, as
+ * long as half the modulus or the order. @inner_key: 16 random bytes. CMK_ERROR_UNSUPPORTED_OPERATION for what the TPM
+ * does not take (an RSA exponent of its own, say). */
 GBytes *cmk_tpm_resident_import_private (CmkTpmSession *session, const CmkResidentPublic *public,
                                          const CmkSecret *secret, const CmkSecret *inner_key, CmkInnerWrap wrap,
                                          CmkTpmPlace place, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -69,8 +71,9 @@ gboolean cmk_tpm_resident_hmac (CmkTpmSession *session, GBytes *blob, const char
                                 const guint8 *message, gsize size, CmkTpmPlace place,
                                 guint8 ret_mac[CMK_RESIDENT_MAX_MAC], GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* @input to the private exponent, without any padding, both as long as the modulus (TPM2_RSA_Decrypt with TPM_ALG_NULL): every
- * scheme with every hash is made from it, and no padding error of the TPM can be an oracle. @input is less than the modulus. */
+/* @input to the private exponent, without any padding, both as long as the modulus (TPM2_RSA_Decrypt with
+ * TPM_ALG_NULL): every scheme with every hash is made from it, and no padding error of the TPM can be an oracle.
+ * @input is less than the modulus. */
 gboolean cmk_tpm_resident_rsa (CmkTpmSession *session, GBytes *blob, const char *cache_name, const guint8 *input,
                                gsize size, CmkTpmPlace place, guint8 ret_output[CMK_RESIDENT_MAX_RSA],
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;

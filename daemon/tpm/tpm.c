@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tpm/internal.h"
 
+#include "tpm/esys-hashing.h"
+
 #include <string.h>
 
 /* How often others may save a context before the oldest saved session blocks them: a TPM that counts to 255 only gets its
@@ -94,10 +96,12 @@ cmk_tpm_close (CmkTpm *tpm)
   cmk_tpm_disconnect (tpm);
   g_clear_pointer (&tpm->root_context, Esys_Free);
   g_clear_pointer (&tpm->root_name, g_bytes_unref);
+  g_clear_pointer (&tpm->abilities, cmk_tpm_abilities_free);
   g_array_unref (tpm->stranded);
   g_free (tpm->identity.firmware);
   g_free (tpm->tcti);
   g_free (tpm);
+  cmk_esys_hashing_forget ();
 }
 
 void

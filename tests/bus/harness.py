@@ -36,6 +36,7 @@ from state import store_id
 # The bus takes no uid that the system does not know; these two every Debian has, and nothing runs as them.
 ALICE = pwd.getpwnam('games').pw_uid
 BOB = pwd.getpwnam('news').pw_uid
+ABRMD_NAME = 'com.intel.tss2.Tabrmd'  # of its own bus, so that it need be no other
 SECOND = 1_000_000_000  # nanoseconds
 TRANSIENT, LOADED_SESSION, SAVED_SESSION = 0x80, 0x02, 0x03  # TPM_HT, for tpm_handles()
 
@@ -76,12 +77,14 @@ class Machine:
 
     @config: {section: {key: value}} on top of DEFAULT_CONFIG; @uid: who runs swtpm and cmkd; @start: start cmkd;
     @environment: more variables for cmkd; @wrapper: a command that executes cmkd; @clock: its clocks stand still at
-    this Unix second."""
+    this Unix second; @manager: what stands between cmkd and the TPM: 'none', 'abrmd' (tpm2-abrmd on the private bus), or
+    'kernel' (an emulation of /dev/tpmrm0, see tests/tpm/tcti-krm.c)."""
 
     running = []  # for the diagnostics of conftest.py
 
-    def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=(), clock=None):
+    def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=(), clock=None, manager='none'):
         self.uid = uid
+        self.manager = manager
         self.directory = Path(tempfile.mkdtemp(prefix='cmkd-', dir='/tmp'))  # short: a socket's path has 107 bytes
         self.directory.chmod(0o755)
         self.log = self.directory / 'cmkd.log'
@@ -89,9 +92,12 @@ class Machine:
         self.state = self.make_directory('state')
         self.tpm_directory = self.make_directory('tpm')
         self.tpm_log = self.directory / 'tpm-commands'  # written by the counting TCTI
-        self.tpm_log.touch()
-        os.chown(self.tpm_log, uid, uid)
-        for library in ('CMKD_TCTI_COUNT', 'CMKD_CLOCK_PRELOAD'):  # where the daemon's user can read them
+        self.chip_log = self.directory / 'chip-commands'  # written by the emulation of the kernel
+        for log in (self.tpm_log, self.chip_log):
+            log.touch()
+            os.chown(log, uid, uid)
+        libraries = ['CMKD_TCTI_COUNT', 'CMKD_CLOCK_PRELOAD', *['CMKD_TCTI_KRM'] * (manager == 'kernel')]
+        for library in libraries:  # where the daemon's user can read them
             shutil.copy(os.environ[library], self.directory / f'{library}.so')
         self.environment = environment or {}
         self.wrapper = wrapper
@@ -100,11 +106,12 @@ class Machine:
         if clock is not None:
             self.stop_clock(clock)
         self.clients = {}
-        self.daemon = None
+        self.daemon = self.abrmd = None
         Machine.running.append(self)
         self.start_bus()
         self.start_tpm()
         self.watch = Client(self.address, 0)
+        self.start_manager()
         if start:
             self.start()
 
@@ -242,6 +249,36 @@ class Machine:
         self.make_directory('tpm')
         self.start_tpm()
 
+    # What other programs and cmkd share it by
+
+    def start_manager(self):
+        if self.manager != 'abrmd':
+            return
+        self.abrmd = spawn(self.uid, ['tpm2-abrmd', '--session', '--allow-root', f'--dbus-name={ABRMD_NAME}',
+                                      f'--tcti={self.stock_tcti}'],
+                           env={**os.environ, **self.tpm_environment}, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        iterate_until(lambda: self.abrmd.poll() is not None or self.owned(ABRMD_NAME), 'tpm2-abrmd owns its name')
+        assert self.abrmd.poll() is None, 'tpm2-abrmd did not start'
+
+    def stop_manager(self):
+        """SIGKILL; nothing but abrmd can be stopped."""
+        self.abrmd.kill()
+        self.abrmd.wait()
+        iterate_until(lambda: not self.owned(ABRMD_NAME), 'the name of tpm2-abrmd is free')
+
+    @property
+    def shared_tcti(self):
+        """For other programs, through the resource manager; with what it needs in the environment."""
+        return {'none': self.stock_tcti, 'abrmd': f'tabrmd:bus_type=session,bus_name={ABRMD_NAME}',
+                'kernel': f'{self.directory}/CMKD_TCTI_KRM.so:{self.stock_tcti}'}[self.manager]
+
+    @property
+    def tpm_environment(self):
+        if self.manager == 'abrmd':
+            return {'DBUS_SESSION_BUS_ADDRESS': self.address}
+        return {'CMKD_CHIP_LOG': str(self.chip_log)}
+
     def tpm_handles(self, kind):
         """The handles of a kind (TRANSIENT, LOADED_SESSION, SAVED_SESSION) that the TPM holds now."""
         command = struct.pack('>HIIIII', 0x8001, 22, 0x17A, 1, kind << 24, 254)  # TPM2_GetCapability (HANDLES)
@@ -255,12 +292,12 @@ class Machine:
 
     @property
     def stock_tcti(self):
-        """For others that talk to the TPM."""
+        """For others that talk to the TPM itself."""
         return f'swtpm:path={self.tpm_directory}/sock'
 
     @property
     def tcti(self):
-        return f'{self.directory}/CMKD_TCTI_COUNT.so:{self.stock_tcti}'
+        return f'{self.directory}/CMKD_TCTI_COUNT.so:{self.shared_tcti}'
 
     def tpm_fault(self, rule):
         """Let the counting TCTI fail a command: "NAME FIRST-LAST ACTION", see tests/tpm/tcti-count.c."""
@@ -268,15 +305,13 @@ class Machine:
         path.write_text(rule)
         os.chown(path, self.uid, self.uid)
 
-    @contextlib.contextmanager
     def tpm_commands(self):
         """The names of the TPM commands that were sent while inside, in order; "NAME:0xRC" if one failed."""
-        commands = []
-        before = self.tpm_log.stat().st_size
-        yield commands
-        with open(self.tpm_log) as log:
-            log.seek(before)
-            commands.extend(log.read().split())
+        return added_lines(self.tpm_log)
+
+    def chip_commands(self):
+        """Those that the emulation of the kernel made of them, with lines "held OBJECTS SESSIONS" in between."""
+        return added_lines(self.chip_log)
 
     # cmkd
 
@@ -292,7 +327,7 @@ class Machine:
                      if name not in ('STATE_DIRECTORY', 'XDG_STATE_HOME', 'NOTIFY_SOCKET') and 'DBUS_' not in name}
         return {**inherited, 'G_MESSAGES_DEBUG': 'all', 'LD_PRELOAD': str(self.directory / 'CMKD_CLOCK_PRELOAD.so'),
                 'CMKD_CLOCK': str(self.directory / 'clock'), 'CMKD_TPM_LOG': str(self.tpm_log),
-                **self.environment}
+                **self.tpm_environment, **self.environment}
 
     def run_daemon(self, *more, **options):
         """Run another cmkd, which must end by itself: (exit status, its messages)."""
@@ -322,10 +357,10 @@ class Machine:
         if self.synchronised is None:
             self.synchronise_clock(False)
 
-    def owned(self):
+    def owned(self, name=BUS_NAME):
         return self.watch.connection.call_sync(
             'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'NameHasOwner',
-            GLib.Variant('(s)', (BUS_NAME,)), None, Gio.DBusCallFlags.NONE, -1, None).unpack()[0]
+            GLib.Variant('(s)', (name,)), None, Gio.DBusCallFlags.NONE, -1, None).unpack()[0]
 
     def stop(self):
         """SIGTERM; it must end with 0 and without a sanitizer's report."""
@@ -407,7 +442,7 @@ class Machine:
             self.shut_down()
 
     def shut_down(self):
-        for process in (self.daemon, self.tpm, self.bus):
+        for process in (self.daemon, self.abrmd, self.tpm, self.bus):
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
@@ -422,6 +457,17 @@ class Machine:
             status, ring = self.keyctl('search', '@u', 'keyring', f'cmkd:{store_id(self)}')
             if status == 0:
                 self.keyctl('unlink', ring.decode().strip(), '@u')
+
+
+@contextlib.contextmanager
+def added_lines(path):
+    """What is appended to a file while inside, line by line."""
+    lines = []
+    before = path.stat().st_size
+    yield lines
+    with open(path) as log:
+        log.seek(before)
+        lines.extend(log.read().splitlines())
 
 
 def wait_for_end(process, what):

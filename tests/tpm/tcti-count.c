@@ -14,10 +14,14 @@
  *               drop    the TPM does what it is told, but its answer is lost with the connection
  *               forge   a byte in the middle of the answer is changed on the way
  *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
+ *               hide-HEX  these bytes of the answer, the first time they are in it, are 0xff on the way: a TPM that lacks
+ *                         something, as it tells in a list
  *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is read
  *
  * After drop and garble the one that sent the command can never know the handle in the answer. A resource manager
  * flushes it when the connection goes; this TCTI stands in for it. */
+#include "command-name.h"
+
 #include <endian.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -28,7 +32,6 @@
 
 #include <tss2/tss2_tcti.h>
 #include <tss2/tss2_tctildr.h>
-#include <tss2/tss2_tpm2_types.h>
 
 #define MAGIC       0x434d4b44434f554eULL
 #define HEADER_SIZE 10
@@ -41,6 +44,7 @@ typedef enum
   DROP,
   FORGE,
   GARBLE,
+  HIDE,
   KILL_BEFORE,
   KILL_AFTER,
 } Action;
@@ -57,38 +61,9 @@ typedef struct
   TPM2_CC command;
   Action action; /* of the command under way */
   TSS2_RC answer;
+  uint8_t hidden[16];
+  size_t hidden_size;
 } Count;
-
-static const struct
-{
-  TPM2_CC code;
-  const char *name;
-} commands[] = {
-  { TPM2_CC_EvictControl, "EvictControl" },
-  { TPM2_CC_Clear, "Clear" },
-  { TPM2_CC_CreatePrimary, "CreatePrimary" },
-  { TPM2_CC_SelfTest, "SelfTest" },
-  { TPM2_CC_Startup, "Startup" },
-  { TPM2_CC_Shutdown, "Shutdown" },
-  { TPM2_CC_Create, "Create" },
-  { TPM2_CC_HMAC, "HMAC" },
-  { TPM2_CC_NV_DefineSpace, "NV_DefineSpace" },
-  { TPM2_CC_NV_UndefineSpace, "NV_UndefineSpace" },
-  { TPM2_CC_NV_Write, "NV_Write" },
-  { TPM2_CC_NV_Read, "NV_Read" },
-  { TPM2_CC_NV_ReadPublic, "NV_ReadPublic" },
-  { TPM2_CC_Load, "Load" },
-  { TPM2_CC_Unseal, "Unseal" },
-  { TPM2_CC_ContextLoad, "ContextLoad" },
-  { TPM2_CC_ContextSave, "ContextSave" },
-  { TPM2_CC_FlushContext, "FlushContext" },
-  { TPM2_CC_ReadPublic, "ReadPublic" },
-  { TPM2_CC_StartAuthSession, "StartAuthSession" },
-  { TPM2_CC_GetCapability, "GetCapability" },
-  { TPM2_CC_GetRandom, "GetRandom" },
-  { TPM2_CC_GetTestResult, "GetTestResult" },
-  { TPM2_CC_ReadClock, "ReadClock" },
-};
 
 static Count *
 count_of (TSS2_TCTI_CONTEXT *context)
@@ -111,15 +86,6 @@ write_u32 (uint8_t *bytes, uint32_t value)
   memcpy (bytes, &value, sizeof value);
 }
 
-static void
-name_command (TPM2_CC code, char ret_name[32])
-{
-  snprintf (ret_name, 32, "0x%x", code);
-  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-    if (commands[i].code == code)
-      snprintf (ret_name, 32, "%s", commands[i].name);
-}
-
 /* One write, so that the lines of several processes do not mix. A full disk shows in the test that reads the file. */
 static void
 append (int file, const void *data, size_t size)
@@ -132,13 +98,22 @@ static void
 log_command (Count *count, TSS2_RC rc)
 {
   char name[32], line[64];
-  name_command (count->command, name);
+  command_name (count->command, name);
   int length = snprintf (line, sizeof line, "%s\n", name);
   if (rc != TSS2_RC_SUCCESS && (rc & TSS2_RC_LAYER_MASK) == 0)
     length = snprintf (line, sizeof line, "%s:0x%x\n", name, rc);
   else if (rc != TSS2_RC_SUCCESS)
     length = snprintf (line, sizeof line, "%s:io\n", name);
   append (count->log, line, (size_t) length);
+}
+
+static void
+choose_hidden (Count *count, const char *hex)
+{
+  count->hidden_size = strlen (hex) / 2;
+  for (size_t i = 0; i < count->hidden_size; i++)
+    if (sscanf (hex + 2 * i, "%2hhx", &count->hidden[i]) != 1)
+      abort ();
 }
 
 /* What FILE.fault has for the command under way. */
@@ -164,7 +139,7 @@ choose_action (Count *count)
   unsigned first, last;
   if (sscanf (rule, "%31s %u-%u %31s", wanted, &first, &last, action) != 4)
     abort ();
-  name_command (count->command, name);
+  command_name (count->command, name);
   if (strcmp (wanted, "*") != 0 && strcmp (wanted, name) != 0)
     return;
   count->matches++;
@@ -175,9 +150,12 @@ choose_action (Count *count)
                   : strcmp (action, "drop") == 0        ? DROP
                   : strcmp (action, "forge") == 0       ? FORGE
                   : strcmp (action, "garble") == 0      ? GARBLE
+                  : strncmp (action, "hide-", 5) == 0   ? HIDE
                   : strcmp (action, "kill-before") == 0 ? KILL_BEFORE
                   : strcmp (action, "kill-after") == 0  ? KILL_AFTER
                                                         : ANSWER;
+  if (count->action == HIDE)
+    choose_hidden (count, action + 5);
   count->answer = (TSS2_RC) strtoul (action, NULL, 16);
   if (count->matches == last && truncate (count->fault_path, 0) != 0)
     abort ();
@@ -210,6 +188,7 @@ flush_lost (Count *count, const uint8_t *answer)
     case TPM2_CC_CreatePrimary:
     case TPM2_CC_Load:
     case TPM2_CC_ContextLoad:
+    case TPM2_CC_HMAC_Start:
       break;
     default:
       return;
@@ -226,6 +205,14 @@ flush_lost (Count *count, const uint8_t *answer)
       Tss2_Tcti_Receive (count->child, &size, reply, TSS2_TCTI_TIMEOUT_BLOCK) != TSS2_RC_SUCCESS ||
       read_u32 (reply + 6) != TPM2_RC_SUCCESS)
     abort ();
+}
+
+static void
+hide (const Count *count, size_t size, uint8_t *answer)
+{
+  uint8_t *found = memmem (answer, size, count->hidden, count->hidden_size);
+  if (found != NULL)
+    memset (found, 0xff, count->hidden_size);
 }
 
 static TSS2_RC
@@ -263,6 +250,8 @@ receive (TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer, int32_t time
     }
   if (rc == TSS2_RC_SUCCESS && count->action == FORGE)
     answer[*size / 2] ^= 1;
+  if (rc == TSS2_RC_SUCCESS && count->action == HIDE)
+    hide (count, *size, answer);
   if (rc == TSS2_RC_SUCCESS && count->action == GARBLE && answer[1] == (TPM2_ST_SESSIONS & 0xff))
     {
       flush_lost (count, answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/message-mac.h"
 
+#include "base/error.h"
 #include "crypto/crypto.h"
 #include "key-fixture.h"
 
@@ -37,7 +38,8 @@ check (const CmkSecret *key, const Vector *vector, GBytes *message, const guint8
   gboolean valid = -1;
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) given = g_bytes_new (mac, size);
-  g_assert_true (cmk_message_mac_check (key, vector->algorithm, message, given, &valid, &error));
+  const CmkHmacKey material = { .secret = key };
+  g_assert_true (cmk_message_mac_check (&material, vector->algorithm, message, given, &valid, &error));
   g_assert_no_error (error);
   return valid;
 }
@@ -52,7 +54,8 @@ test_vector (gconstpointer data)
   memset (cmk_secret_data (key), vector->key_byte, vector->key_size);
   g_autoptr (GBytes) message = g_bytes_new_static (vector->message, strlen (vector->message));
   g_autoptr (GBytes) expected = from_hex (vector->mac);
-  g_autoptr (GBytes) made = cmk_message_mac_make (key, vector->algorithm, message, &error);
+  const CmkHmacKey material = { .secret = key };
+  g_autoptr (GBytes) made = cmk_message_mac_make (&material, vector->algorithm, message, &error);
   g_assert_no_error (error);
   g_assert_true (g_bytes_equal (made, expected));
 
@@ -75,6 +78,47 @@ test_vector (gconstpointer data)
   g_assert_false (check (key, vector, message, mac, size));
 }
 
+/* Somebody else makes the MAC: that of the vector, or none. */
+static gboolean
+answer (gpointer data, CmkMacAlgorithm algorithm, const guint8 *message, gsize size, guint8 *ret_mac, GError **error)
+{
+  const Vector *vector = data;
+  g_autoptr (GBytes) mac = from_hex (vector->mac);
+  g_assert_cmpint (algorithm, ==, vector->algorithm);
+  if (size == 0)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_LOCKOUT, "not now");
+      return FALSE;
+    }
+  g_assert_cmpmem (message, size, vector->message, strlen (vector->message));
+  memcpy (ret_mac, g_bytes_get_data (mac, NULL), g_bytes_get_size (mac));
+  return TRUE;
+}
+
+static void
+test_held (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (vectors); i++)
+    {
+      gboolean valid = FALSE;
+      g_autoptr (GError) error = NULL;
+      const CmkHmacKey held = { .compute = answer, .data = (gpointer) &vectors[i] };
+      g_autoptr (GBytes) message = g_bytes_new_static (vectors[i].message, strlen (vectors[i].message));
+      g_autoptr (GBytes) nothing = g_bytes_new_static ("", 0);
+      g_autoptr (GBytes) expected = from_hex (vectors[i].mac);
+      g_autoptr (GBytes) made = cmk_message_mac_make (&held, vectors[i].algorithm, message, &error);
+      g_assert_true (g_bytes_equal (made, expected));
+      g_assert_true (cmk_message_mac_check (&held, vectors[i].algorithm, message, expected, &valid, &error));
+      g_assert_true (valid);
+      g_assert_true (cmk_message_mac_check (&held, vectors[i].algorithm, message, message, &valid, &error));
+      g_assert_false (valid);
+      g_assert_no_error (error);
+      g_assert_false (cmk_message_mac_check (&held, vectors[i].algorithm, nothing, expected, &valid, &error));
+      g_assert_false (valid);
+      g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_LOCKOUT);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -87,5 +131,6 @@ main (int argc, char **argv)
       g_autofree char *path = g_strdup_printf ("/message-mac/%s", vectors[i].name);
       g_test_add_data_func (path, &vectors[i], test_vector);
     }
+  g_test_add_func ("/message-mac/key-may-be-held-elsewhere", test_held);
   return g_test_run ();
 }

@@ -106,7 +106,19 @@ load_message (Message *ret_message, const char *vector)
 static CmkSecret *
 open_message (const Message *message, GError **error)
 {
-  return cmk_message_open (message->material, message->spec, message->blob, message->context, error);
+  const CmkHmacKey material = { .secret = message->material };
+  return cmk_message_open (&material, message->spec, message->blob, message->context, error);
+}
+
+static GBytes *
+seal_message (const Message *message)
+{
+  g_autoptr (GError) error = NULL;
+  const CmkHmacKey material = { .secret = message->material };
+  GBytes *blob =
+      cmk_message_seal (&material, message->spec, &message->key_id, message->context, message->plaintext, &error);
+  g_assert_no_error (error);
+  return blob;
 }
 
 static void
@@ -178,9 +190,7 @@ test_sealed (gconstpointer vector)
       g_clear_pointer (&message.plaintext, cmk_secret_free);
       message.plaintext = cmk_random_secret (sizes[i], &error);
       g_assert_no_error (error);
-      g_autoptr (GBytes) blob = cmk_message_seal (message.material, message.spec, &message.key_id, message.context,
-                                                  message.plaintext, &error);
-      g_assert_no_error (error);
+      g_autoptr (GBytes) blob = seal_message (&message);
       g_assert_cmpuint (g_bytes_get_size (blob), ==, sizes[i] + vector_overhead);
       /* Up to the salt the header is the vector's. */
       g_assert_cmpmem (g_bytes_get_data (blob, NULL), 21, g_bytes_get_data (message.blob, NULL), 21);
@@ -189,18 +199,59 @@ test_sealed (gconstpointer vector)
     }
 }
 
+/* --- material that is held elsewhere --- */
+
+typedef struct
+{
+  const CmkSecret *material;
+  guint n_calls;
+  gboolean is_dead;
+} Chip;
+
+static gboolean
+compute_hmac (gpointer data, CmkMacAlgorithm algorithm, const guint8 *message, gsize size, guint8 *ret_mac,
+              GError **error)
+{
+  Chip *chip = data;
+  chip->n_calls++;
+  g_assert_cmpint (algorithm, ==, CMK_MAC_HMAC_SHA_256);
+  if (chip->is_dead)
+    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_LOCKOUT, "the chip is dead");
+  return !chip->is_dead && cmk_mac_compute (chip->material, message, size, ret_mac, error);
+}
+
+static void
+test_held (gconstpointer vector)
+{
+  g_auto (Message) message = { 0 };
+  load_message (&message, vector);
+  g_autoptr (GError) error = NULL;
+  Chip chip = { .material = message.material };
+  const CmkHmacKey held = { .compute = compute_hmac, .data = &chip };
+  g_autoptr (CmkSecret) opened = cmk_message_open (&held, message.spec, message.blob, message.context, &error);
+  g_assert_no_error (error);
+  g_assert_true (cmk_secret_equal (opened, message.plaintext));
+  g_assert_cmpuint (chip.n_calls, ==, 1);
+
+  g_autoptr (GBytes) blob =
+      cmk_message_seal (&held, message.spec, &message.key_id, message.context, message.plaintext, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (chip.n_calls, ==, 2);
+  replace_blob (&message, g_bytes_get_data (blob, NULL), g_bytes_get_size (blob));
+  assert_opens (&message);
+
+  chip.is_dead = TRUE;
+  g_assert_null (cmk_message_open (&held, message.spec, message.blob, message.context, &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_LOCKOUT);
+}
+
 static void
 test_fresh (gconstpointer vector)
 {
   g_auto (Message) message = { 0 };
   load_message (&message, vector);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) first =
-      cmk_message_seal (message.material, message.spec, &message.key_id, message.context, message.plaintext, &error);
-  g_assert_no_error (error);
-  g_autoptr (GBytes) second =
-      cmk_message_seal (message.material, message.spec, &message.key_id, message.context, message.plaintext, &error);
-  g_assert_no_error (error);
+  g_autoptr (GBytes) first = seal_message (&message);
+  g_autoptr (GBytes) second = seal_message (&message);
   const guint8 *a = g_bytes_get_data (first, NULL);
   const guint8 *b = g_bytes_get_data (second, NULL);
   g_assert_cmpint (memcmp (a + 21, b + 21, 16), !=, 0);
@@ -354,6 +405,7 @@ static const struct
   { "opens-as-the-page-says", test_vector },
   { "opens-what-was-sealed", test_sealed },
   { "salt-and-keys-are-fresh", test_fresh },
+  { "material-may-be-held-elsewhere", test_held },
   { "any-altered-bit-is-refused", test_altered },
   { "other-length-is-refused", test_other_length },
   { "other-context-is-refused", test_other_context },
