@@ -27,6 +27,7 @@ from client import BUS_NAME, OBJECT_PATH, b64, iterate_until
 from kinds import measure_forms, measure_uses, uses
 from programs import ECHO_NAME, PROGRAMS, program
 from report import SAMPLE_COLUMNS, Report, Samples, micros, ratio, ratio_of_minima, read_samples
+from stack import measure_stack
 from system_calls import count_system_calls, flushes
 
 PLAINTEXT = b64(bytes(range(256)) * 16)
@@ -375,6 +376,8 @@ def main():
     measure_beside(report, machine)
     measure_system_calls(report, machine)
     measure_one_shots(report, machine)
+    machine.wait_for_pairs()
+    measure_stack(report, machine)
     machine.close()
     measure_imports_in_memory(report)
     measure_tpm_commands(report)
