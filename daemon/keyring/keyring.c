@@ -19,6 +19,9 @@
 #define MATERIAL_PERMISSIONS KEY_POS_ALL
 #define CONTEXT_PERMISSIONS  (KEY_POS_ALL | KEY_USR_VIEW | KEY_USR_SEARCH)
 
+#define LEFT_PREFIX    "left:"
+#define MAX_LEFT_BYTES 8192
+
 typedef struct
 {
   char *name; /* the key's description, unique over both caches: all keys pass through the process keyring */
@@ -143,13 +146,13 @@ make_room (Cache *cache, gsize bytes)
  * drops the timeout that one had, and linking replaces the one of the same name: in this order there is never a key
  * without a timeout in the user keyring, and never none at all. -1 with errno set on failure. */
 static key_serial_t
-put_key (const Cache *cache, const char *name, gconstpointer data, gsize size)
+put_key (const Cache *cache, const char *name, gconstpointer data, gsize size, guint seconds)
 {
   key_serial_t serial = add_key ("user", name, data, size, KEY_SPEC_PROCESS_KEYRING);
   if (serial < 0)
     return -1;
   gboolean stays = cache->ring == KEY_SPEC_PROCESS_KEYRING;
-  if (keyctl_set_timeout (serial, cache->seconds) == 0 && keyctl_setperm (serial, cache->permissions) == 0 &&
+  if (keyctl_set_timeout (serial, seconds) == 0 && keyctl_setperm (serial, cache->permissions) == 0 &&
       (stays || keyctl_link (serial, cache->ring) == 0))
     {
       if (!stays)
@@ -210,9 +213,9 @@ put_key_or_mend (CmkKeyring *keyring, Cache *cache, const char *name, gconstpoin
 {
   if (cache->ring == 0 && !open_ring (keyring))
     return -1;
-  key_serial_t serial = put_key (cache, name, data, size);
+  key_serial_t serial = put_key (cache, name, data, size, cache->seconds);
   if (serial < 0 && mend (keyring, cache, errno))
-    serial = put_key (cache, name, data, size);
+    serial = put_key (cache, name, data, size, cache->seconds);
   return serial;
 }
 
@@ -263,7 +266,7 @@ adopt_contexts (Cache *cache)
         continue;
       /* type;uid;gid;permissions;name */
       g_auto (GStrv) fields = g_strsplit (description, ";", 5);
-      if (g_strv_length (fields) != 5 || !g_str_equal (fields[0], "user"))
+      if (g_strv_length (fields) != 5 || !g_str_equal (fields[0], "user") || g_str_has_prefix (fields[4], LEFT_PREFIX))
         continue;
       make_room (cache, (gsize) payload + strlen (fields[4]));
       add_entry (cache, fields[4], serials[i], (gsize) payload);
@@ -357,6 +360,36 @@ cmk_keyring_drop_context (CmkKeyring *keyring, const char *name)
   g_autofree char *key_name = context_name (name);
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
   drop_entry (&keyring->contexts, key_name);
+}
+
+gboolean
+cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gsize size, guint seconds)
+{
+  g_autofree char *key_name = g_strconcat (LEFT_PREFIX, name, NULL);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
+  /* A timeout of 0 would be none at all. */
+  if (keyring->contexts.ring == 0 || seconds == 0)
+    return FALSE;
+  if (put_key (&keyring->contexts, key_name, data, size, seconds) >= 0)
+    return TRUE;
+  complain (keyring, errno);
+  return FALSE;
+}
+
+CmkSecret *
+cmk_keyring_take (CmkKeyring *keyring, const char *name)
+{
+  g_autofree char *key_name = g_strconcat (LEFT_PREFIX, name, NULL);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
+  key_serial_t ring = keyring->contexts.ring;
+  key_serial_t serial = ring != 0 ? (key_serial_t) keyctl_search (ring, "user", key_name, 0) : -1;
+  if (serial < 0)
+    return NULL;
+  long size = keyctl_read (serial, NULL, 0);
+  g_autoptr (CmkSecret) taken = size > 0 && size <= MAX_LEFT_BYTES ? cmk_secret_new ((gsize) size, NULL) : NULL;
+  gboolean whole = taken != NULL && keyctl_read (serial, (char *) cmk_secret_data (taken), (gsize) size) == size;
+  discard_key (&keyring->contexts, serial);
+  return whole ? g_steal_pointer (&taken) : NULL;
 }
 
 #define MATERIAL_PREFIX    "material:"

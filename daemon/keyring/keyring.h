@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The kernel keyring, the only door to keyutils. It caches and nothing else: every failure - no kernel keys, quota,
- * denied, expired, revoked - is a miss, logged once at debug level. Two tenants:
+ * denied, expired, revoked - is a miss, logged once at debug level. Three tenants:
  *
  *   contexts   named blobs in a keyring of this store's own inside the user keyring, where they outlive the daemon.
  *              What is read back is NOT authenticated: the caller must do that before it parses a byte.
+ *   left       what a daemon that ends leaves to the next one, in the same keyring. Not authenticated either.
  *   material   unsealed key material in the process keyring, which no other process can read and which dies with us.
  *
  * Any thread may call, once cmk_keyring_prepare_process() has run before any other thread was started: the process
@@ -34,6 +35,11 @@ CmkSecret *cmk_keyring_lookup_material (CmkKeyring *keyring, const CmkUuid *key_
 void cmk_keyring_keep_material (CmkKeyring *keyring, const CmkUuid *key_id, const CmkSecret *material);
 /* At once, payload included (KEYCTL_INVALIDATE). */
 void cmk_keyring_drop_material (CmkKeyring *keyring, const CmkUuid *key_id);
+
+/* What one daemon leaves to the next beside the contexts, by @name; @seconds is its timeout. No table, no eviction: there
+ * are few of them, and they go when they are taken. FALSE if it is not kept; NULL from take() on a miss. */
+gboolean cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gsize size, guint seconds);
+CmkSecret *cmk_keyring_take (CmkKeyring *keyring, const char *name);
 
 /* One word for `cmkctl status`: "ok", or "unavailable" when the kernel refuses keys. Static. */
 const char *cmk_keyring_status (CmkKeyring *keyring);

@@ -359,6 +359,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     return NULL;
   kms->worker = cmk_worker_start ("worker");
   kms->settling = cmk_settling_new (config, kms->vault, kms->worker);
+  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, rest, kms->vault);
   if (!cmk_vault_is_unlocked (kms->vault))
     cmk_due_retry (kms->due);
   else if (cmk_anchor_check (cmk_vault_anchor (kms->vault), NULL) && !cmk_due_run (kms->due, CMK_DUE_ALL, error))

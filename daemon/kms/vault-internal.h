@@ -3,6 +3,7 @@
  * Inside the vault: shared by vault.c, its life, and vault-secrets.c, what it keeps for others. */
 #pragma once
 
+#include "kms/handover.h"
 #include "kms/object-contexts.h"
 #include "kms/vault.h"
 
@@ -24,7 +25,9 @@ struct _CmkVault
   guint session_seconds;
   CmkStore *store;
   CmkTpm *tpm;
-  CmkKeyring *keyring; /* atomic: set when unlocked */
+  CmkKeyring *keyring;       /* atomic: set when unlocked */
+  CmkTpmHandover *handover;  /* of the last cmkd; NULL when it was used */
+  GBytes *abandoned_session; /* the same */
   CmkAnchor *anchor;
   CmkUuid store_id;
   GBytes *fingerprint_key;

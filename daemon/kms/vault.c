@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/envelope.h"
+#include "kms/handover.h"
 #include "kms/object-contexts.h"
 #include "kms/root-secret.h"
 #include "kms/vault-internal.h"
@@ -120,9 +121,13 @@ connect_tpm (CmkVault *vault, GError **error)
 {
   if (vault->tpm != NULL)
     return TRUE;
-  vault->tpm = cmk_tpm_open (vault->tcti, error);
+  vault->tpm = cmk_tpm_open_warm (vault->tcti, vault->handover, error);
   if (vault->tpm == NULL)
     return FALSE;
+  g_clear_pointer (&vault->handover, cmk_tpm_handover_free);
+  if (vault->abandoned_session != NULL)
+    cmk_tpm_abandon_session (vault->tpm, vault->abandoned_session);
+  g_clear_pointer (&vault->abandoned_session, g_bytes_unref);
   const CmkTpmIdentity *identity = cmk_tpm_identity (vault->tpm);
   g_atomic_pointer_set (&vault->manufacturer, g_intern_string (identity->manufacturer));
   g_atomic_pointer_set (&vault->firmware, g_intern_string (identity->firmware));
@@ -222,14 +227,28 @@ let_read (CmkVault *vault)
   cmk_store_read_unverified (vault->store);
 }
 
+static void
+know_store (CmkVault *vault, const CmkRootSecret *root)
+{
+  vault->store_id = root->store_id;
+  if (vault->keyring != NULL)
+    return;
+  g_atomic_pointer_set (&vault->keyring,
+                        cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
+  vault->handover = cmk_handover_take (vault->keyring, vault->store, &vault->abandoned_session);
+}
+
 /* *ret_session: begun for it, and good for more. */
 static CmkRootSecret *
 load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
 {
-  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error), error))
-    return NULL;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkRootSecret) root = cmk_root_secret_read (vault->store, &local_error);
+  if (root != NULL)
+    know_store (vault, root);
+  /* Which TPM is there can be told in any case. */
+  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error), error))
+    return NULL;
   if (local_error != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
@@ -237,7 +256,6 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
     }
   if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
-  vault->store_id = root->store_id;
   if (!cmk_vault_note_tpm (vault, check_tpm (vault, root->storage_key_name, error), error))
     {
       let_read (vault);
@@ -276,9 +294,6 @@ open_doors (CmkVault *vault, const CmkRootSecret *root)
   g_clear_pointer (&vault->storage_key_name, g_bytes_unref);
   vault->fingerprint_key = g_bytes_ref (root->fingerprint_key);
   vault->storage_key_name = g_bytes_ref (root->storage_key_name);
-  if (vault->keyring == NULL)
-    g_atomic_pointer_set (&vault->keyring,
-                          cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
   cmk_object_contexts_free (vault->contexts);
   vault->contexts = cmk_object_contexts_new (vault->keyring, g_steal_pointer (&vault->keys.contexts));
   cache_contexts (vault);
@@ -312,7 +327,7 @@ cmk_vault_unlock (CmkVault *vault, GError **error)
   g_autoptr (CmkRootSecret) root = load_root (vault, &session, error);
   if (root == NULL || !make_keys (root->secret, &keys, error))
     return FALSE;
-  vault->store_id = root->store_id;
+  know_store (vault, root);
   swap_keys (vault, &keys);
   if (!open_anchor (vault, root->secret, g_steal_pointer (&session), error))
     return FALSE;
@@ -505,7 +520,11 @@ cmk_vault_close (CmkVault *vault)
   if (vault == NULL)
     return;
   cmk_anchor_free (vault->anchor);
+  if (vault->unlocked && vault->tpm != NULL)
+    cmk_handover_leave (vault->tpm, vault->keyring, vault->store, vault->context_seconds);
   cmk_tpm_close (vault->tpm);
+  cmk_tpm_handover_free (vault->handover);
+  g_clear_pointer (&vault->abandoned_session, g_bytes_unref);
   cmk_object_contexts_free (vault->contexts);
   cmk_keyring_close (vault->keyring);
   cmk_store_close (vault->store);

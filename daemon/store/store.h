@@ -305,3 +305,12 @@ CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id
 /* Sets that expire after @now and not after @latest, of one key and of one uid. */
 gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, gint64 latest,
                                       guint *ret_of_key, guint *ret_of_uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- what a cmkd leaves to the next one ---
+ *
+ * Digests by which the next start knows what this one has put into the kernel keyring. Good for one start; a crash leaves
+ * none. */
+#define CMK_HANDOVER_SIZE 64
+
+void cmk_store_put_handover (CmkStore *store, const guint8 digests[CMK_HANDOVER_SIZE]);
+gboolean cmk_store_take_handover (CmkStore *store, guint8 ret_digests[CMK_HANDOVER_SIZE]);

@@ -4,6 +4,7 @@
  * behind in it. */
 #pragma once
 
+#include "tpm/handover.h"
 #include "tpm/resident-key.h"
 #include "tpm/session.h"
 
@@ -49,6 +50,7 @@ struct _CmkTpm
   CmkTpmHandle kept_session; /* open, and in no call's hands */
   gint64 kept_since;         /* monotonic time */
   guint session_seconds;     /* after which it is given back; 0 = none is kept */
+  GBytes *abandoned_session; /* of an earlier cmkd, still in the TPM */
   gboolean gap_is_wide;      /* TRUE: a session may stay open while others come and go */
 
   CmkTpmContextCache cache;
@@ -127,7 +129,19 @@ GBytes *cmk_tpm_name_of (const TPM2B_PUBLIC *public);
 /* A name is the digest of the public area: who has the name right cannot be given another key. */
 gboolean cmk_tpm_is_name_of (const TPM2B_NAME *name, const TPM2B_PUBLIC *public);
 
+/* --- handover.c -------------------------------------------------------------------------------------------------- */
+
+/* TRUE if all that is asked of a TPM at first is known already. */
+gboolean cmk_tpm_take_over (CmkTpm *tpm, const CmkTpmHandover *handover);
+
+void cmk_tpm_flush_abandoned (CmkTpm *tpm);
+
 /* --- root-key.c -------------------------------------------------------------------------------------------------- */
+
+#define CMK_TPM_ROOT_HANDLE 0x81000001 /* TCG TPM v2.0 Provisioning Guidance, 7.5.1 */
+
+/* The public area of the persistent root key, as ESYS has it. */
+gboolean cmk_tpm_read_root_public (CmkTpm *tpm, TPM2B_PUBLIC *ret_public);
 
 /* Find the root key, or make it. CMK_ERROR_TPM_CHANGED if it is not the one that @tpm was opened with. */
 gboolean cmk_tpm_find_root (CmkTpm *tpm, GError **error);

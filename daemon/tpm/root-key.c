@@ -8,8 +8,6 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
-#define ROOT_HANDLE 0x81000001 /* TCG TPM v2.0 Provisioning Guidance, 7.5.1 */
-
 #define ROOT_ATTRIBUTES                                                                                                \
   (TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |                     \
    TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH)
@@ -96,14 +94,20 @@ read_public (CmkTpm *tpm, ESYS_TR tr, TPM2B_PUBLIC *public, GError **error)
   return cmk_tpm_is_name_of (&name, public) || cmk_tss_ok (TSS2_ESYS_RC_RSP_AUTH_FAILED, what, error);
 }
 
+gboolean
+cmk_tpm_read_root_public (CmkTpm *tpm, TPM2B_PUBLIC *ret_public)
+{
+  return read_public (tpm, tpm->root, ret_public, NULL);
+}
+
 /* Take the key at the root key's place if it is a standard one; @ret_taken says whether anything is there. */
 static gboolean
 look_at_place (CmkTpm *tpm, gboolean *ret_taken, GError **error)
 {
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc;
-  CMK_TPM_COMMAND (tpm, rc,
-                   Esys_TR_FromTPMPublic (tpm->esys, ROOT_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr));
+  CMK_TPM_COMMAND (
+      tpm, rc, Esys_TR_FromTPMPublic (tpm->esys, CMK_TPM_ROOT_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr));
   *ret_taken = rc == TSS2_RC_SUCCESS;
   if (cmk_tss_base (rc) == TPM2_RC_HANDLE)
     return TRUE;
@@ -140,7 +144,7 @@ create_primary (CmkTpm *tpm, CmkTpmHandle *primary, GError **error)
                    "the TPM has no standard storage root key and its owner hierarchy has a password: an administrator "
                    "must create the storage root key at 0x%x (systemd-tpm2-setup, or tpm2_createprimary and "
                    "tpm2_evictcontrol with the owner password) (TPM code 0x%x)",
-                   ROOT_HANDLE, rc);
+                   CMK_TPM_ROOT_HANDLE, rc);
       return FALSE;
     }
   if (!cmk_tpm_ok (tpm, rc, "create the storage root key", error))
@@ -161,7 +165,7 @@ make_persistent (CmkTpm *tpm, CmkTpmHandle *primary)
   TSS2_RC rc;
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_EvictControl (tpm->esys, ESYS_TR_RH_OWNER, primary->tr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                      ESYS_TR_NONE, ROOT_HANDLE, &tpm->root));
+                                      ESYS_TR_NONE, CMK_TPM_ROOT_HANDLE, &tpm->root));
   gboolean taken;
   if (rc == TPM2_RC_NV_DEFINED)
     (void) look_at_place (tpm, &taken, NULL);

@@ -124,10 +124,11 @@ take_kept (CmkTpmSession *session)
 void
 cmk_tpm_rest (CmkTpm *tpm)
 {
-  if (g_get_monotonic_time () - tpm->kept_since < (gint64) tpm->session_seconds * G_USEC_PER_SEC)
-    return;
   tpm->patience = (CmkTpmPatience) { 0 };
-  cmk_tpm_flush (tpm, &tpm->kept_session);
+  if (!tpm->broken)
+    cmk_tpm_flush_abandoned (tpm);
+  if (g_get_monotonic_time () - tpm->kept_since >= (gint64) tpm->session_seconds * G_USEC_PER_SEC)
+    cmk_tpm_flush (tpm, &tpm->kept_session);
   cmk_tpm_settle (tpm);
 }
 

@@ -25,7 +25,7 @@ typedef enum
  * call's own, too, where the TPM allows only a small gap between saved contexts. */
 void cmk_tpm_keep_sessions (CmkTpm *tpm, guint seconds);
 
-/* Give the open session back to the TPM if it was not used for that long. */
+/* Give the open session back to the TPM if it was not used for that long, and what an earlier cmkd has left there. */
 void cmk_tpm_rest (CmkTpm *tpm);
 
 /* CMK_ERROR_TPM_CHANGED if the root key is no longer the one that @tpm was opened with. (If a key of the same kind lies

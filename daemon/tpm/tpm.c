@@ -72,7 +72,7 @@ cmk_tpm_is_managed (const char *tcti)
 }
 
 CmkTpm *
-cmk_tpm_open (const char *tcti, GError **error)
+cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GError **error)
 {
   g_autoptr (CmkTpm) tpm = g_new0 (CmkTpm, 1);
   tpm->tcti = g_strdup (tcti);
@@ -80,9 +80,19 @@ cmk_tpm_open (const char *tcti, GError **error)
   tpm->root = ESYS_TR_NONE;
   tpm->kept_session = CMK_TPM_HANDLE_NONE;
 
+  if (!cmk_tpm_connect (tpm, error))
+    return NULL;
+  if (handover != NULL && cmk_tpm_take_over (tpm, handover))
+    return g_steal_pointer (&tpm);
   if (!cmk_tpm_connect (tpm, error) || !read_identity (tpm, error) || !cmk_tpm_find_root (tpm, error))
     return NULL;
   return g_steal_pointer (&tpm);
+}
+
+CmkTpm *
+cmk_tpm_open (const char *tcti, GError **error)
+{
+  return cmk_tpm_open_warm (tcti, NULL, error);
 }
 
 void
@@ -92,6 +102,7 @@ cmk_tpm_close (CmkTpm *tpm)
     return;
   tpm->patience = (CmkTpmPatience) { 0 };
   cmk_tpm_flush (tpm, &tpm->kept_session);
+  g_clear_pointer (&tpm->abandoned_session, g_bytes_unref);
   cmk_tpm_settle (tpm);
   cmk_tpm_disconnect (tpm);
   g_clear_pointer (&tpm->root_context, Esys_Free);

@@ -7,6 +7,7 @@
 #include <glib.h>
 
 typedef struct _CmkTpm CmkTpm;
+typedef struct _CmkTpmHandover CmkTpmHandover;
 
 /* Where contexts of TPM objects are kept between calls. A miss, a failure to keep or a wrong entry costs time only.
  * @lookup must return nothing that it did not itself keep: tpm2-tss parses it without defence. NULL: no cache. */
@@ -28,6 +29,10 @@ typedef struct
  * storage root key: the standard one at 0x81000001 (put there if the place is empty and the TPM allows), else the
  * TCG ECC P-256 template as a transient primary. CMK_ERROR_TPM_UNAVAILABLE if that cannot be had. */
 CmkTpm *cmk_tpm_open (const char *tcti, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same, but what @handover (tpm/handover.h; may be NULL) tells is not asked: if the TPM is another one by now, the first
+ * session or the first object says so. */
+CmkTpm *cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_tpm_close (CmkTpm *tpm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
 

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions that stay open from call to call, and what a cmkd that stops leaves to the next start."""
+import shutil
+
+import pytest
+
+from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
+from client import DBusError, b64, iterate_until
+from ring import Ring
+
+CONFIG = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Anchor': {'AnchorSeconds': 86400},
+          'Cache': {'MaterialSeconds': 0, 'SessionSeconds': 300}}
+USE = ['ContextLoad', 'Unseal', 'FlushContext']
+COLD_USE = ['Load', 'ContextSave', 'Unseal', 'FlushContext']
+OPEN_STORE = ['Load', 'Unseal', 'FlushContext', 'NV_ReadPublic', 'NV_Read']
+COLD_START = ['GetCapability', 'ReadPublic', 'StartAuthSession', *OPEN_STORE]
+SEALED = b64(b'message')
+
+
+@pytest.fixture
+def machine():
+    with new_machine(config=CONFIG) as machine:
+        yield machine
+
+
+@pytest.fixture
+def ring(machine):
+    return Ring(machine)
+
+
+@pytest.fixture
+def key(machine):
+    key = machine.client().own_key()
+    machine.client().Encrypt(key, SEALED)
+    return key
+
+
+def use(machine, key):
+    with machine.tpm_commands() as commands:
+        machine.client().Encrypt(key, SEALED)
+    return commands
+
+
+def start(machine):
+    """What a start sends before it serves; what an errand sends after that is not waited for."""
+    with machine.tpm_commands() as commands:
+        machine.start()
+        machine.client().GetStatus()
+        machine.client().external_key()  # behind the errands in the queue
+    return commands
+
+
+def sessions(machine):
+    return len(machine.tpm_handles(LOADED_SESSION)), len(machine.tpm_handles(SAVED_SESSION))
+
+
+def left(ring):
+    """{name: serial} of what the last cmkd left."""
+    return {name.partition(':')[2]: serial for serial, name in ring.entries().items() if name.startswith('left:')}
+
+
+def put(ring, serial, data):
+    """In place of what is there, as padd does it: keyctl pupdate takes no data with a zero byte at the end."""
+    name = ring.entries()[serial]
+    ring.keyctl('padd', 'user', name, ring.serial, stdin=data)
+
+
+def test_calls_share_a_session(machine, key):
+    for _ in range(3):
+        assert use(machine, key) == USE
+    assert sessions(machine) == (1, 0)
+    assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_warm_start(machine, ring, key):
+    for _ in range(3):
+        with machine.tpm_commands() as commands:
+            machine.stop()
+        assert commands[-1] == 'ContextSave' and set(commands[:-1]) == {'NV_Write'}
+        assert sessions(machine) == (0, 1)
+        assert set(left(ring)) == {'tpm', 'session', 'session-state'}
+        assert start(machine) == ['ContextLoad', *OPEN_STORE]
+        assert left(ring) == {}
+        assert use(machine, key) == USE
+        assert sessions(machine) == (1, 0)
+
+
+def test_cold_start_after_a_crash(machine, ring, key):
+    machine.kill()
+    assert left(ring) == {}
+    assert start(machine) == COLD_START
+    assert use(machine, key) == USE
+
+
+def test_unused_session_is_given_back():
+    config = {**CONFIG, 'Cache': {'SessionSeconds': 1, 'MaterialSeconds': 0}}
+    with new_machine(config=config) as machine:
+        with machine.tpm_commands() as commands:
+            key = machine.client().own_key()
+            iterate_until(lambda: sessions(machine) == (0, 0), 'the session is given back')
+        assert commands[-1] == 'FlushContext'
+        machine.client().Encrypt(key, SEALED)
+
+
+@pytest.mark.parametrize('gone', ['session-state', 'session', 'tpm'])
+def test_what_is_missing_is_made_anew(machine, ring, key, gone):
+    machine.stop()
+    ring.keyctl('invalidate', left(ring)[gone])
+    first = {'session-state': ['StartAuthSession', *OPEN_STORE, 'ContextLoad', 'FlushContext'],
+             'session': ['StartAuthSession', *OPEN_STORE],
+             'tpm': [*COLD_START, 'ContextLoad', 'FlushContext']}[gone]
+    assert start(machine) == first
+    assert use(machine, key) == USE
+    assert sessions(machine) == ((1, 1) if gone == 'session' else (1, 0))
+
+
+def test_without_the_digests_nothing_is_believed(machine, ring, key):
+    machine.stop()
+    (machine.state / 'handover').unlink()
+    assert start(machine) == [*COLD_START, 'ContextLoad', 'FlushContext']
+    assert sessions(machine) == (1, 0)
+    assert use(machine, key) == USE
+
+
+@pytest.mark.parametrize('name', ['tpm', 'session-state', 'session'])
+@pytest.mark.parametrize('how', ['flip', 'cut', 'long', 'tiny'])
+def test_kr_03_altered_by_another_process(machine, ring, key, name, how):
+    machine.stop()
+    entry = left(ring)[name]
+    data = ring.read(entry)
+    altered = {'flip': data[:-1] + bytes([data[-1] ^ 1]), 'cut': data[:-1], 'long': data + b'\0' * 5000,
+               'tiny': b'\0'}[how]
+    put(ring, entry, altered)
+    commands = start(machine)
+    assert 'StartAuthSession' in commands
+    assert use(machine, key) == USE
+    assert sessions(machine)[0] == 1
+    assert 'by another process of this user; dropped it' in machine.log.read_text()
+
+
+def test_kr_05_older_session_put_back(machine, ring, key):
+    machine.stop()
+    old = {name: ring.read(serial) for name, serial in left(ring).items()}
+    shutil.copy2(machine.state / 'handover', machine.directory / 'handover')
+    machine.start()
+    machine.stop()
+    for name, serial in left(ring).items():
+        put(ring, serial, old[name])
+    shutil.copy2(machine.directory / 'handover', machine.state / 'handover')
+    assert start(machine) == ['ContextLoad:0x1cb', 'StartAuthSession', *OPEN_STORE]
+    assert use(machine, key) == USE
+
+
+def test_reboot(machine, key):
+    machine.reboot()
+    assert use(machine, key) == ['ContextLoad:0x1df', *COLD_USE]
+    machine.stop()
+    machine.boot()
+    assert start(machine) == ['ContextLoad:0x1df', 'StartAuthSession', *OPEN_STORE]
+    assert sessions(machine) == (1, 0)
+
+
+def test_tpm_reset_under_an_open_session(machine, key):
+    machine.restart_tpm()
+    assert 'StartAuthSession' in use(machine, key)
+    assert use(machine, key) == USE
+    assert sessions(machine) == (1, 0)
+
+
+def test_another_tpm_meanwhile(machine, key):
+    machine.stop()
+    machine.replace_tpm()
+    machine.start()
+    status = machine.client().GetStatus()
+    assert (status['TpmState'], status['StateStatus']) == ('changed', 'tpm-changed')
+    with pytest.raises(DBusError) as refusal:
+        machine.client().Encrypt(key, SEALED)
+    assert refusal.value.name == 'TpmChanged'
+
+
+def test_absent_tpm_loses_nothing(machine, ring, key):
+    machine.stop()
+    machine.stop_tpm()
+    machine.start()
+    with pytest.raises(DBusError) as refusal:
+        machine.client().Encrypt(key, SEALED)
+    assert refusal.value.name == 'TpmUnavailable'
+    machine.stop()
+
+
+def test_no_keyring_no_handover(machine):
+    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 0, 'SessionSeconds': 300}}) as machine:
+        machine.client().own_key()
+        machine.stop()
+        assert sessions(machine) == (0, 0)
+        assert start(machine) == COLD_START
