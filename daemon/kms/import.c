@@ -136,6 +136,7 @@ issue_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParameter
   if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
     return FALSE;
   cmk_due_note_set_expiry (cmk_kms_due (kms), expires_at);
+  cmk_import_windows_open (cmk_kms_import_windows (kms), &pair->id);
   ret_parameters->token = g_steal_pointer (&token);
   ret_parameters->public_key = g_bytes_ref (pair->public_key);
   ret_parameters->expires_at = expires_at;
@@ -243,6 +244,7 @@ refund_attempt (CmkKms *kms, CmkImportSetRecord *set)
 static gboolean
 erase_set (CmkKms *kms, const CmkUuid *id, GError **error)
 {
+  cmk_import_windows_close (cmk_kms_import_windows (kms), id);
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_import_set (store, id, error) && cmk_store_commit (transaction, error);
@@ -383,6 +385,7 @@ commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GByte
     }
   cmk_kms_key_changed (kms, &record->id, record->state, "MaterialImported");
   cmk_due_note_expiry (cmk_kms_due (kms), record->expires_at);
+  cmk_import_windows_close (cmk_kms_import_windows (kms), &set->id);
   return TRUE;
 }
 

@@ -19,6 +19,7 @@ struct _CmkKms
   CmkSettling *settling;
   CmkDue *due;
   guint rest_timer; /* 0 = none */
+  CmkImportWindows *import_windows;
   const CmkKmsEvents *events;
   gpointer events_data;
 };
@@ -75,6 +76,12 @@ CmkDue *
 cmk_kms_due (CmkKms *kms)
 {
   return kms->due;
+}
+
+CmkImportWindows *
+cmk_kms_import_windows (CmkKms *kms)
+{
+  return kms->import_windows;
 }
 
 void
@@ -350,6 +357,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->events = events;
   kms->events_data = user_data;
   kms->active_keys = cmk_active_keys_new ();
+  kms->import_windows = cmk_import_windows_new ();
   kms->decrypt_failures = cmk_decrypt_failures_new (config->decrypt_failures_per_minute);
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
@@ -371,6 +379,14 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
+}
+
+const char *
+cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
+{
+  if (cmk_import_windows_any (kms->import_windows))
+    return "an import is under way";
+  return cmk_due_is_near (kms->due, seconds) ? "something is due soon" : NULL;
 }
 
 void
@@ -402,6 +418,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_settling_free (kms->settling);
   cmk_due_free (kms->due);
   cmk_decrypt_failures_free (kms->decrypt_failures);
+  cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
   cmk_vault_close (kms->vault);
   g_free (kms);
