@@ -19,6 +19,8 @@ struct _CmkKms
   CmkDecryptFailures *decrypt_failures;
   CmkSettling *settling;
   CmkDue *due;
+  guint rest_timer; /* 0 = none */
+  CmkImportWindows *import_windows;
   const CmkKmsEvents *events;
   gpointer events_data;
 };
@@ -75,6 +77,12 @@ CmkDue *
 cmk_kms_due (CmkKms *kms)
 {
   return kms->due;
+}
+
+CmkImportWindows *
+cmk_kms_import_windows (CmkKms *kms)
+{
+  return kms->import_windows;
 }
 
 void
@@ -356,6 +364,22 @@ cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
   return TRUE;
 }
 
+/* --- rest --- */
+
+static void
+rest (gpointer vault)
+{
+  cmk_vault_rest (vault);
+}
+
+static gboolean
+on_rest_timer (gpointer data)
+{
+  CmkKms *kms = data;
+  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, rest, kms->vault);
+  return G_SOURCE_CONTINUE;
+}
+
 /* --- life --- */
 
 CmkKms *
@@ -367,6 +391,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->events = events;
   kms->events_data = user_data;
   kms->active_keys = cmk_active_keys_new ();
+  kms->import_windows = cmk_import_windows_new ();
   kms->decrypt_failures = cmk_decrypt_failures_new (config->decrypt_failures_per_minute);
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
@@ -382,9 +407,20 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     return NULL;
   if (cmk_settling_end (kms->settling, TRUE) != CMK_SETTLING_NOT_HELD)
     cmk_settling_run (kms->settling);
+  guint session_seconds = cmk_vault_session_seconds (kms->vault);
+  if (session_seconds != 0)
+    kms->rest_timer = g_timeout_add_seconds (session_seconds, on_rest_timer, kms);
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
+}
+
+const char *
+cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
+{
+  if (cmk_import_windows_any (kms->import_windows))
+    return "an import is under way";
+  return cmk_due_is_near (kms->due, seconds) ? "something is due soon" : NULL;
 }
 
 void
@@ -398,6 +434,8 @@ cmk_kms_close (CmkKms *kms)
 {
   if (kms == NULL)
     return;
+  if (kms->rest_timer != 0)
+    g_source_remove (kms->rest_timer);
   if (kms->pool != NULL)
     {
       cmk_wrapping_pool_stop (kms->pool);
@@ -414,6 +452,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_settling_free (kms->settling);
   cmk_due_free (kms->due);
   cmk_decrypt_failures_free (kms->decrypt_failures);
+  cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
   cmk_vault_close (kms->vault);
   g_free (kms);

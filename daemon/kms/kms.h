@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "kms/active-keys.h"
 #include "kms/decrypt-failures.h"
+#include "kms/import-windows.h"
 #include "kms/settling.h"
 #include "kms/vault.h"
 #include "kms/worker.h"
@@ -60,6 +61,11 @@ typedef struct
 CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents *events, gpointer user_data,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a daemon that nobody uses is still needed for within so many @seconds; NULL: nothing. All else can wait until
+ * the next start, or is done by cmk_kms_close(). Pairs that are ready or being made ahead are no reason: they are lost with
+ * the process whenever it ends. Main thread. */
+const char *cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds);
+
 /* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
 void cmk_kms_begin_stop (CmkKms *kms);
 
@@ -77,6 +83,7 @@ CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
 CmkDue *cmk_kms_due (CmkKms *kms);
+CmkImportWindows *cmk_kms_import_windows (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
