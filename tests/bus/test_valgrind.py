@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cmkd under valgrind, from its first start to its end and once more with what the kernel's keyring has kept: nothing that
-is not initialised is used, nothing that was freed, and nothing is lost.
+"""cmkd under valgrind, from its first start to its end and once more with what the kernel's keyring has kept: nothing
+that is not initialised is used, nothing that was freed, and nothing is lost.
 
 Not for builds with a sanitizer: the two do not go together."""
 import os
@@ -14,8 +14,10 @@ from wrapping import to_wrapping_key
 
 FOUND = 99
 VALGRIND = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible',
-            f'--error-exitcode={FOUND}', '--num-callers=40', f"--suppressions={Path(__file__).parent / 'valgrind.supp'}"]
-LOSES = 'import ctypes; [ctypes.CDLL(None).malloc(4711) for _ in range(99)]'  # of one there may be a trace on the stack
+            f'--error-exitcode={FOUND}', '--num-callers=40',
+            f"--suppressions={Path(__file__).parent / 'valgrind.supp'}"]
+# Of a single block there may be a trace on the stack.
+LOSES = 'import ctypes; [ctypes.CDLL(None).malloc(4711) for _ in range(99)]'
 # With it cmkd does not start itself anew, which would start valgrind instead. The heap is valgrind's anyway.
 WIPING_HEAP = {'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0:glibc.malloc.perturb=165'}
 
@@ -23,7 +25,8 @@ WIPING_HEAP = {'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0:glibc.malloc.pertu
 @pytest.fixture
 def machine():
     """Stopping it fails if valgrind found something."""
-    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}, environment=WIPING_HEAP, wrapper=VALGRIND) as machine:
+    config = {'WrappingKeys': {'ReadyRsa2048': 0}}
+    with new_machine(config=config, environment=WIPING_HEAP, wrapper=VALGRIND) as machine:
         yield machine
 
 
