@@ -5,7 +5,7 @@
  * handles are flushed over the next. What a TPM would not flush is tried a second time in the same way. */
 #include "tpm/internal.h"
 
-#include <tss2/tss2_tctildr.h>
+#include "tpm/transport.h"
 
 void
 cmk_tpm_disconnect (CmkTpm *tpm)
@@ -17,8 +17,7 @@ cmk_tpm_disconnect (CmkTpm *tpm)
   tpm->broken = FALSE;
   if (tpm->esys != NULL)
     Esys_Finalize (&tpm->esys);
-  if (tpm->connection != NULL)
-    Tss2_TctiLdr_Finalize (&tpm->connection);
+  cmk_transport_close (&tpm->connection);
 }
 
 gboolean
@@ -28,7 +27,7 @@ cmk_tpm_connect (CmkTpm *tpm, GError **error)
     return TRUE;
 
   cmk_tpm_disconnect (tpm);
-  if (!cmk_tss_ok (Tss2_TctiLdr_Initialize (tpm->tcti, &tpm->connection), "reach the TPM", error))
+  if (!cmk_tss_ok (cmk_transport_open (tpm->tcti, &tpm->connection), "reach the TPM", error))
     return FALSE;
   return cmk_tss_ok (Esys_Initialize (&tpm->esys, tpm->connection, NULL), "talk to the TPM", error);
 }
