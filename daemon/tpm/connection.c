@@ -7,6 +7,8 @@
 
 #include "tpm/transport.h"
 
+#include <tss2/tss2_sys.h>
+
 void
 cmk_tpm_disconnect (CmkTpm *tpm)
 {
@@ -65,14 +67,11 @@ flush_stranded (CmkTpm *tpm, TPM2_HANDLE handle)
       cmk_tpm_flush_session_by_number (tpm, handle);
       return;
     }
-  ESYS_TR tr = ESYS_TR_NONE;
-  TSS2_RC rc = Esys_TR_FromTPMPublic (tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr);
+  /* Not through ESYS, which would read the object's public area first: that of a sequence cannot be read. */
+  TSS2_SYS_CONTEXT *sys = NULL;
+  TSS2_RC rc = Esys_GetSysContext (tpm->esys, &sys);
   if (rc == TSS2_RC_SUCCESS)
-    {
-      rc = Esys_FlushContext (tpm->esys, tr);
-      if (rc != TSS2_RC_SUCCESS && cmk_tss_is_answer (rc))
-        (void) Esys_TR_Close (tpm->esys, &tr);
-    }
+    rc = Tss2_Sys_FlushContext (sys, handle);
   (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
 }
 
