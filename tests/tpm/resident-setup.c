@@ -14,6 +14,7 @@ resident_setup_init (ResidentSetup *setup)
   setup->tpm = cmk_tpm_open (setup->software->counted, &error);
   g_assert_no_error (error);
   cmk_tpm_set_context_cache (setup->tpm, &setup->cache.functions);
+  cmk_tpm_keep_sessions (setup->tpm, setup->keep_sessions ? 3600 : 0);
   (void) software_tpm_commands (setup->software);
 }
 
@@ -28,9 +29,11 @@ resident_setup_clear (ResidentSetup *setup)
 void
 resident_setup_assert_empty (ResidentSetup *setup)
 {
-  g_clear_pointer (&setup->tpm, cmk_tpm_close);
+  if (setup->keep_sessions)
+    g_clear_pointer (&setup->tpm, cmk_tpm_close);
   software_tpm_assert_empty (setup->software);
-  resident_setup_init (setup);
+  if (setup->keep_sessions)
+    resident_setup_init (setup);
 }
 
 const char *

@@ -11,13 +11,14 @@ typedef struct
   SoftwareTpm *software;
   CmkTpm *tpm;
   MemoryCache cache;
+  gboolean keep_sessions; /* set before the setup is made */
 } ResidentSetup;
 
 void resident_setup_init (ResidentSetup *setup);
 void resident_setup_clear (ResidentSetup *setup);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ResidentSetup, resident_setup_clear)
 
-/* Fails the test if closing the connection leaves anything in the TPM. A new one is there afterwards. */
+/* Fails the test if there is anything in the TPM; of a setup that keeps sessions, after its connection was closed. */
 void resident_setup_assert_empty (ResidentSetup *setup);
 
 /* The commands since the last time without those that open or close a session. */
