@@ -82,8 +82,11 @@ cmk_tpm_settle (CmkTpm *tpm)
     return;
 
   /* Once and at once: later the TPM may have been restarted and the same handles be somebody else's. */
-  if (cmk_tpm_connect (tpm, NULL))
-    for (guint i = 0; i < tpm->stranded->len && !tpm->broken; i++)
+  gboolean is_there = cmk_tpm_connect (tpm, NULL);
+  for (guint i = 0; i < tpm->stranded->len && !tpm->broken; i++)
+    if (is_there)
       flush_stranded (tpm, g_array_index (tpm->stranded, TPM2_HANDLE, i));
+    else
+      cmk_transport_leave (g_array_index (tpm->stranded, TPM2_HANDLE, i));
   g_array_set_size (tpm->stranded, 0);
 }

@@ -15,14 +15,10 @@
 /* No answer in time, or none can be expected now. */
 #define CMK_TRANSPORT_RC_SILENT ((TSS2_RC) (TSS2_TCTI_RC_LAYER | TSS2_LAYER_IMPLEMENTATION_SPECIFIC_OFFSET | 1))
 
-/* How long the TPM may take for one call. Generating and importing asymmetric keys has its own time. */
-void cmk_transport_set_answer_seconds (guint seconds);
+/* As cmk_tpm_set_answer_seconds() says. */
 guint cmk_transport_answer_seconds (void);
 
-/* From here on a call's commands share that time, which begins anew each time. Before, each command has all of it. */
-void cmk_transport_begin_call (void);
-
-/* What is left of it, in microseconds. */
+/* What is left of it for this call, in microseconds. */
 gint64 cmk_transport_time_left (void);
 
 /* For something else than a command that took time. */
