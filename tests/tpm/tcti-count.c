@@ -14,15 +14,16 @@
  *               drop    the TPM does what it is told, but its answer is lost with the connection
  *               forge   a byte in the middle of the answer is changed on the way
  *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
- *               hide-HEX  these bytes of the answer, the first time they are in it, are 0xff on the way: a TPM that lacks
- *                         something, as it tells in a list
+ *               hide-HEX  these bytes of the answer, the first time they are in it, are 0xff on the way: a TPM that
+ *                       lacks something, as it tells in a list
  *               flip-N  bit N of the answer is changed on the way, counted round and round
  *               cut, huge, random, short  the answer comes without its last byte; with a size that is not its own; as
  *                         bytes at random; or as a success that says nothing
  *               hang    nothing happens until FILE.fault is another one; then all goes on
  *               delay-MS  the answer comes so much later
  *               reset   the software TPM at "swtpm:path=SOCK" is reset and started before it sees the command
- *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is read
+ *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is
+ *                       read
  *
  * FILE.hang   as long as it exists nobody can connect, and whoever tries waits.
  *

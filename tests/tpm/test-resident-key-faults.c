@@ -251,6 +251,18 @@ contains_secret (const char *data, gsize size, const CmkSecret *secret)
   return contains_part (data, size, cmk_secret_peek (secret), cmk_secret_length (secret));
 }
 
+static GBytes *
+import_with (Keys *keys, const CmkSecret *inner_key)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkTpmSession) session = cmk_tpm_session_begin (keys->tpm.tpm, &error);
+  g_assert_no_error (error);
+  GBytes *blob = cmk_tpm_resident_import_private (session, &keys->ec.public, keys->ec.secret, inner_key, peer_wrap,
+                                                  CMK_TPM_LAST, &error);
+  g_assert_no_error (error);
+  return blob;
+}
+
 /* TP-16 */
 static void
 test_nothing_on_the_bus (void)
@@ -269,6 +281,10 @@ test_nothing_on_the_bus (void)
   guint8 input[256] = { 0, 7 };
   g_assert_true (try_rsa (&keys.tpm, keys.rsa_blob, NULL, input, sizeof input, plain, &error));
 
+  /* The key of the inner wrapper would open the rest. */
+  g_autoptr (CmkSecret) inner_key = random_secret (16);
+  g_autoptr (GBytes) blob = import_with (&keys, inner_key);
+
   g_autofree char *raw = NULL;
   gsize size;
   g_assert_true (g_file_get_contents (raw_path, &raw, &size, NULL));
@@ -279,6 +295,7 @@ test_nothing_on_the_bus (void)
   g_assert_false (contains_secret (raw, size, keys.ec.secret));
   g_assert_false (contains_secret (raw, size, keys.message));
   g_assert_false (contains_secret (raw, size, short_message));
+  g_assert_false (contains_secret (raw, size, inner_key));
   g_assert_false (contains_part (raw, size, mac, 48));
   g_assert_false (contains_part (raw, size, plain, 256));
 }
@@ -314,13 +331,8 @@ test_nothing_in_memory_of_keys (void)
   assert_call_works (&keys);
   assert_not_in_memory (&keys);
 
-  /* The key of the inner wrapper would open what was on the bus. */
-  g_autoptr (GError) error = NULL;
   g_autoptr (CmkSecret) inner_key = random_secret (16);
-  g_autoptr (CmkTpmSession) session = cmk_tpm_session_begin (keys.tpm.tpm, &error);
-  g_autoptr (GBytes) blob = cmk_tpm_resident_import_private (session, &keys.ec.public, keys.ec.secret, inner_key,
-                                                             peer_wrap, CMK_TPM_LAST, &error);
-  g_assert_no_error (error);
+  g_autoptr (GBytes) blob = import_with (&keys, inner_key);
   g_assert_false (is_in_memory (inner_key));
 }
 
