@@ -14,25 +14,28 @@ class Trace:
         self.path = machine.tpm_log.with_name(machine.tpm_log.name + '.raw')
         self.path.touch()
         self.attributes = command_attributes(machine)
+        self.offset, self.command = 0, None
+        self.handles = set()
         self.most_objects = self.most_sessions = 0
-        self.forget()
 
     def forget(self):
-        """cmkd was killed: what it held is another's business now, and a command may lack its answer."""
-        self.path.write_bytes(b'')
+        """The connection has gone, or cmkd: what was held is another's business now."""
+        self.read()
+        self.command = None
         self.handles = set()
 
     def read(self):
-        """Follow what was sent since the last time; nothing is under way."""
-        content = self.path.read_bytes()
-        self.path.write_bytes(b'')
-        messages = []
+        """Follow what was sent since the last time: (most objects, most sessions) at a time."""
+        content = self.path.read_bytes()[self.offset:]
+        self.offset += len(content)
         while content:
-            size = struct.unpack_from('>I', content, 2)[0]
-            messages.append(content[:size])
-            content = content[size:]
-        for command, answer in zip(messages[::2], messages[1::2], strict=True):
-            self.follow(command, answer)
+            size, code = struct.unpack_from('>II', content, 2)
+            message, content = content[:size], content[size:]
+            if self.command and (code == 0 or size == 10):  # an error is nothing but its code
+                self.follow(self.command, message)
+                self.command = None
+            else:
+                self.command = message  # the last was not answered
         return self.most_objects, self.most_sessions
 
     def follow(self, command, answer):
