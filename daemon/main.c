@@ -9,6 +9,7 @@
 #include "crypto/crypto.h"
 #include "keyring/keyring.h"
 #include "kms/kms.h"
+#include "store/store.h"
 #include "version.h"
 
 #include <gio/gio.h>
@@ -19,6 +20,14 @@
 #define DEFAULT_CONFIG "/etc/cmkd/cmkd.conf"
 #define EXIT_USAGE     2
 
+/* Of cmkd on a bus that starts it again. Whoever calls cmkd calls it several times in a row; a start costs less than a
+ * process that is kept for the rest of the day. */
+#define DEFAULT_IDLE_SECONDS 120
+
+/* What a cmkd that has given back its name may take to end. Less than the 25 seconds after which most callers of the next
+ * one give up, more than the 15 that a TPM which does not answer may hold it up. */
+#define PREDECESSOR_SECONDS 20
+
 typedef struct
 {
   gboolean system;
@@ -27,6 +36,8 @@ typedef struct
   char *tcti;
   char *state_dir;
   char *config;
+  char *idle_timeout;
+  gint64 idle_milliseconds; /* -1: not said */
   gboolean version;
 } Options;
 
@@ -37,8 +48,27 @@ options_clear (Options *options)
   g_free (options->tcti);
   g_free (options->state_dir);
   g_free (options->config);
+  g_free (options->idle_timeout);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+static gboolean
+parse_idle_timeout (Options *options, GError **error)
+{
+  options->idle_milliseconds = -1;
+  if (options->idle_timeout == NULL)
+    return TRUE;
+  char *end;
+  double seconds = g_ascii_strtod (options->idle_timeout, &end);
+  if (end == options->idle_timeout || *end != '\0' || !(seconds >= 0 && seconds <= CMK_MAX_IDLE_SECONDS))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "--idle-timeout takes seconds from 0 (never ends by itself) to %d", CMK_MAX_IDLE_SECONDS);
+      return FALSE;
+    }
+  options->idle_milliseconds = seconds > 0 ? MAX ((gint64) (seconds * 1000), 1) : 0;
+  return TRUE;
+}
 
 static gboolean
 parse_options (int argc, char **argv, Options *options, GError **error)
@@ -50,6 +80,8 @@ parse_options (int argc, char **argv, Options *options, GError **error)
     { "tcti", 0, 0, G_OPTION_ARG_STRING, &options->tcti, "How to reach the TPM (device:/dev/tpmrm0)", "CONF" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir, "Keep the state in DIR", "DIR" },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &options->config, "Read FILE (" DEFAULT_CONFIG ")", "FILE" },
+    { "idle-timeout", 0, 0, G_OPTION_ARG_STRING, &options->idle_timeout,
+      "End after SECONDS without use, 0 = never (120; with --bus-address 0)", "SECONDS" },
     { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and end", NULL },
     { NULL, 0, 0, 0, NULL, NULL, NULL },
   };
@@ -68,7 +100,7 @@ parse_options (int argc, char **argv, Options *options, GError **error)
                            "--system, --session and --bus-address exclude each other");
       return FALSE;
     }
-  return TRUE;
+  return parse_idle_timeout (options, error);
 }
 
 static char *
@@ -95,6 +127,17 @@ load_config (const Options *options, GError **error)
       config->tcti = g_strdup (options->tcti);
     }
   return config;
+}
+
+/* Nobody knows whether a bus of another kind starts cmkd again. */
+static guint
+idle_milliseconds (const Options *options, const CmkConfig *config)
+{
+  if (options->idle_milliseconds >= 0)
+    return (guint) options->idle_milliseconds;
+  if (config->idle_seconds != CMK_IDLE_NOT_SAID)
+    return config->idle_seconds * 1000;
+  return options->bus_address != NULL ? 0 : DEFAULT_IDLE_SECONDS * 1000;
 }
 
 static GDBusConnection *
@@ -133,20 +176,21 @@ on_terminate (gpointer bus)
 }
 
 static gboolean
-serve (CmkBus *bus, const CmkConfig *config, const char *directory, Ending *ending, GError **error)
+serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, Ending *ending, GError **error)
 {
   g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, &cmk_bus_events, bus, error);
   if (kms == NULL)
     return FALSE;
-  /* Before the name is ours: whoever waits for that may want us to end at once. */
-  guint terminate = g_unix_signal_add (SIGTERM, on_terminate, bus);
-  guint interrupt = g_unix_signal_add (SIGINT, on_terminate, bus);
+  /* Before the name is ours: whoever waits for that may want us to end at once. For the rest of our life: systemd sends
+   * SIGTERM as soon as the name is given back, and what is being concluded and kept then must not be cut off. */
+  g_unix_signal_add (SIGTERM, on_terminate, bus);
+  g_unix_signal_add (SIGINT, on_terminate, bus);
   if (!cmk_bus_serve (bus, kms, error))
     return FALSE;
+  if (idle > 0)
+    cmk_bus_leave_when_idle (bus, idle);
   g_message ("serving the store in %s", directory);
   g_main_loop_run (ending->loop);
-  g_source_remove (terminate);
-  g_source_remove (interrupt);
   if (ending->error == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&ending->error));
@@ -170,7 +214,10 @@ run (const Options *options, GError **error)
   g_autofree char *directory = state_directory (options);
   g_autoptr (CmkBus) bus =
       cmk_bus_new (connection, options->session || options->bus_address != NULL, on_ended, &ending);
-  gboolean served = serve (bus, config, directory, &ending, error);
+  /* Whoever has ended by itself is wanted again at once, if it comes to it, and the bus knows nothing of its state. */
+  if (!cmk_bus_is_served (connection))
+    cmk_store_await_release (directory, PREDECESSOR_SECONDS);
+  gboolean served = serve (bus, config, directory, idle_milliseconds (options, config), &ending, error);
   g_dbus_connection_flush_sync (connection, NULL, NULL);
   return served;
 }

@@ -173,6 +173,9 @@ cmk_clock_start (const CmkClockMark *mark)
       cmk_uuid_equal (&boot_id, &mark->boot_id) && !cmk_uuid_equal (&boot_id, &unknown) && boottime >= mark->boottime;
   /* What was before the boot is not known; what has passed since then is. */
   gint64 origin = is_same_boot ? mark->boottime : 0;
+  /* A claim that was there when we ended, and still is, has stood meanwhile: who runs only when called would wait for weeks. */
+  if (is_same_boot)
+    last_look = mark->boottime;
   confirming = mark->confirming;
   proving = mark->proving;
   proven_ahead = mark->proven - origin;

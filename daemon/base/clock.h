@@ -4,11 +4,11 @@
  *
  * There are three times. What the wall clock shows may be wrong, in either direction, and may be put right again. The
  * confirmed time never goes back: it goes on with CLOCK_BOOTTIME, over restarts too, and follows a wall clock that is
- * ahead of it when the kernel says that it is synchronised, or when it has stood unchallenged for 12 hours of our
+ * ahead of it when the kernel says that it is synchronised, or when it has stood unchallenged for 12 hours of
  * running. The proven time follows the confirmed one; a leap of more than an hour, which is what the time that a machine
- * was off looks like as well, it follows when that has stood for another 24 hours of our running. Use is refused by what
- * is latest, material and tokens are erased by confirmed time, and keys are deleted, which nothing can undo, by proven
- * time. */
+ * was off looks like as well, it follows when that has stood for another 24 hours of running: the machine's, of which we
+ * need to have seen the beginning and the end. Use is refused by what is latest, material and tokens are erased by
+ * confirmed time, and keys are deleted, which nothing can undo, by proven time. */
 #pragma once
 
 #include <glib.h>
@@ -25,7 +25,7 @@ gint64 cmk_clock_proven (void);
 /* The contract's ClockState: "ok", "behind" the confirmed time, "unconfirmed" (ahead of it). Static. Any thread. */
 const char *cmk_clock_state (void);
 
-/* A time that is ahead of the one that we go by, and for how long of our running it was. Microseconds. */
+/* A time that is ahead of the one that we go by, and for how long of running it was. Microseconds. */
 typedef struct
 {
   gint64 ahead; /* 0: none */

@@ -14,6 +14,7 @@ typedef struct
 } NumberKey;
 
 static const NumberKey number_keys[] = {
+  { "Daemon", "IdleSeconds", G_STRUCT_OFFSET (CmkConfig, idle_seconds), CMK_MAX_IDLE_SECONDS },
   { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 64 },
   { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 64 },
   { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 64 },
@@ -34,6 +35,7 @@ new_default (void)
 {
   CmkConfig *config = g_new0 (CmkConfig, 1);
   config->tcti = g_strdup ("device:/dev/tpmrm0");
+  config->idle_seconds = CMK_IDLE_NOT_SAID;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_2048] = 4;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_3072] = 1;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;

@@ -9,12 +9,15 @@
 
 #define CMK_MAX_NOTICES 8
 
+#define CMK_MAX_IDLE_SECONDS (7 * 86400)
+#define CMK_IDLE_NOT_SAID    G_MAXUINT
 /* What is best depends on how the TPM is reached. */
 #define CMK_CONFIG_BY_TPM G_MAXUINT
 
 typedef struct
 {
   char *tcti;                                     /* [Tpm] Tcti */
+  guint idle_seconds;                             /* [Daemon] IdleSeconds; 0 = for ever; CMK_IDLE_NOT_SAID */
   guint ready_pairs[CMK_WRAPPING_KEY_EC_SM2 + 1]; /* [WrappingKeys] ReadyRsa2048, -3072, -4096, ReadyEcSm2 */
   guint context_seconds;                          /* [Cache] ContextSeconds */
   guint material_seconds;                         /* [Cache] MaterialSeconds; 0 = never cached */

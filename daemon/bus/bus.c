@@ -2,6 +2,7 @@
 #include "bus/bus.h"
 
 #include "base/error.h"
+#include "bus/idle.h"
 #include "bus/interfaces.h"
 #include "cmkd.h"
 
@@ -16,6 +17,7 @@ struct _CmkBus
   gpointer user_data;
   CmkKms *kms;
   CmkCalls *calls;
+  CmkIdle *idle;
   CmkDBusKeys *keys;
   CmkDBusImport *import;
   CmkDBusCrypto *crypto;
@@ -90,6 +92,7 @@ cmk_bus_free (CmkBus *bus)
         g_dbus_interface_skeleton_unexport (skeletons[i]);
       g_object_unref (skeletons[i]);
     }
+  cmk_idle_free (bus->idle);
   cmk_calls_free (bus->calls);
   g_object_unref (bus->connection);
   g_free (bus);
@@ -137,6 +140,18 @@ own_name (CmkBus *bus, GError **error)
 }
 
 gboolean
+cmk_bus_is_served (GDBusConnection *connection)
+{
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
+      g_variant_new ("(s)", CMKD_BUS_NAME), G_VARIANT_TYPE ("(b)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+  gboolean is_owned = FALSE;
+  if (reply != NULL)
+    g_variant_get (reply, "(b)", &is_owned);
+  return is_owned;
+}
+
+gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
@@ -163,16 +178,37 @@ on_name_released (GObject *source, GAsyncResult *result, gpointer data)
     bus->ended (NULL, bus->user_data);
 }
 
-void
-cmk_bus_leave (CmkBus *bus)
+static void
+give_back_name (CmkBus *bus)
 {
-  if (bus->leaving)
-    return;
   bus->leaving = TRUE;
-  cmk_kms_begin_stop (bus->kms);
   g_dbus_connection_call (bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                           "ReleaseName", g_variant_new ("(s)", CMKD_BUS_NAME), G_VARIANT_TYPE ("(u)"),
                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_name_released, bus);
+}
+
+void
+cmk_bus_leave (CmkBus *bus)
+{
+  /* systemd sends SIGTERM to whoever has given back the name of its unit: that is no reason to hurry with the rest. */
+  if (bus->leaving)
+    return;
+  cmk_kms_begin_stop (bus->kms);
+  give_back_name (bus);
+}
+
+static void
+on_idle (gpointer data)
+{
+  CmkBus *bus = data;
+  if (!bus->leaving)
+    give_back_name (bus);
+}
+
+void
+cmk_bus_leave_when_idle (CmkBus *bus, guint milliseconds)
+{
+  bus->idle = cmk_idle_watch (bus->calls, bus->kms, milliseconds, on_idle, bus);
 }
 
 static void

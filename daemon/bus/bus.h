@@ -22,8 +22,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkBus, cmk_bus_free)
 /* Serve @kms, then ask for the bus name: whoever sees the name can call at once. */
 gboolean cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Give the name back, answer every call that was sent to us until then, and end. */
+/* Give the name back, answer every call that was sent to us until then, and end. Nobody is made to wait for a wrapping
+ * key any more. */
 void cmk_bus_leave (CmkBus *bus);
+
+/* Do the same, though without any haste, when nobody has called for so many @milliseconds and nothing needs the daemon: who
+ * comes at that moment is answered as at any other, and who comes after it has the bus start cmkd again. */
+void cmk_bus_leave_when_idle (CmkBus *bus, guint milliseconds);
+
+/* Is there a cmkd on the bus already? */
+gboolean cmk_bus_is_served (GDBusConnection *connection);
 
 /* What the kms tells, to be broadcast. The user data is the CmkBus. */
 extern const CmkKmsEvents cmk_bus_events;

@@ -18,6 +18,7 @@ struct _CmkCalls
   CmkCallers *callers;
   GHashTable *per_user; /* uid -> number of calls */
   guint count;
+  gint64 last_use; /* monotonic time */
   void (*answered) (gpointer);
   gpointer user_data;
 };
@@ -48,6 +49,7 @@ cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_uid_admini
   calls->per_user = g_hash_table_new (NULL, NULL);
   calls->answered = answered;
   calls->user_data = user_data;
+  calls->last_use = g_get_monotonic_time ();
   return calls;
 }
 
@@ -66,6 +68,19 @@ guint
 cmk_calls_count (CmkCalls *calls)
 {
   return calls->count;
+}
+
+gint64
+cmk_calls_last_use (CmkCalls *calls)
+{
+  return calls->last_use;
+}
+
+static void
+note_use (CmkCalls *calls, const CmkMethod *method)
+{
+  if (!method->is_no_use)
+    calls->last_use = g_get_monotonic_time ();
 }
 
 static guint
@@ -115,6 +130,7 @@ end_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
   log_call (call);
+  note_use (calls, call->method);
   if (call->error == NULL)
     {
       g_variant_dict_insert (&call->answer, "RequestId", "s", call->request_id);
@@ -324,5 +340,6 @@ cmk_calls_begin (CmkCalls *calls, GDBusMethodInvocation *invocation, const CmkMe
   CmkUuid id = cmk_uuid_new ();
   cmk_uuid_format (&id, call->request_id);
   calls->count++;
+  note_use (calls, method);
   cmk_callers_identify (calls->callers, g_dbus_method_invocation_get_sender (invocation), on_identified, call);
 }

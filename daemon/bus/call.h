@@ -39,6 +39,9 @@ typedef struct
 
   GDestroyNotify free_request;
 
+  /* Asking about cmkd itself is no use of it: it ends all the same when there is none. */
+  gboolean is_no_use;
+
   GLogLevelFlags log_level; /* of a success; refusals are G_LOG_LEVEL_INFO at least */
 } CmkMethod;
 
@@ -48,6 +51,9 @@ CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_
 void cmk_calls_free (CmkCalls *calls);
 
 guint cmk_calls_count (CmkCalls *calls);
+
+/* The monotonic time at which the last call began or ended, or all began. */
+gint64 cmk_calls_last_use (CmkCalls *calls);
 
 /* Take a call: @request (owned) is what its arguments said, or NULL and @error why they were refused. Always answers
  * @invocation, now or later. */

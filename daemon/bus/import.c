@@ -10,9 +10,13 @@
 
 #include <string.h>
 
-static const CmkOption no_options[] = { { NULL, NULL } };
-
 /* --- GetParametersForImport --- */
+
+static const CmkOption parameters_options[] = {
+  { "Attest", "b" },
+  { "Nonce", "s" },
+  { NULL, NULL },
+};
 
 typedef struct
 {
@@ -25,6 +29,7 @@ free_get_parameters (gpointer data)
 {
   ParametersRequest *request = data;
   cmk_pair_wait_clear (&request->wait);
+  g_clear_pointer (&request->parameters.nonce, g_bytes_unref);
   g_free (request);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
@@ -40,6 +45,36 @@ check_wrapping (CmkWrappingAlgorithm algorithm, CmkWrappingKeySpec spec, GError 
   return FALSE;
 }
 
+static gboolean
+parse_nonce (GVariant *options, GBytes **ret_nonce, GError **error)
+{
+  gboolean attest = FALSE;
+  const char *text = NULL;
+  g_variant_lookup (options, "Attest", "b", &attest);
+  g_variant_lookup (options, "Nonce", "&s", &text);
+  if (attest != (text != NULL))
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+                           "Nonce: goes with Attest true, and Attest needs one: 16 to 64 random bytes of your own, so "
+                           "that what the TPM says cannot be older than they are");
+      return FALSE;
+    }
+  if (!attest)
+    return TRUE;
+  g_autoptr (GBytes) nonce = cmk_arguments_decode ("Nonce", text, 0, error);
+  if (nonce == NULL)
+    return FALSE;
+  gsize size = g_bytes_get_size (nonce);
+  if (size < CMKD_MIN_NONCE_BYTES || size > CMKD_MAX_NONCE_BYTES)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "Nonce: must be %d to %d bytes long before Base64",
+                   CMKD_MIN_NONCE_BYTES, CMKD_MAX_NONCE_BYTES);
+      return FALSE;
+    }
+  *ret_nonce = g_steal_pointer (&nonce);
+  return TRUE;
+}
+
 static ParametersRequest *
 parse_get_parameters (const char *key_id, const char *wrapping_algorithm, const char *wrapping_key_spec,
                       GVariant *options, GError **error)
@@ -51,12 +86,26 @@ parse_get_parameters (const char *key_id, const char *wrapping_algorithm, const 
       !cmk_arguments_parse_choice ("wrapping_algorithm", wrapping_algorithm, cmk_wrapping_algorithms, &algorithm,
                                    error) ||
       !cmk_arguments_parse_choice ("wrapping_key_spec", wrapping_key_spec, cmk_wrapping_key_specs, &spec, error) ||
-      !cmk_arguments_check_options (options, no_options, error) ||
+      !cmk_arguments_check_options (options, parameters_options, error) ||
+      !parse_nonce (options, &parameters->nonce, error) ||
       !check_wrapping ((CmkWrappingAlgorithm) algorithm, (CmkWrappingKeySpec) spec, error))
     return NULL;
   parameters->algorithm = (CmkWrappingAlgorithm) algorithm;
   parameters->wrapping_spec = (CmkWrappingKeySpec) spec;
   return g_steal_pointer (&request);
+}
+
+static void
+put_attestation (GVariantDict *answer, const CmkAttestation *attestation)
+{
+  cmk_answer_put_bytes (answer, "WrappingKeyPublicArea", attestation->public_area);
+  cmk_answer_put_bytes (answer, "CreationData", attestation->creation_data);
+  cmk_answer_put_bytes (answer, "AttestationData", attestation->statement);
+  cmk_answer_put_bytes (answer, "AttestationSignature", attestation->signature);
+  cmk_answer_put_bytes (answer, "AttestationKey", attestation->attestation_key);
+  cmk_answer_put_bytes (answer, "AttestationKeyPublicArea", attestation->attestation_key_area);
+  if (attestation->endorsement_certificate != NULL)
+    cmk_answer_put_bytes (answer, "EndorsementKeyCertificate", attestation->endorsement_certificate);
 }
 
 static gboolean
@@ -76,6 +125,8 @@ run_get_parameters (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_
                          cmk_spec_name (cmk_wrapping_algorithms, (int) wanted->algorithm));
   g_variant_dict_insert (answer, "WrappingKeySpec", "s",
                          cmk_spec_name (cmk_wrapping_key_specs, (int) wanted->wrapping_spec));
+  if (wanted->nonce != NULL)
+    put_attestation (answer, &parameters.attestation);
   cmk_import_parameters_clear (&parameters);
   return TRUE;
 }

@@ -86,6 +86,7 @@ static const CmkMethod get_status = {
   .name = "GetStatus",
   .run = run_get_status,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
+  .is_no_use = TRUE,
   .log_level = G_LOG_LEVEL_DEBUG,
 };
 

@@ -56,8 +56,12 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
   if (transaction == NULL)
     return FALSE;
   for (guint i = 0; i < ids->len; i++)
-    if (!cmk_store_delete_key (store, &g_array_index (ids, CmkUuid, i), error))
-      return FALSE;
+    {
+      const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
+      cmk_kms_forget (kms, id);
+      if (!cmk_store_delete_key (store, id, error))
+        return FALSE;
+    }
   if (!cmk_store_commit (transaction, error))
     return FALSE;
   for (guint i = 0; i < ids->len; i++)

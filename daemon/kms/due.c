@@ -28,6 +28,7 @@ struct _CmkDue
   gint64 next_deletion;   /* proven time; likewise */
   gint64 kept_at;         /* confirmed time of the mark that is in the store */
   gboolean keeps_notices; /* the store is to know of notices, once they have been sent */
+  _Atomic gint64 next;    /* confirmed time of whatever comes first; 0 = nothing will */
   gint undelivered;       /* atomic: batches of them that the main thread has not sent yet */
 };
 
@@ -84,6 +85,7 @@ erase_slice (CmkDue *due, GArray *ids, GError **error)
         return FALSE;
       cmk_kms_strip_material (record);
       g_array_append_val (states, record->state);
+      cmk_kms_forget (due->kms, &record->id);
       if (!cmk_store_update_key (store, record, error))
         return FALSE;
     }
@@ -204,22 +206,34 @@ has_come (gint64 when, gint64 time)
   return when != 0 && when <= time;
 }
 
+/* -1: never. */
+static gint64
+wait_for (gint64 when, gint64 time)
+{
+  return when != 0 ? MAX (when - time, 0) : -1;
+}
+
+static gint64
+sooner (gint64 wait, gint64 other)
+{
+  return wait < 0 || (other >= 0 && other < wait) ? other : wait;
+}
+
 static void
 set_timer (CmkDue *due)
 {
-  gint64 confirmed = cmk_clock_confirmed (), proven = cmk_clock_proven (),
-         notice = cmk_expiry_notices_next (due->notices);
-  const gint64 waits[] = {
-    due->next_expiry != 0 ? MAX (due->next_expiry - confirmed, 0) : -1,
-    due->next_deletion != 0 ? MAX (due->next_deletion - proven, 0) : -1,
-    notice != 0 ? MAX (notice - confirmed, 0) : -1,
-    cmk_clock_next_look () != 0 ? cmk_clock_next_look () : -1,
-  };
-  gint64 wait = -1;
-  for (gsize i = 0; i < G_N_ELEMENTS (waits); i++)
-    if (waits[i] >= 0 && (wait < 0 || waits[i] < wait))
-      wait = waits[i];
-  cmk_expiry_timer_set (due->timer, wait);
+  gint64 confirmed = cmk_clock_confirmed ();
+  gint64 wait = sooner (wait_for (due->next_expiry, confirmed), wait_for (due->next_deletion, cmk_clock_proven ()));
+  wait = sooner (wait, wait_for (cmk_expiry_notices_next (due->notices), confirmed));
+  due->next = wait >= 0 ? confirmed + wait : 0;
+  cmk_expiry_timer_set (due->timer, sooner (wait, wait_for (cmk_clock_next_look (), 0)));
+}
+
+gboolean
+cmk_due_is_near (CmkDue *due, gint64 seconds)
+{
+  gint64 next = due->next;
+  return (next != 0 && next <= cmk_clock_confirmed () + seconds) || g_atomic_int_get (&due->undelivered) > 0;
 }
 
 static gboolean

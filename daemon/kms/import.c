@@ -12,6 +12,7 @@ cmk_import_parameters_clear (CmkImportParameters *parameters)
 {
   g_clear_pointer (&parameters->token, g_bytes_unref);
   g_clear_pointer (&parameters->public_key, g_bytes_unref);
+  cmk_attestation_clear (&parameters->attestation);
 }
 
 static CmkKeyRecord *
@@ -116,6 +117,7 @@ check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportP
 {
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
   if (record == NULL || !check_carries (request->algorithm, record->spec, error) ||
+      (request->nonce != NULL && !cmk_attested_pair_check (cmk_kms_vault (kms), request->wrapping_spec, error)) ||
       !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   guint n_waiting_for_key = 0, n_waiting_of_uid = 0;
@@ -134,9 +136,24 @@ issue_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParameter
   if (token == NULL || !store_set (kms, caller, request, pair, expires_at, error))
     return FALSE;
   cmk_due_note_set_expiry (cmk_kms_due (kms), expires_at);
+  cmk_import_windows_open (cmk_kms_import_windows (kms), &pair->id);
   ret_parameters->token = g_steal_pointer (&token);
   ret_parameters->public_key = g_bytes_ref (pair->public_key);
   ret_parameters->expires_at = expires_at;
+  return TRUE;
+}
+
+static gboolean
+issue_attested (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request, gint64 now,
+                CmkImportParameters *ret_parameters, GError **error)
+{
+  g_auto (CmkAttestation) attestation = { 0 };
+  g_autoptr (CmkWrappingPair) pair =
+      cmk_attested_pair_make (cmk_kms_vault (kms), request->wrapping_spec, request->nonce, &attestation, error);
+  if (pair == NULL || !issue_parameters (kms, caller, request, pair, now, ret_parameters, error))
+    return FALSE;
+  ret_parameters->attestation = attestation;
+  attestation = (CmkAttestation) { 0 };
   return TRUE;
 }
 
@@ -152,6 +169,8 @@ cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImport
       cmk_wrapping_pool_give_back (pool, g_steal_pointer (&pair));
       return FALSE;
     }
+  if (request->nonce != NULL)
+    return issue_attested (kms, caller, request, now, ret_parameters, error);
   if (pair == NULL)
     pair = cmk_wrapping_pool_take (pool, request->wrapping_spec);
   if (pair == NULL)
@@ -225,6 +244,7 @@ refund_attempt (CmkKms *kms, CmkImportSetRecord *set)
 static gboolean
 erase_set (CmkKms *kms, const CmkUuid *id, GError **error)
 {
+  cmk_import_windows_close (cmk_kms_import_windows (kms), id);
   CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_import_set (store, id, error) && cmk_store_commit (transaction, error);
@@ -236,19 +256,29 @@ conclude_failure (CmkKms *kms, CmkTpmSession *session, CmkImportSetRecord *set)
 {
   g_autoptr (GError) error = NULL;
   if (set->failures < CMKD_UNWRAP_FAILURE_BUDGET)
-    cmk_vault_keep_handle (cmk_kms_vault (kms), session, set->sealed_key);
+    {
+      if (!cmk_attested_pair_is (set))
+        cmk_vault_keep_handle (cmk_kms_vault (kms), session, set->sealed_key);
+    }
   else if (!erase_set (kms, &set->id, &error))
     g_warning ("a wrapping key that must not be used any more is not erased yet: %s", error->message);
 }
 
+/* The wrapping key of @set; @hold, zeroed, must outlive it. */
 static CmkPrivateKey *
-unseal_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, GError **error)
+open_wrapping_key (CmkKms *kms, CmkTpmSession *session, const CmkImportSetRecord *set, CmkAttestedHold *hold,
+                   GError **error)
 {
   CmkVault *vault = cmk_kms_vault (kms);
   CmkSecretIdentity identity = cmk_wrapping_pair_identity (&set->id, set->wrapping_spec);
   g_autoptr (GBytes) envelope = cmk_erasure_reveal (cmk_vault_erasure (vault), set->envelope, error);
   if (envelope == NULL)
     return NULL;
+  if (cmk_attested_pair_is (set))
+    {
+      *hold = (CmkAttestedHold) { .vault = vault, .session = session, .object = g_steal_pointer (&envelope) };
+      return cmk_attested_pair_open (hold, set->wrapping_spec, error);
+    }
   g_autoptr (CmkSecret) private_key =
       cmk_vault_unseal (vault, session, &identity, set->sealed_key, envelope, CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
   return private_key != NULL
@@ -262,7 +292,8 @@ static CmkSecret *
 unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped, const CmkKeyRecord *record,
                  const CmkImportSetRecord *set, GBytes **ret_fingerprint, GError **error)
 {
-  g_autoptr (CmkPrivateKey) wrapping_key = unseal_wrapping_key (kms, session, set, error);
+  g_auto (CmkAttestedHold) hold = { 0 };
+  g_autoptr (CmkPrivateKey) wrapping_key = open_wrapping_key (kms, session, set, &hold, error);
   if (wrapping_key == NULL)
     return NULL;
   g_autoptr (CmkSecret) material = cmk_unwrap (wrapping_key, wrapped, error);
@@ -281,21 +312,6 @@ unwrap_material (CmkKms *kms, CmkTpmSession *session, const CmkWrapped *wrapped,
     }
   *ret_fingerprint = g_steal_pointer (&fingerprint);
   return g_steal_pointer (&material);
-}
-
-static gboolean
-seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material, GError **error)
-{
-  g_autoptr (GBytes) sealed_key = NULL;
-  g_autoptr (GBytes) envelope = NULL;
-  CmkSecretIdentity identity = cmk_kms_material_identity (record);
-  if (!cmk_vault_seal (cmk_kms_vault (kms), session, &identity, material, CMK_TPM_LAST, &sealed_key, &envelope, error))
-    return FALSE;
-  g_clear_pointer (&record->sealed_key, g_bytes_unref);
-  g_clear_pointer (&record->envelope, g_bytes_unref);
-  record->sealed_key = g_steal_pointer (&sealed_key);
-  record->envelope = g_steal_pointer (&envelope);
-  return TRUE;
 }
 
 static gboolean
@@ -354,6 +370,7 @@ commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GByte
     }
   cmk_kms_key_changed (kms, &record->id, record->state, "MaterialImported");
   cmk_due_note_expiry (cmk_kms_due (kms), record->expires_at);
+  cmk_import_windows_close (cmk_kms_import_windows (kms), &set->id);
   return TRUE;
 }
 
@@ -367,7 +384,8 @@ bind_material (CmkKms *kms, CmkTpmSession *session, gint64 expires_at, CmkKeyRec
   if (record->fingerprint == NULL)
     record->fingerprint = g_bytes_ref (fingerprint);
   if (!derive_public_key (record->spec, material, &public_key, error) ||
-      !seal_material (kms, session, record, material, error) || !commit_import (kms, record, set, public_key, error))
+      !cmk_kms_seal_material (kms, session, record, material, error) ||
+      !commit_import (kms, record, set, public_key, error))
     return FALSE;
   cmk_kms_keep_active (kms, record, material, public_key);
   return TRUE;

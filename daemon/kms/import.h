@@ -3,6 +3,7 @@
  * The Import interface: the bring-your-own-key flow of seeds 000 to 004. Worker thread. */
 #pragma once
 
+#include "kms/attested-pair.h"
 #include "kms/kms.h"
 
 typedef struct
@@ -10,6 +11,7 @@ typedef struct
   CmkUuid key_id;
   CmkWrappingAlgorithm algorithm;
   CmkWrappingKeySpec wrapping_spec; /* fits the algorithm */
+  GBytes *nonce;                    /* of an attested pair; NULL: any pair will do */
 } CmkImportParametersRequest;
 
 typedef struct
@@ -17,13 +19,15 @@ typedef struct
   GBytes *token;
   GBytes *public_key; /* DER SubjectPublicKeyInfo */
   gint64 expires_at;
+  CmkAttestation attestation; /* if it was asked for */
 } CmkImportParameters;
 
 void cmk_import_parameters_clear (CmkImportParameters *parameters);
 
-/* A fresh wrapping pair for the key. @pair, if not NULL, is one that the caller waited for and is consumed in any
- * case (back to the pool if the call is refused); without it one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with
- * cmk_wrapping_pool_wait() and call again with it. */
+/* A fresh wrapping pair for the key. One with a nonce is made now, by the TPM, which may take a minute. Else @pair, if not
+ * NULL, is one that the caller waited for and is consumed in any case (back to the pool if the call is refused); without it
+ * one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with cmk_wrapping_pool_wait() and call again
+ * with it. */
 gboolean cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
                                     CmkWrappingPair *pair, CmkImportParameters *ret_parameters,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -7,6 +7,7 @@
 #include "crypto/private-key.h"
 #include "kms/marker.h"
 #include "kms/recovery.h"
+#include "kms/resident.h"
 
 #include <string.h>
 
@@ -69,13 +70,14 @@ check_supported (const CmkCreateKeyRequest *request, GError **error)
                            "KeyId goes with Origin EXTERNAL only, for a key whose material is imported here as well");
       return FALSE;
     }
-  if (request->protection_level != CMK_PROTECTION_LEVEL_SOFTWARE)
-    {
-      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
-                           "ProtectionLevel TPM is not supported by this version: use SOFTWARE");
-      return FALSE;
-    }
   return TRUE;
+}
+
+static gboolean
+check_protection_level (CmkKms *kms, const CmkCreateKeyRequest *request, GError **error)
+{
+  return request->protection_level != CMK_PROTECTION_LEVEL_TPM ||
+         cmk_resident_check_spec (cmk_kms_vault (kms), request->spec, error);
 }
 
 static gboolean
@@ -104,14 +106,6 @@ check_limits (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *r
 
 /* --- material of our own making --- */
 
-static gboolean
-seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material, GError **error)
-{
-  CmkSecretIdentity identity = cmk_kms_material_identity (record);
-  return cmk_vault_seal (cmk_kms_vault (kms), session, &identity, material, CMK_TPM_LAST, &record->sealed_key,
-                         &record->envelope, error);
-}
-
 /* An EC pair is made in less time than it takes to ask somebody else for it. */
 static CmkSecret *
 generate_ec_material (CmkKeySpec spec, GBytes **ret_public_key, GError **error)
@@ -128,7 +122,7 @@ generate_material (CmkKms *kms, CmkKeyRecord *record, GBytes **ret_public_key, G
                                        ? generate_ec_material (record->spec, ret_public_key, error)
                                        : cmk_random_secret (cmk_key_spec_material_bytes (record->spec), error);
   g_autoptr (CmkTpmSession) session = material != NULL ? cmk_vault_begin_session (cmk_kms_vault (kms), error) : NULL;
-  return session != NULL && seal_material (kms, session, record, material, error);
+  return session != NULL && cmk_kms_seal_material (kms, session, record, material, error);
 }
 
 /* The private half of @pair, sealed anew as the material of @record. */
@@ -142,15 +136,29 @@ adopt_pair (CmkKms *kms, CmkKeyRecord *record, const CmkWrappingPair *pair, GByt
     return FALSE;
   g_autoptr (CmkSecret) material = cmk_vault_unseal (vault, session, &identity, pair->sealed_key, pair->envelope,
                                                      CMK_UNSEAL_ONCE, CMK_TPM_MORE, error);
-  if (material == NULL || !seal_material (kms, session, record, material, error))
+  if (material == NULL || !cmk_kms_seal_material (kms, session, record, material, error))
     return FALSE;
   *ret_public_key = g_bytes_ref (pair->public_key);
   return TRUE;
 }
 
 static gboolean
+have_material_made (CmkKms *kms, CmkKeyRecord *record, GBytes **ret_public_key, GError **error)
+{
+  CmkVault *vault = cmk_kms_vault (kms);
+  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
+  if (session == NULL)
+    return FALSE;
+  record->envelope = cmk_resident_generate (vault, session, record->spec, ret_public_key, error);
+  record->sealed_key = g_bytes_new (NULL, 0);
+  return record->envelope != NULL;
+}
+
+static gboolean
 make_material (CmkKms *kms, CmkKeyRecord *record, CmkWrappingPair *waited_pair, GBytes **ret_public_key, GError **error)
 {
+  if (record->protection_level == CMK_PROTECTION_LEVEL_TPM)
+    return have_material_made (kms, record, ret_public_key, error);
   if (cmk_key_spec_rsa_bits (record->spec) == 0)
     return generate_material (kms, record, ret_public_key, error);
   g_autoptr (CmkWrappingPair) pair = waited_pair;
@@ -236,7 +244,7 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
   g_autoptr (CmkWrappingPair) pair = waited_pair;
   gint64 now;
   if (!check_supported (request, error) || !cmk_kms_begin (kms, &now, error) ||
-      !check_limits (kms, caller, request, error))
+      !check_protection_level (kms, request, error) || !check_limits (kms, caller, request, error))
     {
       cmk_wrapping_pool_give_back (cmk_kms_pool (kms), g_steal_pointer (&pair));
       return NULL;

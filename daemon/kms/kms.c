@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "kms/due.h"
+#include "kms/resident.h"
 
 G_DEFINE_QUARK (CmkCacheMiss, cmk_cache_miss)
 
@@ -19,6 +20,7 @@ struct _CmkKms
   CmkSettling *settling;
   CmkDue *due;
   guint rest_timer; /* 0 = none */
+  CmkImportWindows *import_windows;
   const CmkKmsEvents *events;
   gpointer events_data;
 };
@@ -75,6 +77,12 @@ CmkDue *
 cmk_kms_due (CmkKms *kms)
 {
   return kms->due;
+}
+
+CmkImportWindows *
+cmk_kms_import_windows (CmkKms *kms)
+{
+  return kms->import_windows;
 }
 
 void
@@ -250,6 +258,29 @@ cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **error)
   return TRUE;
 }
 
+gboolean
+cmk_kms_seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material,
+                       GError **error)
+{
+  g_autoptr (GBytes) sealed_key = NULL;
+  g_autoptr (GBytes) envelope = NULL;
+  CmkSecretIdentity identity = cmk_kms_material_identity (record);
+  if (record->protection_level == CMK_PROTECTION_LEVEL_TPM)
+    {
+      sealed_key = g_bytes_new (NULL, 0);
+      envelope = cmk_resident_import (kms->vault, session, record->spec, material, error);
+    }
+  else if (!cmk_vault_seal (kms->vault, session, &identity, material, CMK_TPM_LAST, &sealed_key, &envelope, error))
+    return FALSE;
+  if (envelope == NULL)
+    return FALSE;
+  g_clear_pointer (&record->sealed_key, g_bytes_unref);
+  g_clear_pointer (&record->envelope, g_bytes_unref);
+  record->sealed_key = g_steal_pointer (&sealed_key);
+  record->envelope = g_steal_pointer (&envelope);
+  return TRUE;
+}
+
 CmkSecretIdentity
 cmk_kms_material_identity (const CmkKeyRecord *record)
 {
@@ -272,16 +303,23 @@ cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *m
     .expires_at = record->expires_at,
     .public_key = public_key,
   };
-  if (material != NULL)
+  if (material != NULL && record->protection_level == CMK_PROTECTION_LEVEL_SOFTWARE)
     cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
   cmk_active_keys_put (kms->active_keys, &key);
 }
 
 void
-cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason)
+cmk_kms_forget (CmkKms *kms, const CmkUuid *key_id)
 {
   cmk_active_keys_forget (kms->active_keys, key_id);
   cmk_keyring_drop_material (cmk_vault_keyring (kms->vault), key_id);
+  cmk_resident_forget (kms->vault, key_id);
+}
+
+void
+cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason)
+{
+  cmk_kms_forget (kms, key_id);
   cmk_kms_tell (kms, key_id, state, reason);
 }
 
@@ -290,7 +328,10 @@ cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
 {
   CmkStore *store = cmk_vault_store (kms->vault);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
-  if (transaction == NULL || !cmk_store_update_key (store, record, error) || !cmk_store_commit (transaction, error))
+  if (transaction == NULL || !cmk_store_update_key (store, record, error))
+    return FALSE;
+  cmk_kms_forget (kms, &record->id);
+  if (!cmk_store_commit (transaction, error))
     return FALSE;
   cmk_kms_key_changed (kms, &record->id, record->state, reason);
   return TRUE;
@@ -350,6 +391,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->events = events;
   kms->events_data = user_data;
   kms->active_keys = cmk_active_keys_new ();
+  kms->import_windows = cmk_import_windows_new ();
   kms->decrypt_failures = cmk_decrypt_failures_new (config->decrypt_failures_per_minute);
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
@@ -372,6 +414,14 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->calculator = cmk_worker_start ("calculator");
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
+}
+
+const char *
+cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
+{
+  if (cmk_import_windows_any (kms->import_windows))
+    return "an import is under way";
+  return cmk_due_is_near (kms->due, seconds) ? "something is due soon" : NULL;
 }
 
 void
@@ -403,6 +453,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_settling_free (kms->settling);
   cmk_due_free (kms->due);
   cmk_decrypt_failures_free (kms->decrypt_failures);
+  cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
   cmk_vault_close (kms->vault);
   g_free (kms);

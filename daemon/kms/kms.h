@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "kms/active-keys.h"
 #include "kms/decrypt-failures.h"
+#include "kms/import-windows.h"
 #include "kms/settling.h"
 #include "kms/vault.h"
 #include "kms/worker.h"
@@ -60,6 +61,11 @@ typedef struct
 CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents *events, gpointer user_data,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a daemon that nobody uses is still needed for within so many @seconds; NULL: nothing. All else can wait until
+ * the next start, or is done by cmk_kms_close(). Pairs that are ready or being made ahead are no reason: they are lost with
+ * the process whenever it ends. Main thread. */
+const char *cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds);
+
 /* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
 void cmk_kms_begin_stop (CmkKms *kms);
 
@@ -77,6 +83,7 @@ CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
 CmkDue *cmk_kms_due (CmkKms *kms);
+CmkImportWindows *cmk_kms_import_windows (CmkKms *kms);
 
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -115,9 +122,13 @@ gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char
  * @reason. */
 void cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
 
-/* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL,
- * @public_key is NULL of a symmetric key. */
+/* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL, and is
+ * not kept of a key of level TPM; @public_key is NULL of a symmetric key. */
 void cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key);
+
+/* Nothing of the key is cached any more. What takes its material away does this before its commit, so that a crash leaves
+ * nothing in the keyring that could still be used. */
+void cmk_kms_forget (CmkKms *kms, const CmkUuid *key_id);
 
 /* Tell that a key changed. Any thread. */
 void cmk_kms_tell (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
@@ -131,6 +142,10 @@ void cmk_kms_strip_if_expired (CmkKeyRecord *record, gint64 now);
 
 /* In a transaction: what was sealed for @record is stored in a slot of its own. */
 gboolean cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Put @material into @record, sealed or inside the TPM as its level asks, as the last command of the session. */
+gboolean cmk_kms_seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);

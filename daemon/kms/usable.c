@@ -9,6 +9,7 @@ void
 cmk_usable_clear (CmkUsable *usable)
 {
   g_clear_pointer (&usable->material, cmk_secret_free);
+  g_clear_pointer (&usable->resident, cmk_resident_close);
   g_clear_pointer (&usable->public_key, g_bytes_unref);
 }
 
@@ -97,6 +98,21 @@ unseal_material (CmkKms *kms, const CmkKeyRecord *record, GError **error)
 }
 
 static gboolean
+open_secret (CmkKms *kms, const CmkKeyRecord *record, CmkUsable *usable, GError **error)
+{
+  if (record->protection_level == CMK_PROTECTION_LEVEL_TPM)
+    {
+      usable->resident = cmk_resident_open (cmk_kms_vault (kms), record, error);
+      if (usable->resident != NULL)
+        usable->hmac_key = cmk_resident_hmac_key (usable->resident);
+      return usable->resident != NULL;
+    }
+  usable->material = unseal_material (kms, record, error);
+  usable->hmac_key.secret = usable->material;
+  return usable->material != NULL;
+}
+
+static gboolean
 get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPurpose *purpose,
                 CmkUsable *ret_usable, GError **error)
 {
@@ -115,13 +131,8 @@ get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const C
       if (usable.public_key == NULL)
         return FALSE;
     }
-  if (!purpose->needs_public_only)
-    {
-      usable.material = unseal_material (kms, record, error);
-      if (usable.material == NULL)
-        return FALSE;
-      usable.hmac_key.secret = usable.material;
-    }
+  if (!purpose->needs_public_only && !open_secret (kms, record, &usable, error))
+    return FALSE;
   cmk_kms_keep_active (kms, record, usable.material, usable.public_key);
   *ret_usable = usable;
   usable = (CmkUsable) { 0 };
@@ -156,4 +167,12 @@ cmk_usable_get (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const Cm
     return get_from_store (kms, caller, &id, purpose, ret_usable, error);
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
+}
+
+CmkPrivateKey *
+cmk_usable_private_key (const CmkUsable *usable, GError **error)
+{
+  if (usable->resident == NULL)
+    return cmk_private_key_decode (usable->spec, usable->material, error);
+  return cmk_private_key_held (usable->spec, usable->public_key, cmk_resident_holder (usable->resident), error);
 }

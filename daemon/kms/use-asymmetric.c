@@ -38,7 +38,7 @@ cmk_use_sign (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkS
   if (!cmk_usable_get (kms, caller, effort, &request->key, &purpose, &usable, error))
     return NULL;
   *ret_key_id = usable.id;
-  g_autoptr (CmkPrivateKey) key = cmk_private_key_decode (usable.spec, usable.material, error);
+  g_autoptr (CmkPrivateKey) key = cmk_usable_private_key (&usable, error);
   return key != NULL ? cmk_signature_make (key, request->algorithm, request->type, request->message, error) : NULL;
 }
 
@@ -89,7 +89,7 @@ cmk_use_asymmetric_decrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effo
     return NULL;
   *ret_key_id = usable.id;
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkPrivateKey) key = cmk_private_key_decode (usable.spec, usable.material, &local_error);
+  g_autoptr (CmkPrivateKey) key = cmk_usable_private_key (&usable, &local_error);
   g_autoptr (CmkSecret) plaintext =
       key != NULL ? cmk_asymmetric_decrypt (key, algorithm, ciphertext, &local_error) : NULL;
   if (!g_error_matches (local_error, CMK_ERROR, CMK_ERROR_INVALID_CIPHERTEXT))

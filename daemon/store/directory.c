@@ -68,6 +68,51 @@ cmk_store_open_file (CmkStore *store, const char *name, GError **error)
   return -1;
 }
 
+typedef struct
+{
+  int fd; /* a descriptor of the thread's own, for the wait may outlive the interest in it */
+  GAsyncQueue *taken;
+} LockWait;
+
+static gpointer
+take_lock (gpointer data)
+{
+  g_autofree LockWait *wait = data;
+  (void) flock (wait->fd, LOCK_EX); /* whatever came of it, cmk_store_open() will see */
+  close (wait->fd);
+  g_async_queue_push (wait->taken, GINT_TO_POINTER (TRUE));
+  g_async_queue_unref (wait->taken);
+  return NULL;
+}
+
+/* On the lock itself, which is free as soon as its holder has ended, however that came: flock() has no timeout, so the
+ * thread is left behind if nobody lets go. */
+static void
+wait_for_lock (int fd, guint seconds)
+{
+  g_autoptr (GAsyncQueue) taken = g_async_queue_new ();
+  LockWait *wait = g_new (LockWait, 1);
+  *wait = (LockWait) { .fd = fd, .taken = g_async_queue_ref (taken) };
+  g_thread_unref (g_thread_new ("lock", take_lock, wait));
+  g_async_queue_timeout_pop (taken, seconds * G_USEC_PER_SEC);
+}
+
+void
+cmk_store_await_release (const char *directory, guint seconds)
+{
+  g_autofree char *path = g_build_filename (directory, LOCK_FILE, NULL);
+  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    {
+      close (fd);
+      return;
+    }
+  g_message ("another cmkd still uses %s: waiting for it to end", directory);
+  wait_for_lock (fd, seconds);
+}
+
 gboolean
 cmk_store_claim_directory (CmkStore *store, GError **error)
 {

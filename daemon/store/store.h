@@ -28,6 +28,10 @@ CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNU
 void cmk_store_close (CmkStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
 
+/* Return when no cmkd holds @directory, at once if none does, and after so many @seconds whatever is: one that is ending may
+ * be wanted again already. */
+void cmk_store_await_release (const char *directory, guint seconds);
+
 /* From here on rows are written with this MAC and refused without it. Nothing but meta values is written before, nor
  * before cmk_store_load_anchor() or cmk_store_authenticate_anew() has told which rows there are: such a commit is
  * refused. */

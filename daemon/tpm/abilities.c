@@ -105,7 +105,11 @@ ask (CmkTpm *tpm, GError **error)
   abilities->commands = g_array_new (FALSE, FALSE, sizeof (TPM2_CC));
   abilities->algorithms = g_array_new (FALSE, FALSE, sizeof (TPM2_ALG_ID));
   abilities->curves = g_array_new (FALSE, FALSE, sizeof (TPM2_ECC_CURVE));
-  if (!cmk_tpm_connect (tpm, error) || !list (tpm, abilities, TPM2_CAP_COMMANDS, TPM2_CC_FIRST, error) ||
+  tpm->patience = (CmkTpmPatience) { 0 };
+  if (!cmk_tpm_connect (tpm, error))
+    return FALSE;
+  cmk_tpm_settle (tpm);
+  if (!list (tpm, abilities, TPM2_CAP_COMMANDS, TPM2_CC_FIRST, error) ||
       !list (tpm, abilities, TPM2_CAP_ALGS, TPM2_ALG_FIRST, error) ||
       !list (tpm, abilities, TPM2_CAP_ECC_CURVES, TPM2_ECC_NONE + 1, error) ||
       !test_rsa (tpm, CMK_RESIDENT_RSA_2048, &abilities->rsa_2048, error) ||

@@ -5,7 +5,9 @@
  * handles are flushed over the next. What a TPM would not flush is tried a second time in the same way. */
 #include "tpm/internal.h"
 
-#include <tss2/tss2_tctildr.h>
+#include "tpm/transport.h"
+
+#include <tss2/tss2_sys.h>
 
 void
 cmk_tpm_disconnect (CmkTpm *tpm)
@@ -17,8 +19,7 @@ cmk_tpm_disconnect (CmkTpm *tpm)
   tpm->broken = FALSE;
   if (tpm->esys != NULL)
     Esys_Finalize (&tpm->esys);
-  if (tpm->connection != NULL)
-    Tss2_TctiLdr_Finalize (&tpm->connection);
+  cmk_transport_close (&tpm->connection);
 }
 
 gboolean
@@ -28,7 +29,7 @@ cmk_tpm_connect (CmkTpm *tpm, GError **error)
     return TRUE;
 
   cmk_tpm_disconnect (tpm);
-  if (!cmk_tss_ok (Tss2_TctiLdr_Initialize (tpm->tcti, &tpm->connection), "reach the TPM", error))
+  if (!cmk_tss_ok (cmk_transport_open (tpm->tcti, &tpm->connection), "reach the TPM", error))
     return FALSE;
   return cmk_tss_ok (Esys_Initialize (&tpm->esys, tpm->connection, NULL), "talk to the TPM", error);
 }
@@ -66,14 +67,11 @@ flush_stranded (CmkTpm *tpm, TPM2_HANDLE handle)
       cmk_tpm_flush_session_by_number (tpm, handle);
       return;
     }
-  ESYS_TR tr = ESYS_TR_NONE;
-  TSS2_RC rc = Esys_TR_FromTPMPublic (tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr);
+  /* Not through ESYS, which would read the object's public area first: that of a sequence cannot be read. */
+  TSS2_SYS_CONTEXT *sys = NULL;
+  TSS2_RC rc = Esys_GetSysContext (tpm->esys, &sys);
   if (rc == TSS2_RC_SUCCESS)
-    {
-      rc = Esys_FlushContext (tpm->esys, tr);
-      if (rc != TSS2_RC_SUCCESS && cmk_tss_is_answer (rc))
-        (void) Esys_TR_Close (tpm->esys, &tr);
-    }
+    rc = Tss2_Sys_FlushContext (sys, handle);
   (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
 }
 
@@ -84,8 +82,11 @@ cmk_tpm_settle (CmkTpm *tpm)
     return;
 
   /* Once and at once: later the TPM may have been restarted and the same handles be somebody else's. */
-  if (cmk_tpm_connect (tpm, NULL))
-    for (guint i = 0; i < tpm->stranded->len && !tpm->broken; i++)
+  gboolean is_there = cmk_tpm_connect (tpm, NULL);
+  for (guint i = 0; i < tpm->stranded->len && !tpm->broken; i++)
+    if (is_there)
       flush_stranded (tpm, g_array_index (tpm->stranded, TPM2_HANDLE, i));
+    else
+      cmk_transport_leave (g_array_index (tpm->stranded, TPM2_HANDLE, i));
   g_array_set_size (tpm->stranded, 0);
 }

@@ -13,6 +13,7 @@ static const TPM2_HANDLE certificate_handles[] = {
   0x01c0001c, /* H-6, RSA 3072 */
 };
 
+#define FIRST_HANDLE         0x01c00000
 #define MAX_CERTIFICATE_SIZE 8192
 #define MAX_READ_SIZE        512 /* fits the smallest NV buffer */
 
@@ -85,12 +86,34 @@ read_index (CmkTpm *tpm, TPM2_HANDLE handle, GBytes **ret_certificate, GError **
   return FALSE;
 }
 
+static const TPML_HANDLE *
+list_indexes (CmkTpm *tpm, TPMS_CAPABILITY_DATA **ret_data, GError **error)
+{
+  TSS2_RC rc;
+  CMK_TPM_COMMAND (tpm, rc,
+                   Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                                       FIRST_HANDLE, TPM2_MAX_CAP_HANDLES, NULL, ret_data));
+  return cmk_tpm_ok (tpm, rc, "look for endorsement certificates", error) ? &(*ret_data)->data.handles : NULL;
+}
+
+static gboolean
+is_listed (const TPML_HANDLE *indexes, TPM2_HANDLE handle)
+{
+  for (guint32 i = 0; i < MIN (indexes->count, TPM2_MAX_CAP_HANDLES); i++)
+    if (indexes->handle[i] == handle)
+      return TRUE;
+  return FALSE;
+}
+
 GBytes *
 cmk_tpm_endorsement_certificate (CmkTpmSession *session, GError **error)
 {
+  cmk_tpm_auto_free TPMS_CAPABILITY_DATA *data = NULL;
+  const TPML_HANDLE *indexes = list_indexes (session->tpm, &data, error);
   GBytes *certificate = NULL;
-  for (gsize i = 0; i < G_N_ELEMENTS (certificate_handles) && certificate == NULL; i++)
-    if (!read_index (session->tpm, certificate_handles[i], &certificate, error))
+  for (gsize i = 0; indexes != NULL && i < G_N_ELEMENTS (certificate_handles) && certificate == NULL; i++)
+    if (is_listed (indexes, certificate_handles[i]) &&
+        !read_index (session->tpm, certificate_handles[i], &certificate, error))
       return NULL;
   return certificate;
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ESYS makes a library context of OpenSSL for every hash and HMAC, so that no provider which uses the TPM itself is asked
- * for it (tpm2-tss pull request 2152), and frees it at once. One costs 0.4 ms, a thousand times the hash; a command in a
- * session takes up to ten. The two functions here stand before those of libcrypto and give ESYS, and nobody else, the same
- * context again and again. It is like those that ESYS makes: nobody loads a provider into it. Keys are in the EVP objects
- * that ESYS frees as ever, never in the context.
+ * ESYS makes a library context of OpenSSL for every hash and HMAC, so that no provider which uses the TPM itself is
+ * asked for it (tpm2-tss pull request 2152), and frees it at once. One costs 0.4 ms, a thousand times the hash; a
+ * command in a session takes up to ten. The two functions here stand before those of libcrypto and give ESYS, and
+ * nobody else, the same context again and again. It is like those that ESYS makes: nobody loads a provider into it.
+ * Keys are in the EVP objects that ESYS frees as ever, never in the context.
  *
  * Esys_SetCryptoCallbacks() of tpm2-tss 4.0 is no way around this: what it offers is to write all cryptography of ESYS
  * anew, and its own still makes a context for every hash. A tpm2-tss that makes none never comes here.
  *
- * The context belongs to a thread, for OpenSSL hangs random generators on the two together and frees those when the thread
- * ends: a context that is freed before, by another thread, leaves them dangling. */
+ * The context belongs to a thread, for OpenSSL hangs random generators on the two together and frees those when the
+ * thread ends: a context that is freed before, by another thread, leaves them dangling. */
 #include "tpm/esys-hashing.h"
 
 #include <dlfcn.h>

@@ -31,7 +31,8 @@ typedef struct
   guint waited_ms;
   guint next_ms;
   gboolean started;
-  gboolean memory_retried;
+  gboolean tested;
+  gboolean room_made;
 } CmkTpmPatience;
 
 struct _CmkTpm

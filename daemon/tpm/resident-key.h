@@ -54,8 +54,8 @@ GBytes *cmk_tpm_resident_import_hmac (CmkTpmSession *session, CmkResidentKind ki
 typedef GBytes *(*CmkInnerWrap) (const CmkSecret *key, const CmkSecret *sensitive, GBytes *name, GError **error);
 
 /* Put a private key into the TPM (TPM2_Import). @secret: one prime of the RSA key, or the scalar of the EC key, as
- * long as half the modulus or the order. @inner_key: 16 random bytes. CMK_ERROR_UNSUPPORTED_OPERATION for what the TPM
- * does not take (an RSA exponent of its own, say). */
+ * long as half the modulus or the order; not every TPM checks that it belongs to @public. @inner_key: 16 random bytes.
+ * CMK_ERROR_UNSUPPORTED_OPERATION for what the TPM does not take (an RSA exponent of its own, say). */
 GBytes *cmk_tpm_resident_import_private (CmkTpmSession *session, const CmkResidentPublic *public,
                                          const CmkSecret *secret, const CmkSecret *inner_key, CmkInnerWrap wrap,
                                          CmkTpmPlace place, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -66,7 +66,8 @@ GBytes *cmk_tpm_resident_generate (CmkTpmSession *session, CmkResidentKind kind,
 
 /* --- use: with @cache_name as of cmk_tpm_unseal() --- */
 
-/* HMAC of a message of any size; *ret_mac as long as the hash. At most two objects are loaded. */
+/* HMAC of a message of any size; *ret_mac as long as the hash. At most two objects are loaded: the key and, for more
+ * than 1024 bytes, a sequence. */
 gboolean cmk_tpm_resident_hmac (CmkTpmSession *session, GBytes *blob, const char *cache_name, CmkResidentKind kind,
                                 const guint8 *message, gsize size, CmkTpmPlace place,
                                 guint8 ret_mac[CMK_RESIDENT_MAX_MAC], GError **error) G_GNUC_WARN_UNUSED_RESULT;

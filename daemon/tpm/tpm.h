@@ -36,6 +36,17 @@ CmkTpm *cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GEr
 void cmk_tpm_close (CmkTpm *tpm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
 
+/* How long the TPM may take for all commands of one call together, for the whole process: after that it counts as not
+ * answering. Generating and importing asymmetric keys does not count. */
+void cmk_tpm_set_answer_seconds (guint seconds);
+
+/* A call begins. Until the first, each command has that time for itself. */
+void cmk_tpm_begin_call (void);
+
+/* What was the matter when an error about the TPM was last made, and what to do: it is part of that error's message.
+ * NULL: never anything. Static. Any thread. */
+const char *cmk_tpm_trouble (void);
+
 /* Is what @tcti names known to have a resource manager between us and the TPM? */
 gboolean cmk_tpm_is_managed (const char *tcti);
 

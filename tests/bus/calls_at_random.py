@@ -176,8 +176,8 @@ class Calls:
             options['Tags'] = self.tags()
         if self.chance(3):
             options['Tags'] = {f'name {number}': '' for number in range(self.rng.choice([20, 21]))}
-        if self.chance(3):
-            options['ProtectionLevel'] = self.rng.choice(['SOFTWARE', 'TPM'])
+        if self.chance(8):
+            options['ProtectionLevel'] = self.rng.choice(['SOFTWARE', 'TPM', 'TPM', 'TPM', 'HSM'][:4 + self.chance(10)])
         if self.chance(25):
             options['KeyId'] = self.id(uid, wrong=30) if self.chance(20) else self.rng.choice(
                 [*self.model.gone[-10:], str(uuid.UUID(int=self.rng.getrandbits(128), version=4))])

@@ -279,13 +279,16 @@ class Machine:
             return {'DBUS_SESSION_BUS_ADDRESS': self.address}
         return {'CMKD_CHIP_LOG': str(self.chip_log)}
 
-    def tpm_handles(self, kind):
-        """The handles of a kind (TRANSIENT, LOADED_SESSION, SAVED_SESSION) that the TPM holds now."""
-        command = struct.pack('>HIIIII', 0x8001, 22, 0x17A, 1, kind << 24, 254)  # TPM2_GetCapability (HANDLES)
+    def ask_tpm(self, command):
+        """The answer of the TPM itself, whatever stands before it."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.tpm_directory / 'sock'))
             connection.sendall(command)
-            answer = connection.recv(4096)
+            return connection.recv(4096)
+
+    def tpm_handles(self, kind):
+        """The handles of a kind (TRANSIENT, LOADED_SESSION, SAVED_SESSION) that the TPM holds now."""
+        answer = self.ask_tpm(struct.pack('>HIIIII', 0x8001, 22, 0x17A, 1, kind << 24, 254))  # TPM2_GetCapability
         code, count = struct.unpack_from('>I', answer, 6)[0], struct.unpack_from('>I', answer, 15)[0]
         assert code == 0, f'TPM2_GetCapability: 0x{code:x}'
         return struct.unpack_from(f'>{count}I', answer, 19)

@@ -191,7 +191,7 @@ class Model:
 
     def describe(self, uid, key):
         return {'KeyId': key.id, 'KeyState': key.state, 'KeySpec': key.spec, 'KeyUsage': key.usage, 'Origin': key.origin,
-                'ProtectionLevel': 'SOFTWARE', 'Description': key.description, 'Creator': key.owner,
+                'ProtectionLevel': key.level, 'Description': key.description, 'Creator': key.owner,
                 'CreationDate': key.created, 'DeleteDate': key.delete_at, 'MaterialExpireTime': key.expires,
                 'Aliases': [name for _, name in sorted((serial, name) for (owner, name), (serial, of)
                                                        in self.aliases.items() if of is key and uid in (0, owner))],
@@ -204,14 +204,14 @@ class Model:
         self.check_tags(Tags or {})
         self.check_name(KeyId, takes_alias=False)
         usage = KeyUsage or USAGES[KeySpec][0]
-        need(usage in USAGES[KeySpec] and ProtectionLevel == 'SOFTWARE', 'UnsupportedOperation')
+        need(usage in USAGES[KeySpec] and (ProtectionLevel == 'SOFTWARE' or KeySpec != 'EC_SM2'), 'UnsupportedOperation')
         need(KeyId is None or Origin == 'EXTERNAL', 'UnsupportedOperation')
         need(sum(key.owner == uid for key in self.keys.values()) < self.limits['KeysPerUser'], 'LimitExceeded')
         need(len(Tags or {}) <= 20, 'LimitExceeded')
         need(Alias is None or (uid, Alias) not in self.aliases, 'AliasAlreadyExists')
         need(KeyId not in self.keys, 'KeyAlreadyExists')
         key = Key(self.next_serial(), uid, KeyId if KeyId is not None else Fresh(KEY_ID), KeySpec, usage, Origin, self.now)
-        key.description, key.tags = Description, dict(Tags or {})
+        key.level, key.description, key.tags = ProtectionLevel, Description, dict(Tags or {})
         self.keys[key.id] = key
         if Alias is not None:
             self.aliases[uid, Alias] = (self.next_serial(), key)

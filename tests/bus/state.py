@@ -57,9 +57,10 @@ def row_of_set(machine, set_id):
     return rows(machine, 'SELECT * FROM import_sets WHERE id = ?', set_id)[0]
 
 
-def tpm_tool(machine, name, *arguments):
+def tpm_tool(machine, name, *arguments, tcti=None, environment=None):
     return subprocess.run([f'tpm2_{name}', *map(str, arguments)], check=True, capture_output=True,
-                          env={**os.environ, 'TPM2TOOLS_TCTI': machine.stock_tcti}).stdout
+                          env={**os.environ, **(environment or {}),
+                               'TPM2TOOLS_TCTI': tcti or machine.stock_tcti}).stdout
 
 
 def flush_objects(machine):

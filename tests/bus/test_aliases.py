@@ -379,7 +379,7 @@ def test_order_of_checks(kms, key):
         with refused(error):
             getattr(kms, method)(*arguments)
     with refused('UnsupportedOperation'):
-        kms.CreateKey(Alias=taken, ProtectionLevel='TPM')
+        kms.CreateKey(Alias=taken, KeySpec='EC_SM2', ProtectionLevel='TPM')
     with refused('UnsupportedOperation'):
         kms.CreateKey(Alias=taken, KeySpec='SM4', KeyUsage='SIGN_VERIFY')
 

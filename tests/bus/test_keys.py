@@ -92,12 +92,6 @@ def test_vendors_9_every_spec_is_listed(machine):
         assert [entry['KeyId'] for entry in kms.ListKeys(KeySpec=spec)['Keys']] == [key]
 
 
-@pytest.mark.parametrize('origin', ['EXTERNAL', 'CMKD_KMS'])
-def test_a_protection_level_of_later_versions(kms, origin):
-    with refused('UnsupportedOperation'):
-        kms.CreateKey(Origin=origin, ProtectionLevel='TPM')
-
-
 @pytest.mark.parametrize('key, error', [
     (UNKNOWN_KEY, 'KeyNotFound'),
     ('alias/unknown', 'AliasNotFound'),

@@ -14,12 +14,21 @@
  *               drop    the TPM does what it is told, but its answer is lost with the connection
  *               forge   a byte in the middle of the answer is changed on the way
  *               garble  the last byte of an answer in a session (of its HMAC) is changed on the way
- *               hide-HEX  these bytes of the answer, the first time they are in it, are 0xff on the way: a TPM that lacks
- *                         something, as it tells in a list
- *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is read
+ *               hide-HEX  these bytes of the answer, the first time they are in it, are 0xff on the way: a TPM that
+ *                       lacks something, as it tells in a list
+ *               flip-N  bit N of the answer is changed on the way, counted round and round
+ *               cut, huge, random, short  the answer comes without its last byte; with a size that is not its own; as
+ *                         bytes at random; or as a success that says nothing
+ *               hang    nothing happens until FILE.fault is another one; then all goes on
+ *               delay-MS  the answer comes so much later
+ *               reset   the software TPM at "swtpm:path=SOCK" is reset and started before it sees the command
+ *               kill-before, kill-after  this process dies before the TPM sees the command, or before its answer is
+ *                       read
  *
- * After drop and garble the one that sent the command can never know the handle in the answer. A resource manager
- * flushes it when the connection goes; this TCTI stands in for it. */
+ * FILE.hang   as long as it exists nobody can connect, and whoever tries waits.
+ *
+ * After drop, garble and what is like them, the one that sent the command can never know the handle in the answer. A
+ * resource manager flushes it when the connection goes; this TCTI stands in for it. */
 #include "command-name.h"
 
 #include <endian.h>
@@ -45,14 +54,42 @@ typedef enum
   FORGE,
   GARBLE,
   HIDE,
+  FLIP,
+  CUT,
+  HUGE_SIZE,
+  RANDOM,
+  SHORT,
+  HANG,
+  DELAY,
+  RESET,
   KILL_BEFORE,
   KILL_AFTER,
 } Action;
+
+/* Those with a dash at the end are followed by something. */
+static const char *const action_names[] = {
+  [IO_ERROR] = "io",
+  [DROP] = "drop",
+  [FORGE] = "forge",
+  [GARBLE] = "garble",
+  [HIDE] = "hide-",
+  [FLIP] = "flip-",
+  [CUT] = "cut",
+  [HUGE_SIZE] = "huge",
+  [RANDOM] = "random",
+  [SHORT] = "short",
+  [HANG] = "hang",
+  [DELAY] = "delay-",
+  [RESET] = "reset",
+  [KILL_BEFORE] = "kill-before",
+  [KILL_AFTER] = "kill-after",
+};
 
 typedef struct
 {
   TSS2_TCTI_CONTEXT_COMMON_V1 common;
   TSS2_TCTI_CONTEXT *child;
+  char child_conf[256];
   int log;
   int raw;
   char fault_path[4096];
@@ -63,6 +100,7 @@ typedef struct
   TSS2_RC answer;
   uint8_t hidden[16];
   size_t hidden_size;
+  size_t number; /* of flip- and delay- */
 } Count;
 
 static Count *
@@ -116,18 +154,51 @@ choose_hidden (Count *count, const char *hex)
       abort ();
 }
 
+static Action
+find_action (const char *text)
+{
+  for (Action action = IO_ERROR; action <= KILL_AFTER; action++)
+    {
+      const char *name = action_names[action];
+      size_t length = strlen (name);
+      if (name[length - 1] == '-' ? strncmp (text, name, length) == 0 : strcmp (text, name) == 0)
+        return action;
+    }
+  return ANSWER;
+}
+
+static void
+take_action (Count *count, const char *text)
+{
+  const char *dash = strchr (text, '-');
+  count->action = find_action (text);
+  if (count->action == HIDE)
+    choose_hidden (count, dash + 1);
+  else if (count->action == FLIP || count->action == DELAY)
+    count->number = strtoul (dash + 1, NULL, 10);
+  else if (count->action == ANSWER)
+    count->answer = (TSS2_RC) strtoul (text, NULL, 16);
+}
+
+static ssize_t
+read_rule (const Count *count, char rule[sizeof count->rule])
+{
+  memset (rule, 0, sizeof count->rule);
+  int file = open (count->fault_path, O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return 0;
+  ssize_t length = read (file, rule, sizeof count->rule - 1);
+  close (file);
+  return length;
+}
+
 /* What FILE.fault has for the command under way. */
 static void
 choose_action (Count *count)
 {
   count->action = PASS;
-  char rule[sizeof count->rule] = "";
-  int file = open (count->fault_path, O_RDONLY | O_CLOEXEC);
-  if (file < 0)
-    return;
-  ssize_t length = read (file, rule, sizeof rule - 1);
-  close (file);
-  if (length <= 0)
+  char rule[sizeof count->rule];
+  if (read_rule (count, rule) <= 0)
     return;
 
   if (strcmp (rule, count->rule) != 0)
@@ -146,19 +217,45 @@ choose_action (Count *count)
   if (count->matches < first || count->matches > last)
     return;
 
-  count->action = strcmp (action, "io") == 0            ? IO_ERROR
-                  : strcmp (action, "drop") == 0        ? DROP
-                  : strcmp (action, "forge") == 0       ? FORGE
-                  : strcmp (action, "garble") == 0      ? GARBLE
-                  : strncmp (action, "hide-", 5) == 0   ? HIDE
-                  : strcmp (action, "kill-before") == 0 ? KILL_BEFORE
-                  : strcmp (action, "kill-after") == 0  ? KILL_AFTER
-                                                        : ANSWER;
-  if (count->action == HIDE)
-    choose_hidden (count, action + 5);
-  count->answer = (TSS2_RC) strtoul (action, NULL, 16);
-  if (count->matches == last && truncate (count->fault_path, 0) != 0)
+  take_action (count, action);
+  if (count->action != HANG && count->matches == last && truncate (count->fault_path, 0) != 0)
     abort ();
+}
+
+static void
+wait_to_be_told (const Count *count)
+{
+  char rule[sizeof count->rule];
+  while (read_rule (count, rule) > 0 && strcmp (rule, count->rule) == 0)
+    usleep (5000);
+}
+
+/* A command of our own. */
+static void
+send_aside (Count *count, size_t size, const uint8_t *command)
+{
+  uint8_t reply[HEADER_SIZE];
+  size_t reply_size = sizeof reply;
+  if (Tss2_Tcti_Transmit (count->child, size, command) != TSS2_RC_SUCCESS ||
+      Tss2_Tcti_Receive (count->child, &reply_size, reply, TSS2_TCTI_TIMEOUT_BLOCK) != TSS2_RC_SUCCESS ||
+      read_u32 (reply + 6) != TPM2_RC_SUCCESS)
+    abort ();
+}
+
+static void
+reset_tpm (Count *count)
+{
+  static const uint8_t startup[] = {
+    0x80, 0x01, 0, 0, 0, 12, 0, 0, TPM2_CC_Startup >> 8, TPM2_CC_Startup & 0xff, 0, 0
+  };
+  char command[sizeof count->child_conf + 64];
+  const char *path = strstr (count->child_conf, "path=");
+  if (path == NULL)
+    abort ();
+  snprintf (command, sizeof command, "LD_PRELOAD= swtpm_ioctl --unix %s.ctrl -i", path + strlen ("path="));
+  if (system (command) != 0)
+    abort ();
+  send_aside (count, sizeof startup, startup);
 }
 
 static TSS2_RC
@@ -171,6 +268,12 @@ transmit (TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
     raise (SIGKILL);
   if (count->action == ANSWER)
     return TSS2_RC_SUCCESS;
+  if (count->action == HANG)
+    wait_to_be_told (count);
+  if (count->action == DELAY)
+    usleep ((useconds_t) count->number * 1000);
+  if (count->action == RESET)
+    reset_tpm (count);
   append (count->raw, command, size);
   TSS2_RC rc = count->action == IO_ERROR ? TSS2_TCTI_RC_IO_ERROR : Tss2_Tcti_Transmit (count->child, size, command);
   if (rc != TSS2_RC_SUCCESS)
@@ -199,12 +302,7 @@ flush_lost (Count *count, const uint8_t *answer)
   write_u32 (command + 2, sizeof command);
   write_u32 (command + 6, TPM2_CC_FlushContext);
   memcpy (command + 10, answer + HEADER_SIZE, 4);
-  uint8_t reply[HEADER_SIZE];
-  size_t size = sizeof reply;
-  if (Tss2_Tcti_Transmit (count->child, sizeof command, command) != TSS2_RC_SUCCESS ||
-      Tss2_Tcti_Receive (count->child, &size, reply, TSS2_TCTI_TIMEOUT_BLOCK) != TSS2_RC_SUCCESS ||
-      read_u32 (reply + 6) != TPM2_RC_SUCCESS)
-    abort ();
+  send_aside (count, sizeof command, command);
 }
 
 static void
@@ -213,6 +311,71 @@ hide (const Count *count, size_t size, uint8_t *answer)
   uint8_t *found = memmem (answer, size, count->hidden, count->hidden_size);
   if (found != NULL)
     memset (found, 0xff, count->hidden_size);
+}
+
+static void
+randomize (size_t size, uint8_t *bytes)
+{
+  static uint32_t state = 1;
+  for (size_t i = 0; i < size; i++)
+    {
+      state = state * 1664525 + 1013904223;
+      bytes[i] = (uint8_t) (state >> 24);
+    }
+}
+
+/* What becomes of an answer on the way. */
+static TSS2_RC
+spoil (Count *count, size_t *size, uint8_t *answer)
+{
+  switch (count->action)
+    {
+    case DROP:
+    case CUT:
+    case HUGE_SIZE:
+    case RANDOM:
+    case SHORT:
+      flush_lost (count, answer);
+      break;
+    default:
+      break;
+    }
+  switch (count->action)
+    {
+    case DROP:
+      return TSS2_TCTI_RC_IO_ERROR;
+    case FORGE:
+      answer[*size / 2] ^= 1;
+      break;
+    case HIDE:
+      hide (count, *size, answer);
+      break;
+    case FLIP:
+      answer[count->number / 8 % *size] ^= (uint8_t) (1 << count->number % 8);
+      break;
+    case CUT:
+      --*size;
+      break;
+    case HUGE_SIZE:
+      write_u32 (answer + 2, 0x7fffffff);
+      break;
+    case RANDOM:
+      randomize (*size, answer);
+      break;
+    case SHORT:
+      *size = HEADER_SIZE;
+      write_u32 (answer + 2, HEADER_SIZE);
+      break;
+    case GARBLE:
+      if (answer[1] != (TPM2_ST_SESSIONS & 0xff))
+        break;
+      flush_lost (count, answer);
+      answer[*size - 1] ^= 1;
+      break;
+    default:
+      break;
+    }
+  return TSS2_RC_SUCCESS;
 }
 
 static TSS2_RC
@@ -243,20 +406,8 @@ receive (TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer, int32_t time
     append (count->raw, answer, *size);
   if (count->action == KILL_AFTER)
     raise (SIGKILL);
-  if (rc == TSS2_RC_SUCCESS && count->action == DROP)
-    {
-      flush_lost (count, answer);
-      rc = TSS2_TCTI_RC_IO_ERROR;
-    }
-  if (rc == TSS2_RC_SUCCESS && count->action == FORGE)
-    answer[*size / 2] ^= 1;
-  if (rc == TSS2_RC_SUCCESS && count->action == HIDE)
-    hide (count, *size, answer);
-  if (rc == TSS2_RC_SUCCESS && count->action == GARBLE && answer[1] == (TPM2_ST_SESSIONS & 0xff))
-    {
-      flush_lost (count, answer);
-      answer[*size - 1] ^= 1;
-    }
+  if (rc == TSS2_RC_SUCCESS)
+    rc = spoil (count, size, answer);
   log_command (count, rc == TSS2_RC_SUCCESS ? read_u32 (answer + 6) : rc);
   return rc;
 }
@@ -310,6 +461,11 @@ initialize (TSS2_TCTI_CONTEXT *context, size_t *size, const char *child)
   const char *log = getenv ("CMKD_TPM_LOG");
   if (log == NULL || child == NULL)
     return TSS2_TCTI_RC_BAD_VALUE;
+  snprintf (count->child_conf, sizeof count->child_conf, "%s", child);
+  char hang_path[sizeof count->fault_path];
+  snprintf (hang_path, sizeof hang_path, "%s.hang", log);
+  while (access (hang_path, F_OK) == 0)
+    usleep (5000);
   TSS2_RC rc = Tss2_TctiLdr_Initialize (child, &count->child);
   if (rc != TSS2_RC_SUCCESS)
     return rc;

@@ -22,6 +22,7 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,9 +405,22 @@ serve_one (Manager *manager, uint8_t *command, size_t size, Answer *answer)
   return 0;
 }
 
+static void
+cut (int number)
+{
+  (void) number;
+  shutdown (STDIN_FILENO, SHUT_RDWR);
+}
+
+/* SIGTERM cuts the connection, for tests of that. */
 static _Noreturn void
 serve (Manager *manager)
 {
+  sigset_t none;
+  sigemptyset (&none);
+  sigaction (SIGTERM, &(struct sigaction) { .sa_handler = cut, .sa_flags = SA_RESTART }, NULL);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+
   uint8_t command[MAX_SIZE];
   ssize_t size;
   while ((size = recv (manager->socket, command, sizeof command, 0)) >= HEADER_SIZE)

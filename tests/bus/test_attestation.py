@@ -1,0 +1,493 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attested wrapping keys: made by the TPM for a custodian's nonce, verified with cmkctl and by the script that has only
+openssl, refused when anything is not as the TPM said, and then used like any other."""
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+import cmkctl
+from client import PADDINGS, SOURCE_ROOT, b64, modulus, refused, unb64
+from harness import BOB, TRANSIENT, new_machine
+from openssl_keys import key_of
+from state import row_of_set, rows
+from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
+from wrapping import ECB_AES, KEY_WRAPS, key_wrap_pad, send, to_wrapping_key, wrapped
+
+SCRIPT = SOURCE_ROOT / 'scripts' / 'verify-attestation'
+OAEP = 'RSAES_OAEP_SHA_256'
+PARTS = ['PublicKey', 'WrappingKeyPublicArea', 'CreationData', 'AttestationData', 'AttestationSignature',
+         'AttestationKey', 'AttestationKeyPublicArea']
+CERTIFICATE = 'EndorsementKeyCertificate'
+BUDGET = 8
+
+CA = '''statedir = {0}
+signingkey = {0}/signkey.pem
+issuercert = {0}/issuercert.pem
+certserial = {0}/certserial
+'''
+CA_OPTIONS = '''--tpm-manufacturer id:00001014
+--tpm-version 2
+--tpm-model test
+--platform-manufacturer test
+--platform-version 1
+--platform-model test
+'''
+
+
+def certify_tpm(machine):
+    """Have the maker of its TPM, a certificate authority of its own, put certificates into it. The path of what a
+    custodian trusts."""
+    directory = machine.directory / 'maker'
+    directory.mkdir()
+    (directory / 'ca.conf').write_text(CA.format(directory))
+    (directory / 'ca.options').write_text(CA_OPTIONS)
+    (directory / 'setup.conf').write_text('create_certs_tool = /usr/bin/swtpm_localca\n'
+                                          f'create_certs_tool_config = {directory}/ca.conf\n'
+                                          f'create_certs_tool_options = {directory}/ca.options\n')
+    machine.stop_tpm()
+    subprocess.run(['swtpm_setup', '--tpm2', '--tpmstate', machine.tpm_directory, '--config', directory / 'setup.conf',
+                    '--create-ek-cert', '--overwrite'], check=True, capture_output=True)
+    machine.start_tpm()
+    trusted = directory / 'trusted.pem'
+    trusted.write_bytes(b''.join((directory / name).read_bytes()
+                                 for name in ('issuercert.pem', 'swtpm-localca-rootca-cert.pem')))
+    return trusted
+
+
+@pytest.fixture(scope='module')
+def machine():
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}, start=False) as machine:
+        machine.trusted = certify_tpm(machine)
+        machine.start()
+        yield machine
+
+
+@pytest.fixture(scope='module')
+def kms(machine):
+    return machine.client(BOB)
+
+
+def attested(kms, algorithm=OAEP, spec='RSA_2048', nonce=None, key=None, **options):
+    """New attested parameters and the nonce that they are for."""
+    nonce = os.urandom(32) if nonce is None else nonce
+    key = key or kms.external_key(**options)
+    return kms.GetParametersForImport(key, algorithm, spec, Attest=True, Nonce=b64(nonce)), nonce
+
+
+@pytest.fixture(scope='module')
+def sample(kms):
+    return attested(kms)
+
+
+@pytest.fixture(scope='module')
+def other(kms):
+    return attested(kms)
+
+
+class Custodian:
+    """Somebody on another machine, with an answer and a nonce in files."""
+
+    def __init__(self, directory):
+        self.answer, self.nonce, self.known = (directory / name for name in ('answer', 'nonce', 'known'))
+
+    def run(self, program, answer, nonce, *options):
+        self.answer.write_text(answer if isinstance(answer, str) else json.dumps(answer))
+        self.nonce.write_text(b64(nonce) + '\n')
+        start = [cmkctl.CMKCTL, 'verify-attestation'] if program == 'cmkctl' else [SCRIPT]
+        return subprocess.run([*start, self.answer, '--nonce', self.nonce, *options], capture_output=True, text=True)
+
+    def know(self, answer):
+        self.known.write_bytes(unb64(answer['AttestationKey']))
+        return self
+
+    def accepts(self, program, answer, nonce, *options):
+        """What is said to be proved."""
+        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
+        assert (done.returncode, done.stderr) == (0, '')
+        return done.stdout
+
+    def refuses(self, program, answer, nonce, *options):
+        """Why."""
+        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
+        assert done.returncode == 1, f'accepted: {done.stdout}{done.stderr}'
+        assert done.stdout == '' and done.stderr.count('\n') == 1
+        return done.stderr
+
+
+@pytest.fixture
+def custodian(tmp_path, sample):
+    return Custodian(tmp_path).know(sample[0])
+
+
+@pytest.fixture(params=['cmkctl', 'script'])
+def program(request):
+    return request.param
+
+
+# The flow
+
+@pytest.mark.parametrize('algorithm, key_spec, form', [
+    *((name, 'AES_256', 'direct') for name in PADDINGS if name != 'none'),
+    *((name, 'AES_256', 'key wrap') for name in KEY_WRAPS),
+    (ECB_AES, 'EC_P256', 'ECB'), ('RSAES_PKCS1_V1_5', 'EC_P256', 'separate')])
+def test_verify_wrap_import_use(kms, custodian, tmp_path, algorithm, key_spec, form):
+    answer, nonce = attested(kms, algorithm, KeySpec=key_spec)
+    for name in ('cmkctl', 'script'):
+        assert 'the attestation key is the known one' in custodian.accepts(name, answer, nonce, '--public-key',
+                                                                           tmp_path / name)
+    assert (tmp_path / 'cmkctl').read_bytes() == (tmp_path / 'script').read_bytes() == unb64(answer['PublicKey'])
+    key = key_of(key_spec)
+    send(kms, answer, wrapped(answer, form, key))
+    if key_spec == 'AES_256':
+        blob = kms.Encrypt(answer['KeyId'], b64(b'plain'))['CiphertextBlob']
+        assert unb64(kms.Decrypt(blob)['Plaintext']) == b'plain'
+    else:
+        assert unb64(kms.GetPublicKey(answer['KeyId'])['PublicKey']) == key.public
+
+
+def test_rsa_3072(kms, custodian):
+    answer, nonce = attested(kms, spec='RSA_3072')
+    for name in ('cmkctl', 'script'):
+        assert 'RSA key of 3072 bits' in custodian.accepts(name, answer, nonce)
+    kms.import_with(answer, os.urandom(32))
+
+
+def test_everything_by_cmkctl(machine, tmp_path):
+    tool, directory = cmkctl.Cmkctl(machine), tmp_path
+    key = tool.json('create', '--origin', 'EXTERNAL')['KeyMetadata']['KeyId']
+    answer = tool('get-parameters', key, '--attest', '--nonce', 'auto', '--json', '--token', directory / 'token')
+    (directory / 'answer').write_bytes(answer)
+    (directory / 'nonce').write_text(json.loads(answer)['Nonce'])
+    for nonce in ('auto', directory / 'nonce'):
+        done = cmkctl.run('verify-attestation', directory / 'answer', '--nonce', nonce, '--accept-attestation-key',
+                          directory / 'known', '--public-key', directory / 'key', '--pem')
+        assert done.returncode == 0 and b'accepted because you say so' in done.stdout
+    cmkctl.run('verify-attestation', directory / 'answer', '--nonce', 'auto', '--attestation-key',
+               directory / 'known').check_returncode()
+    (directory / 'material').write_bytes(os.urandom(32))
+    cmkctl.run('wrap', '--public-key', directory / 'key', '--in', directory / 'material', '--out',
+               directory / 'wrapped').check_returncode()
+    tool('import', key, '--encrypted', directory / 'wrapped', '--token', directory / 'token')
+
+
+def test_what_the_tpm_is_asked(machine, kms, sample):
+    """One key, one certificate; the material is unwrapped inside, and no object is left."""
+    with machine.tpm_commands() as commands:
+        answer, _ = attested(kms)
+    assert (commands.count('Create'), commands.count('CertifyCreation')) == (1, 1)
+    assert machine.tpm_handles(TRANSIENT) == ()
+    with machine.tpm_commands() as commands:
+        kms.import_with(answer, os.urandom(32))
+    assert commands.count('RSA_Decrypt') == 1 and 'Unseal' not in commands
+    assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_stored_is_what_only_the_tpm_can_open(machine, kms):
+    answer, _ = attested(kms)
+    row = row_of_set(machine, unb64(answer['ImportToken'])[17:33])
+    assert row['sealed_key'] == b'' and unb64(answer['WrappingKeyPublicArea']) not in row['envelope']
+
+
+def test_nonces_of_every_length(kms, custodian):
+    for size in (16, 64):
+        answer, nonce = attested(kms, nonce=os.urandom(size))
+        for name in ('cmkctl', 'script'):
+            custodian.accepts(name, answer, nonce)
+
+
+# Options
+
+@pytest.mark.parametrize('options', [
+    {'Attest': True}, {'Nonce': b64(bytes(32))}, {'Attest': False, 'Nonce': b64(bytes(32))},
+    *({'Attest': True, 'Nonce': nonce} for nonce in ('', 'x', 'AAAA', b64(bytes(15)), b64(bytes(65)),
+                                                     b64(bytes(32)) + '\n', b64(bytes(32)).rstrip('=')))])
+def test_options_that_make_no_sense(kms, options):
+    with refused('InvalidParameter') as refusal:
+        kms.GetParametersForImport(kms.external_key(), OAEP, 'RSA_2048', **options)
+    assert refusal.message.startswith('Nonce: ')
+
+
+def test_attest_false_is_as_without(kms):
+    answer = kms.GetParametersForImport(kms.external_key(), OAEP, 'RSA_2048', Attest=False)
+    assert not set(PARTS[1:]) & set(answer)
+
+
+@pytest.mark.parametrize('algorithm, spec', [(OAEP, 'RSA_4096'), ('SM2PKE', 'EC_SM2')])
+def test_keys_that_no_tpm_makes(kms, algorithm, spec):
+    with refused('UnsupportedOperation') as refusal:
+        attested(kms, algorithm, spec)
+    assert refusal.message.startswith('Attest: ')
+
+
+def test_the_other_rules_stand(kms):
+    with refused('KeyNotFound'):
+        attested(kms, key='00000000-0000-4000-8000-000000000000')
+    with refused('NotExternalKey'):
+        attested(kms, key=kms.CreateKey()['KeyMetadata']['KeyId'])
+    key = kms.external_key()
+    kms.ScheduleKeyDeletion(key)
+    with refused('KeyPendingDeletion'):
+        attested(kms, key=key)
+
+
+@pytest.mark.parametrize('arguments', [['--attest'], ['--nonce', 'auto'], ['--attest', '--nonce', 'auto']])
+def test_cmkctl_asks_for_all_or_nothing(machine, arguments):
+    message = cmkctl.Cmkctl(machine).refused(2, 'get-parameters', 'x', '--public-key', '/dev/null', '--token',
+                                             '/dev/null', *arguments)
+    assert 'go together' in message
+
+
+# Refused
+
+@pytest.mark.parametrize('part', PARTS)
+def test_a_part_of_another_answer(sample, other, custodian, program, part):
+    """Genuine, by the same TPM, and not what belongs here. (The attestation key is the same.)"""
+    answer, nonce = sample
+    mixed = {**answer, part: other[0][part]}
+    if mixed == answer:
+        custodian.accepts(program, mixed, nonce)
+    else:
+        custodian.refuses(program, mixed, nonce)
+
+
+def test_another_nonce(sample, other, custodian, program):
+    assert 'another nonce' in custodian.refuses(program, sample[0], other[1])
+    assert 'another nonce' in custodian.refuses(program, sample[0], sample[1] + b'\0')
+
+
+def test_a_part_is_missing(sample, custodian, program):
+    answer, nonce = sample
+    for part in PARTS:
+        custodian.refuses(program, {name: value for name, value in answer.items() if name != part}, nonce)
+        custodian.refuses(program, {**answer, part: '' if part < 'C' else answer[part].rstrip('=') + '!'}, nonce)
+
+
+def test_an_answer_that_says_two_things(sample, custodian, program):
+    """What one program reads must be what every other does."""
+    answer, nonce = sample
+    text = json.dumps(answer)
+    custodian.refuses(program, text[:-1] + ', "PublicKey": "AAAA"}', nonce)
+    custodian.refuses(program, '{"PublicKey": "AAAA", ' + text[1:], nonce)
+
+
+def test_bytes_are_flipped(sample, custodian, program):
+    """Some: tests/unit/test-attestation.c flips them all."""
+    answer, nonce = sample
+    places = [(part, place) for part in PARTS for place in range(len(unb64(answer[part])))]
+    for number, (part, place) in enumerate(places[::101 if program == 'script' else 17]):
+        data = bytearray(unb64(answer[part]))
+        data[place] ^= 1 << number % 8
+        custodian.refuses(program, {**answer, part: b64(bytes(data))}, nonce)
+
+
+def test_parts_are_cut_and_lengthened(sample, custodian, program):
+    answer, nonce = sample
+    for part in PARTS:
+        data = unb64(answer[part])
+        for wrong in (data[:-1], data + b'\0'):
+            custodian.refuses(program, {**answer, part: b64(wrong)}, nonce)
+
+
+def test_another_tpm(sample, custodian, program):
+    """A genuine answer, by a TPM that is not the known one."""
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as stranger:
+        answer, nonce = attested(stranger.client())
+        assert CERTIFICATE not in answer
+        assert 'not the known one' in custodian.refuses(program, answer, nonce)
+        custodian.know(answer).accepts(program, answer, nonce)
+        assert 'no endorsement certificate' in custodian.refuses(program, answer, nonce, '--trust', custodian.known)
+        with refused('InvalidImportToken'):
+            stranger.client().import_with({**answer, 'ImportToken': sample[0]['ImportToken']}, os.urandom(32))
+
+
+# Keys that were made outside of a TPM
+
+@pytest.fixture(scope='module')
+def forger():
+    return Forger()
+
+
+def test_software_that_plays_a_tpm(sample, custodian, forger, program):
+    """All that it says fits together; it is told by its key alone, and nobody takes that unasked."""
+    nonce = sample[1]
+    answer = forger.answer(nonce)
+    assert 'not the known one' in custodian.refuses(program, answer, nonce)
+    done = custodian.run(program, answer, nonce)
+    assert done.returncode == 1 and "not proved: that the attestation key is a TPM's" in done.stdout
+    # From here on what is refused is refused for what it is, not for its attestation key.
+    custodian.know(answer).accepts(program, answer, nonce)
+
+
+@pytest.mark.parametrize('wrong, why', [
+    ({'area': {'attributes': BORN_IN_TPM | DECRYPT | SIGN}}, 'only decrypts'),
+    ({'area': {'attributes': BORN_IN_TPM | DECRYPT | RESTRICTED}}, 'only decrypts'),
+    ({'area': {'attributes': BORN_IN_TPM}}, 'only decrypts'),
+    *(({'area': {'attributes': (BORN_IN_TPM | DECRYPT) & ~(1 << bit)}}, 'only decrypts') for bit in (1, 4, 5, 6, 10)),
+    ({'area': {'kind': b'\0\x23'}}, 'WrappingKeyPublicArea'),
+    ({'area': {'policy': bytes(32)}}, 'WrappingKeyPublicArea'),
+    ({'area': {'parameters': b'\0\x06\0\x10'}}, 'WrappingKeyPublicArea'),
+    ({'area': {'exponent': 3}}, 'WrappingKeyPublicArea'),
+    ({'signer_area': {'attributes': BORN_IN_TPM | SIGN}}, 'signs its own statements only'),
+    ({'signer_area': {'attributes': BORN_IN_TPM | SIGN | RESTRICTED | DECRYPT}}, 'signs its own statements only'),
+    ({'signer_area': {'attributes': SIGN | RESTRICTED}}, 'signs its own statements only'),
+    ({'signer_area': {'parameters': bytes.fromhex('00100018000b00040010')}}, 'AttestationKeyPublicArea'),
+    ({'signer_area': {'policy': bytes(32)}}, 'AttestationKeyPublicArea'),
+    ({'creation': {'nonce': bytes(32)}}, 'made for another nonce'),
+    ({'creation': {'pcrs': b'\0\0\0\1'}}, 'CreationData'),
+    ({'creation': {'parent_hash': b'\0\x0c'}}, 'CreationData'),
+    ({'attest': {'nonce': bytes(32)}}, 'statement was made for another nonce'),
+    ({'attest': {'magic': b'\xffTCH'}}, 'not a TPM\'s statement'),
+    ({'attest': {'kind': b'\x80\x17'}}, 'not a TPM\'s statement'),
+    ({'attest': {'kind': b'\x80\x18'}}, 'not a TPM\'s statement'),
+    ({'attest': {'signer': name_of(b'another')}}, 'by another attestation key'),
+    ({'attest': {'name': name_of(b'another')}}, 'on another key'),
+    ({'attest': {'creation_hash': hashlib.sha256(b'another').digest()}}, 'on another creation'),
+])
+def test_wrong_in_one_thing(sample, custodian, forger, program, wrong, why):
+    nonce = sample[1]
+    answer = forger.answer(nonce, **wrong)
+    assert why in custodian.know(answer).refuses(program, answer, nonce)
+
+
+def test_genuine_words_for_a_software_key(sample, custodian, forger, program):
+    answer, nonce = sample
+    mine = forger.answer(nonce)
+    for parts in (['PublicKey'], ['PublicKey', 'WrappingKeyPublicArea'],
+                  ['PublicKey', 'WrappingKeyPublicArea', 'CreationData', 'AttestationData'],
+                  [part for part in PARTS if part != 'AttestationKey'],
+                  [part for part in PARTS if part != 'PublicKey']):
+        custodian.refuses(program, {**answer, **{part: mine[part] for part in parts}}, nonce)
+
+
+# The certificate of the maker
+
+def test_certificate_of_a_trusted_maker(machine, sample, custodian, program):
+    answer, nonce = sample
+    told = custodian.accepts(program, answer, nonce, '--trust', machine.trusted)
+    assert 'by a maker that you trust' in told and 'not proved: that the attestation key is in the TPM' in told
+
+
+def test_certificate_of_another_maker(machine, sample, custodian, program, tmp_path):
+    answer, nonce = sample
+    own = tmp_path / 'own.pem'
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', '/dev/null', '-out', own,
+                    '-subj', '/CN=nobody', '-outform', 'PEM'], check=True, capture_output=True)
+    assert 'not one of a TPM' in custodian.refuses(program, answer, nonce, '--trust', own)
+    der = subprocess.run(['openssl', 'x509', '-in', own, '-outform', 'DER'], check=True, capture_output=True).stdout
+    assert 'not one of a TPM' in custodian.refuses(program, {**answer, CERTIFICATE: b64(der)}, nonce, '--trust',
+                                                   machine.trusted)
+
+
+def test_certificate_is_flipped(machine, sample, custodian, program):
+    answer, nonce = sample
+    certificate = unb64(answer[CERTIFICATE])
+    for place in range(0, len(certificate), 311 if program == 'script' else 23):
+        data = bytearray(certificate)
+        data[place] ^= 1
+        custodian.refuses(program, {**answer, CERTIFICATE: b64(bytes(data))}, nonce, '--trust', machine.trusted)
+
+
+# Use
+
+def test_failures_count_as_for_any_other_key(machine, kms):
+    for algorithm in ('RSAES_PKCS1_V1_5', OAEP, 'RSA_AES_KEY_WRAP_SHA_256'):
+        key = kms.external_key()
+        plain, (answer, _) = kms.parameters(key, algorithm), attested(kms, algorithm, key=key)
+        texts, size = set(), 256 + (40 if 'KEY_WRAP' in algorithm else 0)
+        bad = [b'\0' + os.urandom(size - 1), bytes(size), b'\xff' * 256 + bytes(size - 256)]
+        for ciphertext in [*bad, *bad, bad[0], to_bad_length(answer)]:
+            for parameters in (plain, answer):
+                with refused('IncorrectKeyMaterial') as refusal:
+                    kms.ImportKeyMaterial(key, b64(ciphertext), parameters['ImportToken'])
+                texts.add(refusal.message)
+        assert len(texts) == 1
+        for parameters in (plain, answer):
+            with refused('InvalidImportToken'):
+                kms.ImportKeyMaterial(key, b64(bytes(size)), parameters['ImportToken'])
+        assert rows(machine, 'SELECT * FROM import_sets WHERE id = ?', unb64(answer['ImportToken'])[17:33]) == []
+
+
+def to_bad_length(answer):
+    """Well padded, and of 31 bytes."""
+    data = to_wrapping_key(answer, bytes(31))
+    return data if 'KEY_WRAP' not in answer['WrappingAlgorithm'] else data + key_wrap_pad(bytes(32), bytes(31))
+
+
+def test_failures_outlast_restarts(machine, kms):
+    answer, _ = attested(kms)
+    for attempt in range(BUDGET - 1):
+        with refused('IncorrectKeyMaterial'):
+            kms.ImportKeyMaterial(answer['KeyId'], b64(b'\0' + os.urandom(255)), answer['ImportToken'])
+        if attempt == 2:
+            machine.restart()
+        elif attempt == 4:
+            machine.reboot()
+    kms.import_with(answer, os.urandom(32))
+    with refused('MaterialMismatch'):
+        kms.import_with(answer, os.urandom(32))
+    with refused('InvalidImportToken'):
+        kms.import_with(answer, os.urandom(32))
+
+
+def test_the_attestation_key_stays(machine, kms, sample):
+    before = sample[0]
+    machine.reboot()
+    after, _ = attested(kms)
+    for part in ('AttestationKey', 'AttestationKeyPublicArea', CERTIFICATE):
+        assert before[part] == after[part]
+    assert modulus(before['PublicKey']) != modulus(after['PublicKey'])
+
+
+def test_tpm_that_fails_is_no_failure_of_the_importer(machine, kms):
+    answer, _ = attested(kms)
+    machine.tpm_fault(f'RSA_Decrypt 1-{BUDGET + 1} 0x101')
+    for _ in range(BUDGET + 1):
+        with refused('TpmUnavailable'):
+            kms.import_with(answer, os.urandom(32))
+    kms.import_with(answer, os.urandom(32))
+
+
+@pytest.mark.parametrize('command', ['Create', 'Load', 'CertifyCreation'])
+def test_tpm_fails_while_it_makes_the_key(machine, kms, command):
+    key = kms.external_key()
+    machine.tpm_fault(f'{command} 1-4 0x101')
+    with refused('TpmUnavailable'):
+        attested(kms, key=key)
+    machine.tpm_fault('')
+    assert machine.tpm_handles(TRANSIENT) == ()
+    attested(kms, key=key)
+
+
+def test_tpm_that_knows_no_long_digest(machine, kms):
+    machine.tpm_fault('Create 1-1 0x2d5')  # TPM_RC_SIZE of a parameter
+    with refused('UnsupportedOperation') as refusal:
+        attested(kms, nonce=bytes(64))
+    assert 'use 32 bytes' in refusal.message
+    attested(kms)
+
+
+def test_sets_count_as_any_other(tmp_path):
+    config = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Limits': {'ImportSetsPerKey': 2}}
+    with new_machine(config=config) as machine:
+        kms = machine.client()
+        key = kms.external_key()
+        first, _ = attested(kms, key=key)
+        attested(kms, key=key)
+        with refused('LimitExceeded'):
+            attested(kms, key=key)
+        # Another TPM knows nothing of the attestation key, and cannot open what was wrapped.
+        machine.stop()
+        machine.replace_tpm()
+        machine.start()
+        with refused('TpmChanged'):
+            attested(kms, key=key)
+        machine.client(0).Recover(Accept='TpmChanged')
+        with refused('InvalidImportToken'):
+            kms.import_with(first, os.urandom(32))
+        again, nonce = attested(kms, key=key)
+        assert again['AttestationKey'] != first['AttestationKey']
+        Custodian(tmp_path).know(again).accepts('cmkctl', again, nonce)
+        kms.import_with(again, os.urandom(32))

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cmkd on a bare TPM, behind tpm2-abrmd and behind an emulation of the kernel's resource manager: everything works, costs
+what docs/resource-managers.md says, and leaves what belongs to others alone."""
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
+from client import DEADLINE, b64, iterate_until, refused, unb64
+from neighbour import Neighbour
+from openssl_keys import key_of
+from ring import Ring
+from state import tpm_tool
+from tpm_trace import Trace
+from wrapping import send, wrapped
+
+NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Anchor': {'AnchorSeconds': 86400}}
+MANAGERS = ['none', 'abrmd', 'kernel']
+CLEAN_AFTER_CRASHES = ['abrmd', 'kernel']
+MOST_OBJECTS, MOST_SESSIONS = 2, 1  # of cmkd's at a time
+KEPT_SESSIONS = 0  # saved sessions that a cmkd which has ended leaves for the next
+
+# What cmkd sends is the same on all three. Cold: nothing is in the kernel keyring. Warm: what the last cmkd left is.
+COMMANDS = {
+    'start, cold': 'GetCapability ReadPublic StartAuthSession Load Unseal FlushContext NV_ReadPublic NV_Read',
+    'start, warm': 'GetCapability ReadPublic StartAuthSession Load Unseal FlushContext NV_ReadPublic NV_Read',
+    'first Encrypt, cold': 'StartAuthSession Load ContextSave Unseal FlushContext',
+    'first Encrypt, warm': 'StartAuthSession ContextLoad Unseal FlushContext',
+    'next Encrypt': '',
+    'import, cold': 'StartAuthSession Load Unseal FlushContext Load ContextSave HMAC FlushContext Create',
+    'import, warm': 'StartAuthSession Load Unseal FlushContext ContextLoad HMAC FlushContext Create',
+}
+# What the kernel makes of it.
+CHIP_COMMANDS = {
+    'start, cold': 26,
+    'start, warm': 26,
+    'first Encrypt, cold': 22,
+    'first Encrypt, warm': 16,
+    'next Encrypt': 0,
+    'import, cold': 43,
+    'import, warm': 37,
+}
+
+
+@pytest.fixture(params=MANAGERS)
+def manager(request):
+    return request.param
+
+
+def in_tpm(machine):
+    """(objects, sessions loaded or saved) that the TPM holds."""
+    return (len(machine.tpm_handles(TRANSIENT)),
+            len(machine.tpm_handles(LOADED_SESSION)) + len(machine.tpm_handles(SAVED_SESSION)))
+
+
+def assert_left(machine, objects=0, sessions=0):
+    """cmkd has ended; what it left of its own, on top of what others have there. A resource manager takes its time."""
+
+    def is_clean():
+        found_objects, found_sessions = in_tpm(machine)
+        return found_objects <= objects and sessions <= found_sessions <= sessions + KEPT_SESSIONS
+    iterate_until(is_clean, f'no more than {objects} objects and {sessions} sessions are left')
+
+
+def parameters(kms, key):
+    """SM2 pairs are made in no time."""
+    return kms.parameters(key, 'SM2PKE', 'EC_SM2')
+
+
+def imported_key(kms, again=False):
+    parts, material = parameters(kms, kms.external_key()), key_of('AES_256')
+    for _ in range(2 if again else 1):
+        send(kms, parts, wrapped(parts, 'direct', material))
+    return parts['KeyId']
+
+
+@contextlib.contextmanager
+def traced_machine(manager):
+    """A machine that never has more in the TPM at a time than it may, and leaves nothing."""
+    with new_machine(manager=manager, start=False, config={**NO_POOL, 'Cache': {'MaterialSeconds': 0}}) as machine:
+        machine.trace = Trace(machine)
+        machine.start()
+        machine.key = imported_key(machine.client())
+        machine.blob = machine.client().Encrypt(machine.key, b64(b'kept'))['CiphertextBlob']
+        yield machine
+        stop(machine)
+        assert_left(machine)
+
+
+def stop(machine):
+    machine.stop()
+    assert_held(machine)
+
+
+def assert_held(machine):
+    objects, sessions = machine.trace.read()
+    assert 1 <= objects <= MOST_OBJECTS
+    assert 1 <= sessions <= MOST_SESSIONS
+
+
+def assert_works(machine):
+    kms = machine.client()
+    assert unb64(kms.Decrypt(machine.blob)['Plaintext']) == b'kept'
+    key = imported_key(kms, again=True)
+    blob = kms.Encrypt(key, b64(b'x'))['CiphertextBlob']
+    assert unb64(kms.Decrypt(blob)['Plaintext']) == b'x'
+    data_key = kms.GenerateDataKey(machine.key)
+    assert kms.Decrypt(data_key['CiphertextBlob'])['Plaintext'] == data_key['Plaintext']
+    kms.DeleteKeyMaterial(key)
+
+
+def test_the_import_flow_and_a_restart(manager):
+    with traced_machine(manager) as machine:
+        assert_works(machine)
+        stop(machine)
+        assert_left(machine)
+        machine.start()
+        assert_works(machine)
+        machine.client().imported_key()  # with an RSA pair
+
+
+def test_a_reboot(manager):
+    """The TPM begins anew, and whoever manages it, and cmkd."""
+    with traced_machine(manager) as machine:
+        stop(machine)
+        if manager == 'abrmd':
+            machine.stop_manager()
+        machine.boot()
+        machine.start_manager()
+        machine.start()
+        assert_works(machine)
+
+
+def test_a_reset_under_cmkd(manager):
+    """As after a hibernation that the TPM was not told of."""
+    with traced_machine(manager) as machine:
+        if manager == 'abrmd':
+            machine.stop_manager()  # it does not survive a reset
+        machine.stop_tpm()
+        machine.trace.forget()
+        machine.start_tpm()
+        machine.start_manager()
+        assert_works(machine)
+
+
+def cut_connection(machine):
+    """The emulation of the kernel serves a connection in a process of its own."""
+    for child in children(machine.daemon.pid):
+        os.kill(child, signal.SIGTERM)
+        iterate_until(lambda: child not in children(machine.daemon.pid), 'the connection is cut')
+
+
+def children(pid):
+    """Those that have not ended."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, parent, *_ = path.read_text().rpartition(')')[2].split()
+            if int(parent) == pid and state != 'Z':
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize('manager', ['abrmd', 'kernel'])
+def test_a_restart_of_the_manager(manager):
+    """cmkd connects again without being started again."""
+    with traced_machine(manager) as machine:
+        for _ in range(2):
+            if manager == 'abrmd':
+                machine.stop_manager()
+                machine.trace.forget()
+                with refused('TpmUnavailable'):
+                    machine.client().Decrypt(machine.blob)
+                machine.start_manager()
+            else:
+                cut_connection(machine)
+                machine.trace.forget()
+            assert_works(machine)
+
+
+def assert_died(machine):
+    assert machine.daemon.wait(DEADLINE) == -signal.SIGKILL
+    machine.daemon = None
+    machine.trace.forget()
+
+
+def crash(machine, command, when):
+    """In the middle of a call that sends such a command."""
+    machine.tpm_fault(f'{command} 1-1 kill-{when}')
+    kms = machine.client()
+    with contextlib.suppress(Exception):
+        kms.Encrypt(imported_key(kms), b64(b'x'))
+    assert_died(machine)
+
+
+@pytest.mark.parametrize('manager', CLEAN_AFTER_CRASHES)
+def test_a_crash_at_rest(manager):
+    with traced_machine(manager) as machine:
+        machine.daemon.kill()
+        assert_died(machine)
+        machine.start()
+        assert_works(machine)
+
+
+@pytest.mark.parametrize('manager', CLEAN_AFTER_CRASHES)
+def test_a_crash_in_a_call(manager):
+    """What was loaded is gone when the next cmkd has ended at the latest."""
+    with traced_machine(manager) as machine:
+        for command in 'Load', 'ContextSave', 'Unseal', 'HMAC', 'FlushContext', 'Create':
+            for when in 'before', 'after':
+                crash(machine, command, when)
+                machine.start()
+        assert_works(machine)
+
+
+@pytest.mark.parametrize('manager', CLEAN_AFTER_CRASHES)
+def test_a_crash_while_it_starts(manager):
+    with traced_machine(manager) as machine:
+        for command in 'StartAuthSession', 'Load':
+            stop(machine)
+            Ring(machine).clear()
+            machine.tpm_fault(f'{command} 1-1 kill-after')
+            machine.launch()
+            assert_died(machine)
+            machine.start()
+            assert_works(machine)
+
+
+def test_what_others_have_is_left_alone(manager):
+    """Objects and sessions of another program that is connected, and those that tools have saved and put away."""
+    with traced_machine(manager) as machine:
+        stop(machine)
+        assert_left(machine)
+        others = Neighbour(machine)
+        context, session = machine.directory / 'object', machine.directory / 'session'
+        through_manager(machine, 'startauthsession', '--policy-session', '-S', session)
+        through_manager(machine, 'createprimary', '-C', 'n', '-G', 'ecc', '-c', context)
+        if manager == 'none':
+            through_manager(machine, 'flushcontext', '0x80000001')
+        machine.start()
+        assert_works(machine)
+        others.check()
+        if manager in CLEAN_AFTER_CRASHES:
+            crash(machine, 'Unseal', 'before')
+            machine.start()
+            assert_works(machine)
+            others.check()
+        stop(machine)
+        others.check()
+        assert_left(machine, objects=1, sessions=2)
+        through_manager(machine, 'readpublic', '-c', context)
+        if manager == 'none':
+            through_manager(machine, 'flushcontext', '0x80000001')
+        through_manager(machine, 'policypcr', '-S', session, '-l', 'sha256:7')
+        through_manager(machine, 'flushcontext', session)
+        others.leave()
+        machine.start()
+
+
+def through_manager(machine, name, *arguments):
+    return tpm_tool(machine, name, *arguments, tcti=machine.shared_tcti, environment=machine.tpm_environment)
+
+
+# The table of docs/resource-managers.md
+
+def test_commands(manager):
+    """In the order of a day: each step finds what the one before has left."""
+    with new_machine(manager=manager, config=NO_POOL) as machine:
+        kms = machine.client()
+        key = imported_key(kms)
+        ready = [(parts, wrapped(parts, 'direct', key_of('AES_256')))
+                 for parts in (parameters(kms, kms.external_key()) for _ in range(2))]
+        machine.stop()
+        seen = {}
+        for name in 'cold', 'warm':
+            if name == 'cold':
+                Ring(machine).clear()
+            seen[f'start, {name}'] = cost(machine, machine.start)
+            seen[f'first Encrypt, {name}'] = cost(machine, lambda: kms.Encrypt(key, b64(b'x')))
+            seen['next Encrypt'] = cost(machine, lambda: kms.Encrypt(key, b64(b'x')))
+            machine.stop()
+        for name, sent in zip(['cold', 'warm'], ready):
+            if name == 'cold':
+                Ring(machine).clear()
+            machine.start()
+            seen[f'import, {name}'] = cost(machine, lambda: send(kms, *sent))
+            machine.stop()
+        machine.start()
+        assert {name: ' '.join(commands) for name, (commands, _) in seen.items()} == COMMANDS
+        if manager == 'kernel':
+            assert {name: chip for name, (_, chip) in seen.items()} == CHIP_COMMANDS
+
+
+def cost(machine, act):
+    """The commands of cmkd, and how many reach the chip."""
+    with machine.tpm_commands() as commands, machine.chip_commands() as chip:
+        act()
+    for line in chip:
+        if line.startswith('held'):
+            _, objects, sessions = line.split()
+            assert int(objects) <= MOST_OBJECTS and int(sessions) <= MOST_SESSIONS
+    return commands, sum(not line.startswith('held') for line in chip)
