@@ -2,6 +2,7 @@
 #include "kms/settling.h"
 
 #include "base/error.h"
+#include "tpm/tpm.h"
 
 /* Who waits is not made to wait for more jobs than these: they may be somebody else's, and have no end. */
 #define MAX_JOBS_WAITED_FOR 16
@@ -174,6 +175,7 @@ on_job_done (gpointer data, gboolean is_idle)
   settling->jobs_waited_for = somebody_waits ? settling->jobs_waited_for + 1 : 0;
   if ((is_idle && (somebody_waits || settling->is_wanted)) || settling->jobs_waited_for > MAX_JOBS_WAITED_FOR)
     cmk_settling_run (settling);
+  cmk_tpm_begin_call (); /* the next; for this one it was also the step */
 }
 
 static void
@@ -203,6 +205,7 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
   settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
   settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
   cmk_worker_set_after_job (worker, on_job_done, settling);
+  cmk_tpm_begin_call ();
   return settling;
 }
 
