@@ -3,9 +3,11 @@
 hears of imports and of use."""
 import os
 import struct
+import subprocess
 
 import pytest
 
+from blob import derive
 from client import DBusError, b64, refused, unb64
 from harness import TRANSIENT
 from interposer import GIVES_HANDLE, HANDLE_END, NV_READ, PASSWORD, READ_PUBLIC, SIZE_FIELD, TappedMachine
@@ -59,6 +61,23 @@ def test_what_the_tpm_notes_is_not_heard(machine, kms):
     assert len(noted) >= 4
     heard = b''.join(message.command + message.answer for message in machine.interposer.heard)
     assert find({**secrets_of_store(machine), **dict(enumerate(noted)), 'material': material}, heard) == []
+
+
+def test_what_a_key_inside_the_tpm_computes_is_not_heard(machine, kms):
+    """The TPM answers with the key of each message, docs/ciphertext-format.md."""
+    key, material = kms.external_key(ProtectionLevel='TPM'), os.urandom(32)
+    import_material(kms, key, material)
+    blob = kms.Encrypt(key, b64(b'x'))['CiphertextBlob']
+    start, commitment = unb64(blob)[4:37], unb64(blob)[37:69]
+    message_key = derive(material, b'cmkd/v1/message', start, 32)
+    assert derive(message_key, b'cmkd/v1/expand', b'', 76)[-32:] == commitment
+    for begin in (lambda: None, machine.restart):
+        begin()
+        with machine.tpm_commands() as commands:
+            assert unb64(kms.Decrypt(blob)['Plaintext']) == b'x'
+        assert 'HMAC' in commands
+    heard = b''.join(message.command + message.answer for message in machine.interposer.heard)
+    assert find({'material': material, 'key of the message': message_key}, heard) == []
 
 
 def test_what_is_read_in_clear_is_heard(machine):
@@ -184,6 +203,33 @@ def test_an_interposer_who_says_that_his_key_is_the_root_key(machine, kms, name,
     assert meta(machine, 'root-sealed-key') == sealed
 
 
+# What others did to the TPM
+
+def lock_out(machine):
+    """Guess the authorisation of an object that is protected against that, until the TPM lets nobody try any more."""
+    context, counted = machine.directory / 'guarded', machine.lockout_counter() - 1
+    tpm_tool(machine, 'createprimary', '-C', 'o', '-p', 'secret', '-G', 'ecc256:aes128cfb', '-c', context)
+    while machine.lockout_counter() > counted:
+        counted = machine.lockout_counter()
+        tpm_tool(machine, 'flushcontext', '--transient-object')
+        with pytest.raises(subprocess.CalledProcessError):
+            tpm_tool(machine, 'create', '-C', context, '-P', 'guess')
+    tpm_tool(machine, 'flushcontext', '--transient-object')
+    return counted
+
+
+def test_tp_06_lockout_is_not_ours(machine, kms):
+    use, use_inside, note = using(kms), using(kms, ProtectionLevel='TPM'), noting(kms)
+    counted = lock_out(machine)
+    assert counted > 0
+    for begin in (lambda: None, machine.restart):
+        begin()
+        for call in use, use_inside, note, importing(kms), kms.own_key:
+            call()
+        assert machine.lockout_counter() == counted
+    tpm_tool(machine, 'dictionarylockout', '--clear-lockout')
+
+
 # What he changes
 AGAIN = 20  # commands for a second attempt, with all that goes before it
 
@@ -202,8 +248,8 @@ def flips(messages, distance):
             for position in positions(message, of_answer, distance)]
 
 
-def using(kms):
-    key, plaintext = kms.own_key(), os.urandom(32)
+def using(kms, **options):
+    key, plaintext = kms.own_key(**options), os.urandom(32)
     blob = kms.Encrypt(key, b64(plaintext))['CiphertextBlob']
 
     def use():
@@ -235,7 +281,8 @@ def stand_in_for_resource_manager(machine, messages, flip):
 
 
 @pytest.mark.parametrize('begin, distance', [
-    (using, 5), (lambda kms: kms.own_key, 5), (noting, 5), (importing, 97)], ids=['use', 'seal', 'note', 'import'])
+    (using, 5), (lambda kms: using(kms, ProtectionLevel='TPM'), 5), (lambda kms: kms.own_key, 5), (noting, 5),
+    (importing, 97)], ids=['use', 'use inside', 'seal', 'note', 'import'])
 def test_every_message_is_protected(machine, kms, begin, distance):
     """A flipped bit is told, or it changes nothing. There is no other answer, no endless retry, and nothing is left
     that the next call would stumble on."""
