@@ -10,24 +10,26 @@ typedef struct
   const char *group;
   const char *key;
   gsize offset;
+  guint minimum;
   guint maximum;
 } NumberKey;
 
 static const NumberKey number_keys[] = {
-  { "Daemon", "IdleSeconds", G_STRUCT_OFFSET (CmkConfig, idle_seconds), CMK_MAX_IDLE_SECONDS },
-  { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 64 },
-  { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 64 },
-  { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 64 },
-  { "WrappingKeys", "ReadyEcSm2", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_EC_SM2]), 64 },
-  { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 7 * 86400 },
-  { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 86400 },
-  { "Cache", "SessionSeconds", G_STRUCT_OFFSET (CmkConfig, session_seconds), 86400 },
-  { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 86400 },
-  { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 10000000 },
-  { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 10000000 },
-  { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 100000 },
-  { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 1000000 },
-  { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 1000000 },
+  { "Tpm", "AnswerSeconds", G_STRUCT_OFFSET (CmkConfig, answer_seconds), 1, 600 },
+  { "Daemon", "IdleSeconds", G_STRUCT_OFFSET (CmkConfig, idle_seconds), 0, CMK_MAX_IDLE_SECONDS },
+  { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 0, 64 },
+  { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 0, 64 },
+  { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 0, 64 },
+  { "WrappingKeys", "ReadyEcSm2", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_EC_SM2]), 0, 64 },
+  { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 0, 7 * 86400 },
+  { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 0, 86400 },
+  { "Cache", "SessionSeconds", G_STRUCT_OFFSET (CmkConfig, session_seconds), 0, 86400 },
+  { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 0, 86400 },
+  { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 0, 10000000 },
+  { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 0, 10000000 },
+  { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 0, 100000 },
+  { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 0, 1000000 },
+  { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 0, 1000000 },
 };
 
 static CmkConfig *
@@ -35,6 +37,7 @@ new_default (void)
 {
   CmkConfig *config = g_new0 (CmkConfig, 1);
   config->tcti = g_strdup ("device:/dev/tpmrm0");
+  config->answer_seconds = 15;
   config->idle_seconds = CMK_IDLE_NOT_SAID;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_2048] = 4;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_3072] = 1;
@@ -57,10 +60,10 @@ static gboolean
 apply_number (CmkConfig *config, const NumberKey *key, const char *value, const char *path, GError **error)
 {
   guint64 number;
-  if (!g_ascii_string_to_unsigned (value, 10, 0, key->maximum, &number, NULL))
+  if (!g_ascii_string_to_unsigned (value, 10, key->minimum, key->maximum, &number, NULL))
     {
-      g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "%s: [%s] %s must be a whole number from 0 to %u",
-                   path, key->group, key->key, key->maximum);
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "%s: [%s] %s must be a whole number from %u to %u",
+                   path, key->group, key->key, key->minimum, key->maximum);
       return FALSE;
     }
   G_STRUCT_MEMBER (guint, config, key->offset) = (guint) number;

@@ -14,17 +14,6 @@ typedef struct
   const char *text;
 } Advice;
 
-static const Advice tpm_advice[] = {
-  { "ok", "nothing to do" },
-  { "absent", "enable the TPM in the firmware, and let cmkd open it (group tss, or Tcti= in cmkd.conf)" },
-  { "changed",
-    "this TPM did not seal the state, or it was cleared since: bring the old one back and restart cmkd, or run "
-    "`cmkctl recover`" },
-  { "lockout", "the TPM refuses until its lockout time is over, or an administrator resets it" },
-  { "failed", "the TPM answered with an error: see the journal of cmkd; restart the machine if it goes on" },
-  { NULL, NULL },
-};
-
 static const Advice anchor_advice[] = {
   { "ok", "nothing to do" },
   { "behind", "the TPM has not taken note of the last changes, which is tried again: see the journal of cmkd" },
@@ -53,11 +42,10 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
                 G_GNUC_UNUSED CmkEffort effort, GVariantDict *answer, G_GNUC_UNUSED GError **error)
 {
   CmkVault *vault = cmk_kms_vault (kms);
-  const char *tpm_state = cmk_vault_tpm_state (vault);
   const char *anchor_state = cmk_vault_anchor_state (vault);
   g_variant_dict_insert (answer, "Version", "s", CMKD_VERSION);
-  g_variant_dict_insert (answer, "TpmState", "s", tpm_state);
-  g_variant_dict_insert (answer, "TpmAdvice", "s", advice_for (tpm_advice, tpm_state));
+  g_variant_dict_insert (answer, "TpmState", "s", cmk_vault_tpm_state (vault));
+  g_variant_dict_insert (answer, "TpmAdvice", "s", cmk_vault_tpm_advice (vault));
   g_variant_dict_insert (answer, "TpmManufacturer", "s", cmk_vault_tpm_manufacturer (vault));
   g_variant_dict_insert (answer, "TpmFirmware", "s", cmk_vault_tpm_firmware (vault));
   g_variant_dict_insert (answer, "StateStatus", "s", cmk_vault_state_status (vault));

@@ -114,6 +114,14 @@ cmk_decrypt_failures_charge (CmkDecryptFailures *failures, const CmkUuid *key_id
   return FALSE;
 }
 
+gboolean
+cmk_decrypt_failures_any (CmkDecryptFailures *failures, gint64 now)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&failures->mutex);
+  g_hash_table_foreach_remove (failures->buckets, is_full, &now);
+  return g_hash_table_size (failures->buckets) > 0;
+}
+
 void
 cmk_decrypt_failures_refund (CmkDecryptFailures *failures, const CmkUuid *key_id, guint32 uid)
 {

@@ -19,3 +19,6 @@ void cmk_decrypt_failures_free (CmkDecryptFailures *failures);
 gboolean cmk_decrypt_failures_charge (CmkDecryptFailures *failures, const CmkUuid *key_id, guint32 uid, gint64 now,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_decrypt_failures_refund (CmkDecryptFailures *failures, const CmkUuid *key_id, guint32 uid);
+
+/* Is any bucket not full again yet? */
+gboolean cmk_decrypt_failures_any (CmkDecryptFailures *failures, gint64 now);

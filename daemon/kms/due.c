@@ -11,8 +11,11 @@
 /* In the past, so that the next call and the timer look. */
 #define NOT_KNOWN (-1)
 
-/* What a crash of the machine may cost of the confirmed time, if its clock is set back too. Each time is a commit. */
+/* What a crash of the machine may cost of the confirmed time, if its clock is set back too. Each time is a commit, and each
+ * commit wears the TPM. */
 #define KEEP_SECONDS 3600
+/* What it may cost while nobody calls: of a process that is started hourly to erase what has expired, or ends unused. */
+#define KEEP_UNCALLED_SECONDS (6 * 3600)
 /* At the end it is dearer to write than to wait for what goes on by itself until the machine stops. */
 #define KEEP_AT_END_SECONDS 600
 
@@ -251,7 +254,7 @@ cmk_due_run (CmkDue *due, CmkDueEffort effort, GError **error)
     return FALSE;
   gboolean has_leapt = cmk_clock_look ();
   gint64 confirmed = cmk_clock_confirmed ();
-  if (has_leapt || has_to_keep (due, KEEP_SECONDS))
+  if (has_leapt || has_to_keep (due, effort == CMK_DUE_ALL ? KEEP_UNCALLED_SECONDS : KEEP_SECONDS))
     try_to_keep_times (due);
   gboolean sweeps = has_work (due, confirmed);
   if (sweeps)
@@ -323,12 +326,12 @@ cmk_due_free (CmkDue *due)
 }
 
 void
-cmk_due_conclude (CmkDue *due)
+cmk_due_conclude (CmkDue *due, gboolean stop)
 {
   if (!due->has_started)
     return;
   cmk_clock_look ();
-  if (has_to_keep (due, KEEP_AT_END_SECONDS))
+  if (has_to_keep (due, stop ? KEEP_AT_END_SECONDS : KEEP_UNCALLED_SECONDS))
     try_to_keep_times (due);
 }
 

@@ -34,5 +34,6 @@ void cmk_due_note_deletion (CmkDue *due, gint64 when);
  * unlocked: nothing, then. Any thread. */
 gboolean cmk_due_is_near (CmkDue *due, gint64 seconds);
 
-/* Keep what the clock knows. Main thread, after the worker has ended. */
-void cmk_due_conclude (CmkDue *due);
+/* Keep what the clock knows, if it is worth a commit: more often when told to @stop, since the machine may be about to.
+ * Main thread, after the worker has ended. */
+void cmk_due_conclude (CmkDue *due, gboolean stop);

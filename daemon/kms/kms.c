@@ -21,6 +21,7 @@ struct _CmkKms
   CmkDue *due;
   guint rest_timer; /* 0 = none */
   CmkImportWindows *import_windows;
+  gboolean is_told_to_stop;
   const CmkKmsEvents *events;
   gpointer events_data;
 };
@@ -421,12 +422,18 @@ cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
 {
   if (cmk_import_windows_any (kms->import_windows))
     return "an import is under way";
-  return cmk_due_is_near (kms->due, seconds) ? "something is due soon" : NULL;
+  if (cmk_due_is_near (kms->due, seconds))
+    return "something is due soon";
+  if (cmk_settling_has_charged (kms->settling) ||
+      cmk_decrypt_failures_any (kms->decrypt_failures, g_get_monotonic_time ()))
+    return "a budget is not full again yet";
+  return NULL;
 }
 
 void
 cmk_kms_begin_stop (CmkKms *kms)
 {
+  kms->is_told_to_stop = TRUE;
   cmk_wrapping_pool_stop (kms->pool);
 }
 
@@ -445,7 +452,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_worker_stop (kms->calculator);
   cmk_worker_stop (kms->worker);
   if (kms->due != NULL)
-    cmk_due_conclude (kms->due);
+    cmk_due_conclude (kms->due, kms->is_told_to_stop);
   if (kms->settling != NULL)
     cmk_settling_conclude (kms->settling);
   if (kms->pool != NULL)

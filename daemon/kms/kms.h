@@ -66,7 +66,7 @@ CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, const CmkK
  * the process whenever it ends. Main thread. */
 const char *cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds);
 
-/* No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
+/* For good, as far as we know. No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
 void cmk_kms_begin_stop (CmkKms *kms);
 
 /* Finish what is queued and close. Main thread, after the loop. */

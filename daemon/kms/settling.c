@@ -2,6 +2,7 @@
 #include "kms/settling.h"
 
 #include "base/error.h"
+#include "tpm/tpm.h"
 
 /* Who waits is not made to wait for more jobs than these: they may be somebody else's, and have no end. */
 #define MAX_JOBS_WAITED_FOR 16
@@ -20,8 +21,9 @@ struct _CmkSettling
   CmkVault *vault;
   CmkWorker *worker;
   guint timer;
-  guint steps_per_day; /* 0 = as many as you like */
-  GHashTable *budgets; /* uid -> Budget */
+  guint steps_per_day;            /* 0 = as many as you like */
+  GHashTable *budgets;            /* uid -> Budget */
+  _Atomic gint64 budgets_full_at; /* monotonic time */
   GArray *waiting;
   guint jobs_waited_for;
   CmkSettlingHold hold; /* of the call under way */
@@ -38,13 +40,13 @@ typedef struct
 } Budget;
 
 static Budget *
-find_budget (CmkSettling *settling, guint32 uid)
+find_budget (CmkSettling *settling, guint32 uid, gint64 now)
 {
   Budget *budget = g_hash_table_lookup (settling->budgets, GUINT_TO_POINTER (uid));
   if (budget != NULL)
     return budget;
   budget = g_new (Budget, 1);
-  *budget = (Budget) { .steps = settling->steps_per_day, .at = g_get_monotonic_time () };
+  *budget = (Budget) { .steps = settling->steps_per_day, .at = now };
   g_hash_table_insert (settling->budgets, GUINT_TO_POINTER (uid), budget);
   return budget;
 }
@@ -53,7 +55,7 @@ static gboolean
 spend (CmkSettling *settling, guint32 uid, GError **error)
 {
   gint64 now = g_get_monotonic_time ();
-  Budget *budget = find_budget (settling, uid);
+  Budget *budget = find_budget (settling, uid, now);
   double seconds = (double) (now - budget->at) / G_USEC_PER_SEC;
   budget->at = now;
   budget->steps =
@@ -61,6 +63,9 @@ spend (CmkSettling *settling, guint32 uid, GError **error)
   if (budget->steps >= 1)
     {
       budget->steps--;
+      double missing = settling->steps_per_day - budget->steps;
+      gint64 full_at = now + (gint64) (missing * SECONDS_PER_DAY / settling->steps_per_day * G_USEC_PER_SEC);
+      settling->budgets_full_at = MAX (settling->budgets_full_at, full_at);
       return TRUE;
     }
   g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
@@ -74,6 +79,12 @@ gboolean
 cmk_settling_charge (CmkSettling *settling, guint32 uid, GError **error)
 {
   return settling->steps_per_day == 0 || spend (settling, uid, error);
+}
+
+gboolean
+cmk_settling_has_charged (CmkSettling *settling)
+{
+  return settling->budgets_full_at > g_get_monotonic_time ();
 }
 
 /* --- the call under way --- */
@@ -174,6 +185,7 @@ on_job_done (gpointer data, gboolean is_idle)
   settling->jobs_waited_for = somebody_waits ? settling->jobs_waited_for + 1 : 0;
   if ((is_idle && (somebody_waits || settling->is_wanted)) || settling->jobs_waited_for > MAX_JOBS_WAITED_FOR)
     cmk_settling_run (settling);
+  cmk_tpm_begin_call (); /* the next; for this one it was also the step */
 }
 
 static void
@@ -203,6 +215,7 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
   settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
   settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
   cmk_worker_set_after_job (worker, on_job_done, settling);
+  cmk_tpm_begin_call ();
   return settling;
 }
 

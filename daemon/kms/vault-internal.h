@@ -37,6 +37,7 @@ struct _CmkVault
   gboolean unlocked;
   gboolean is_readable;     /* not unlocked, but rows can be read */
   const char *tpm_state;    /* atomic */
+  const char *tpm_advice;   /* atomic; NULL until the TPM was used */
   const char *anchor_state; /* atomic */
   gsize anchor_steps;       /* atomic */
   const char *manufacturer; /* atomic; interned */
@@ -45,3 +46,6 @@ struct _CmkVault
 
 /* What the TPM said last, by @ok and *@error, for the contract's TpmState. Returns @ok. */
 gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
+
+/* The same where success says little: that the TPM can be reached, or opens a session, is not all that it has to do. */
+gboolean cmk_vault_note_trouble (CmkVault *vault, gboolean ok, GError **error);

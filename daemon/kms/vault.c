@@ -24,32 +24,7 @@ store_keys_clear (CmkStoreKeys *keys)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkStoreKeys, store_keys_clear)
 
-/* --- what the TPM said last --- */
-
-gboolean
-cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error)
-{
-  const char *state = "ok";
-  if (!ok && (error == NULL || *error == NULL))
-    return FALSE;
-  if (!ok)
-    switch ((*error)->code)
-      {
-      case CMK_ERROR_TPM_UNAVAILABLE:
-        state = vault->tpm == NULL ? "absent" : "failed";
-        break;
-      case CMK_ERROR_TPM_CHANGED:
-        state = "changed";
-        break;
-      case CMK_ERROR_TPM_LOCKOUT:
-        state = "lockout";
-        break;
-      default:
-        return ok;
-      }
-  g_atomic_pointer_set (&vault->tpm_state, state);
-  return ok;
-}
+/* --- status --- */
 
 /* The anchor itself is for the worker alone. */
 static void
@@ -85,12 +60,6 @@ cmk_vault_state_status (CmkVault *vault)
     return "tpm-changed";
   const char *anchor_state = cmk_vault_anchor_state (vault);
   return g_str_equal (anchor_state, "rolled-back") || g_str_equal (anchor_state, "locked") ? anchor_state : "ok";
-}
-
-const char *
-cmk_vault_tpm_state (CmkVault *vault)
-{
-  return g_atomic_pointer_get (&vault->tpm_state);
 }
 
 const char *
@@ -166,15 +135,15 @@ static CmkTpmSession *
 begin_session (CmkVault *vault, GError **error)
 {
   CmkTpmSession *session = connect_tpm (vault, error) ? cmk_tpm_session_begin (vault->tpm, error) : NULL;
-  cmk_vault_note_tpm (vault, session != NULL, error);
+  cmk_vault_note_trouble (vault, session != NULL, error);
   return session;
 }
 
 CmkTpmSession *
 cmk_vault_begin_session (CmkVault *vault, GError **error)
 {
-  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error),
-                           error))
+  if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error),
+                               error))
     return NULL;
   return begin_session (vault, error);
 }
@@ -247,7 +216,7 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
   if (root != NULL)
     know_store (vault, root);
   /* Which TPM is there can be told in any case. */
-  if (!cmk_vault_note_tpm (vault, connect_tpm (vault, error), error))
+  if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error), error))
     return NULL;
   if (local_error != NULL)
     {
@@ -256,7 +225,7 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
     }
   if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
-  if (!cmk_vault_note_tpm (vault, check_tpm (vault, root->storage_key_name, error), error))
+  if (!cmk_vault_note_trouble (vault, check_tpm (vault, root->storage_key_name, error), error))
     {
       let_read (vault);
       return NULL;
@@ -491,6 +460,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
 {
   g_autoptr (CmkVault) vault = g_new0 (CmkVault, 1);
   vault->tcti = g_strdup (config->tcti);
+  cmk_tpm_set_answer_seconds (config->answer_seconds);
   vault->directory = g_canonicalize_filename (directory, NULL);
   vault->context_seconds = config->context_seconds;
   vault->material_seconds = config->material_seconds;

@@ -63,6 +63,9 @@ const char *cmk_vault_state_status (CmkVault *vault);
  * Any thread. */
 const char *cmk_vault_tpm_state (CmkVault *vault);
 
+/* What to do about it, for a person. Static. Any thread. */
+const char *cmk_vault_tpm_advice (CmkVault *vault);
+
 /* "" until the TPM was seen. Static while the vault lives. Any thread. */
 const char *cmk_vault_tpm_manufacturer (CmkVault *vault);
 const char *cmk_vault_tpm_firmware (CmkVault *vault);

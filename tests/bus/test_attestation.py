@@ -352,6 +352,18 @@ def test_wrong_in_one_thing(sample, custodian, forger, program, wrong, why):
     assert why in custodian.know(answer).refuses(program, answer, nonce)
 
 
+def test_well_signed_nonsense(sample, custodian, forger, program):
+    """Sizes that reach past the end, and statements that end anywhere."""
+    nonce = sample[1]
+    good = unb64(forger.answer(nonce)['AttestationData'])
+    nonsense = [good[:size] for size in range(0, len(good), 41)] + [good + b'\0']
+    for place in (6, 42, 76 + 25, 112 + 25):  # where sizes are
+        nonsense += [good[:place] + size + good[place + 2:] for size in (b'\0\0', b'\xff\xff', b'\0\x40')]
+    for data in nonsense[::3 if program == 'script' else 1]:
+        answer = forger.answer(nonce, AttestationData=data or b'\0')
+        custodian.know(answer).refuses(program, answer, nonce)
+
+
 def test_genuine_words_for_a_software_key(sample, custodian, forger, program):
     answer, nonce = sample
     mine = forger.answer(nonce)

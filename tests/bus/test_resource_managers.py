@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkd on a bare TPM, behind tpm2-abrmd and behind an emulation of the kernel's resource manager: everything works, costs
 what docs/resource-managers.md says, and leaves what belongs to others alone."""
+import collections
 import contextlib
 import os
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
-from client import DEADLINE, b64, iterate_until, refused, unb64
+from client import DEADLINE, SOURCE_ROOT, b64, iterate_until, refused, unb64
 from neighbour import Neighbour
 from openssl_keys import key_of
 from ring import Ring
 from state import tpm_tool
+from tpm_costs import CHIP_COMMANDS, COMMANDS
 from tpm_trace import Trace
 from wrapping import send, wrapped
 
@@ -22,27 +27,6 @@ MANAGERS = ['none', 'abrmd', 'kernel']
 CLEAN_AFTER_CRASHES = ['abrmd', 'kernel']
 MOST_OBJECTS, MOST_SESSIONS = 2, 1  # of cmkd's at a time
 KEPT_SESSIONS = 0  # saved sessions that a cmkd which has ended leaves for the next
-
-# What cmkd sends is the same on all three. Cold: nothing is in the kernel keyring. Warm: what the last cmkd left is.
-COMMANDS = {
-    'start, cold': 'GetCapability ReadPublic StartAuthSession Load Unseal FlushContext NV_ReadPublic NV_Read',
-    'start, warm': 'GetCapability ReadPublic StartAuthSession Load Unseal FlushContext NV_ReadPublic NV_Read',
-    'first Encrypt, cold': 'StartAuthSession Load ContextSave Unseal FlushContext',
-    'first Encrypt, warm': 'StartAuthSession ContextLoad Unseal FlushContext',
-    'next Encrypt': '',
-    'import, cold': 'StartAuthSession Load Unseal FlushContext Load ContextSave HMAC FlushContext Create',
-    'import, warm': 'StartAuthSession Load Unseal FlushContext ContextLoad HMAC FlushContext Create',
-}
-# What the kernel makes of it.
-CHIP_COMMANDS = {
-    'start, cold': 26,
-    'start, warm': 26,
-    'first Encrypt, cold': 22,
-    'first Encrypt, warm': 16,
-    'next Encrypt': 0,
-    'import, cold': 43,
-    'import, warm': 37,
-}
 
 
 @pytest.fixture(params=MANAGERS)
@@ -264,7 +248,7 @@ def through_manager(machine, name, *arguments):
     return tpm_tool(machine, name, *arguments, tcti=machine.shared_tcti, environment=machine.tpm_environment)
 
 
-# The table of docs/resource-managers.md
+# The tables of docs/resource-managers.md and docs/tpm-latency.md
 
 def test_commands(manager):
     """In the order of a day: each step finds what the one before has left."""
@@ -281,7 +265,7 @@ def test_commands(manager):
             seen[f'start, {name}'] = cost(machine, machine.start)
             seen[f'first Encrypt, {name}'] = cost(machine, lambda: kms.Encrypt(key, b64(b'x')))
             seen['next Encrypt'] = cost(machine, lambda: kms.Encrypt(key, b64(b'x')))
-            machine.stop()
+            seen[f'stop, {name}'] = cost(machine, machine.stop)
         for name, sent in zip(['cold', 'warm'], ready):
             if name == 'cold':
                 Ring(machine).clear()
@@ -289,17 +273,32 @@ def test_commands(manager):
             seen[f'import, {name}'] = cost(machine, lambda: send(kms, *sent))
             machine.stop()
         machine.start()
-        assert {name: ' '.join(commands) for name, (commands, _) in seen.items()} == COMMANDS
+        assert {name: commands for name, (commands, _) in seen.items()} == COMMANDS
         if manager == 'kernel':
             assert {name: chip for name, (_, chip) in seen.items()} == CHIP_COMMANDS
 
 
 def cost(machine, act):
-    """The commands of cmkd, and how many reach the chip."""
+    """The commands of cmkd, and those that reach the chip, counted."""
     with machine.tpm_commands() as commands, machine.chip_commands() as chip:
         act()
     for line in chip:
         if line.startswith('held'):
             _, objects, sessions = line.split()
             assert int(objects) <= MOST_OBJECTS and int(sessions) <= MOST_SESSIONS
-    return commands, sum(not line.startswith('held') for line in chip)
+    # The space asks the chip to save what a command has just flushed, and so learns that it has gone.
+    names = collections.Counter(line.split(':')[0] for line in chip if not line.startswith('held'))
+    return ' '.join(commands), ' '.join(f'{count} {name}' for name, count in sorted(names.items()))
+
+
+def test_the_documents_have_these_numbers():
+    """docs/tpm-latency.md the tables that tests/benchmark/tpm_latency.py makes, docs/resource-managers.md the counts."""
+    latencies = (SOURCE_ROOT / 'docs' / 'tpm-latency.md').read_text()
+    for name in 'published', 'applied', 'machines', 'sessions':
+        table = subprocess.run([sys.executable, SOURCE_ROOT / 'tests' / 'benchmark' / 'tpm_latency.py', name],
+                               check=True, capture_output=True, text=True).stdout
+        assert table.strip() in latencies
+    managers = (SOURCE_ROOT / 'docs' / 'resource-managers.md').read_text()
+    for step, commands in COMMANDS.items():
+        chip = sum(map(int, re.findall(r'\d+', CHIP_COMMANDS[step])))
+        assert f'| {step} | {len(commands.split())} | {chip} |\n' in managers

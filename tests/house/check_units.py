@@ -39,16 +39,25 @@ def user_unit():
     return verify('--user', 'cmkd-user.service')
 
 
-def timer_of_expiry():
-    """It starts, hourly and after a time off, what has the bus start cmkd."""
-    text = (tap.BUILD / 'systemd' / 'cmkd-expiry.timer').read_text()
+def timer_of_expiry(manager, prefix, call):
+    """It starts, hourly and after a time off, what has the bus start cmkd; who enables cmkd enables it."""
+    text = (tap.BUILD / 'systemd' / f'{prefix}-expiry.timer').read_text()
     wrong = [f'no {line}' for line in ('OnCalendar=hourly', 'Persistent=true', 'WantedBy=timers.target')
              if line not in text.splitlines()]
-    if not re.search(r'^ExecStart=/\S+/cmkctl status$', (tap.BUILD / 'systemd' / 'cmkd-expiry.service').read_text(),
-                     re.MULTILINE):
+    service = f'{prefix}-expiry.service'
+    if not re.search(rf'^ExecStart=/\S+/cmkctl {call}$', (tap.BUILD / 'systemd' / service).read_text(), re.MULTILINE):
         wrong.append('the service calls nothing')
-    return wrong + verify('--system', 'cmkd-expiry.timer', 'cmkd-expiry.service') + verify(
-        '--system', 'cmkd-expiry.service')
+    if f'Also={prefix}-expiry.timer' not in (tap.BUILD / 'systemd' / f'{prefix}.service').read_text().splitlines():
+        wrong.append('it is not enabled with cmkd')
+    return wrong + verify(manager, f'{prefix}-expiry.timer', service) + verify(manager, service)
+
+
+def system_timer_of_expiry():
+    return timer_of_expiry('--system', 'cmkd', 'status')
+
+
+def user_timer_of_expiry():
+    return timer_of_expiry('--user', 'cmkd-user', '--session status')
 
 
 def cmkd_may_ask_for_the_clock():
@@ -164,5 +173,6 @@ def the_four_interfaces_are_open_and_nothing_else():
         return wrong
 
 
-tap.report([system_unit, user_unit, timer_of_expiry, cmkd_may_ask_for_the_clock, unit_and_activation_belong_together, policy_is_well_formed,
-            only_the_user_may_own_the_name, the_four_interfaces_are_open_and_nothing_else])
+tap.report([system_unit, user_unit, system_timer_of_expiry, user_timer_of_expiry, cmkd_may_ask_for_the_clock,
+            unit_and_activation_belong_together, policy_is_well_formed, only_the_user_may_own_the_name,
+            the_four_interfaces_are_open_and_nothing_else])

@@ -135,31 +135,40 @@ peer_wrap (const CmkSecret *key, const CmkSecret *sensitive, GBytes *name, G_GNU
 }
 
 static void
-push_number (OSSL_PARAM_BLD *builder, const char *name, GBytes *bytes)
+push_rsa (OSSL_PARAM_BLD *builder, const CmkResidentPublic *public, const BIGNUM *modulus)
 {
-  BIGNUM *number = BN_bin2bn (g_bytes_get_data (bytes, NULL), (int) g_bytes_get_size (bytes), NULL);
-  g_assert_cmpint (OSSL_PARAM_BLD_push_BN (builder, name, number), ==, 1);
+  g_assert_cmpint (OSSL_PARAM_BLD_push_BN (builder, OSSL_PKEY_PARAM_RSA_N, modulus), ==, 1);
+  g_assert_cmpint (OSSL_PARAM_BLD_push_uint (builder, OSSL_PKEY_PARAM_RSA_E, public->exponent), ==, 1);
 }
 
-/* (The numbers pushed live until the parameters are made: this leaks them, in a test.) */
+static void
+push_ec (OSSL_PARAM_BLD *builder, const CmkResidentPublic *public, const guint8 *point)
+{
+  g_assert_cmpint (OSSL_PARAM_BLD_push_utf8_string (builder, OSSL_PKEY_PARAM_GROUP_NAME, curve_of (public->kind), 0),
+                   ==, 1);
+  g_assert_cmpint (
+      OSSL_PARAM_BLD_push_octet_string (builder, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * peer_size (public->kind)), ==,
+      1);
+}
+
+/* What was pushed must live until the parameters are made. */
 static EVP_PKEY *
 public_key (const CmkResidentPublic *public)
 {
   OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new ();
   guint8 point[1 + 2 * 48] = { 4 };
   gsize size = peer_size (public->kind);
+  BIGNUM *modulus = NULL;
   if (is_rsa (public->kind))
     {
-      push_number (builder, OSSL_PKEY_PARAM_RSA_N, public->modulus);
-      g_assert_cmpint (OSSL_PARAM_BLD_push_uint (builder, OSSL_PKEY_PARAM_RSA_E, public->exponent), ==, 1);
+      modulus = BN_bin2bn (g_bytes_get_data (public->modulus, NULL), (int) size, NULL);
+      push_rsa (builder, public, modulus);
     }
   else
     {
       memcpy (point + 1, g_bytes_get_data (public->x, NULL), size);
       memcpy (point + 1 + size, g_bytes_get_data (public->y, NULL), size);
-      g_assert_cmpint (
-          OSSL_PARAM_BLD_push_utf8_string (builder, OSSL_PKEY_PARAM_GROUP_NAME, curve_of (public->kind), 0), ==, 1);
-      g_assert_cmpint (OSSL_PARAM_BLD_push_octet_string (builder, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * size), ==, 1);
+      push_ec (builder, public, point);
     }
   OSSL_PARAM *parameters = OSSL_PARAM_BLD_to_param (builder);
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name (NULL, is_rsa (public->kind) ? "RSA" : "EC", NULL);
@@ -169,6 +178,7 @@ public_key (const CmkResidentPublic *public)
   EVP_PKEY_CTX_free (context);
   OSSL_PARAM_free (parameters);
   OSSL_PARAM_BLD_free (builder);
+  BN_free (modulus);
   return key;
 }
 
