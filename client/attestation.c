@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is read here is in the encoding of TPM 2.0 part 2: big-endian numbers, and byte strings after a size of two bytes. Of
- * each structure only the one form is taken that cmkd has the TPM make, down to the last byte. */
+ * What is read here is in the encoding of TPM 2.0 part 2: big-endian numbers, and byte strings after a size of two
+ * bytes. Of each structure only the one form is taken that cmkd has the TPM make, down to the last byte. */
 #include "attestation.h"
 
 #include <openssl/core_names.h>
@@ -19,7 +19,7 @@
 #define ALG_ECC    0x0023
 #define CURVE_P256 0x0003
 
-#define GENERATED_VALUE    0xff544347 /* TPM_GENERATED_VALUE: a restricted key signs it in the TPM's own statements only */
+#define GENERATED_VALUE    0xff544347 /* TPM_GENERATED_VALUE: a restricted key signs it in the TPM's own words only */
 #define ST_ATTEST_CREATION 0x801a
 #define CLOCK_INFO_SIZE    17
 #define FIRMWARE_SIZE      8

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checking that a wrapping key was made inside a TPM and cannot leave it: what the module cmkctl-attestation.so does, which
- * loads libcrypto. The input comes from the machine that is to be trusted only after this. docs/attestation.md has formats and
- * checks; scripts/verify-attestation does the same with openssl. */
+ * Checking that a wrapping key was made inside a TPM and cannot leave it: what the module cmkctl-attestation.so does,
+ * which loads libcrypto. The input comes from the machine that is to be trusted only after this. docs/attestation.md
+ * has formats and checks; scripts/verify-attestation does the same with openssl. */
 #pragma once
 
 #include "buffer.h"
@@ -33,9 +33,8 @@ typedef struct
 typedef struct
 {
   unsigned modulus_bits;
-  bool is_known_signer; /* it is known_signer */
-  bool
-      is_genuine_maker; /* the certificate is one of a TPM, by who is trusted; whose TPM it is that answered is not said */
+  bool is_known_signer;  /* it is known_signer */
+  bool is_genuine_maker; /* the certificate is one of a TPM, by who is trusted; not: of the TPM that answered */
 } CmkFindings;
 
 typedef struct

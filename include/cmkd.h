@@ -65,6 +65,7 @@
 #define CMKD_SEQUENCE_CHARS                  36
 #define CMKD_MIN_NONCE_BYTES                 16 /* of an attested wrapping key */
 #define CMKD_MAX_NONCE_BYTES                 64
+#define CMKD_MAX_CREDENTIAL_CHARS            1024 /* Base64 characters */
 #define CMKD_TOKEN_LIFETIME_SECONDS          (24 * 60 * 60)
 #define CMKD_UNWRAP_FAILURE_BUDGET           8              /* failed unwraps after which a wrapping key is destroyed */
 #define CMKD_LAST_SECOND                     253402300799LL /* 9999-12-31T23:59:59Z, the latest expiry taken */

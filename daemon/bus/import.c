@@ -15,6 +15,7 @@
 static const CmkOption parameters_options[] = {
   { "Attest", "b" },
   { "Nonce", "s" },
+  { "Credential", "s" },
   { NULL, NULL },
 };
 
@@ -29,7 +30,8 @@ free_get_parameters (gpointer data)
 {
   ParametersRequest *request = data;
   cmk_pair_wait_clear (&request->wait);
-  g_clear_pointer (&request->parameters.nonce, g_bytes_unref);
+  g_clear_pointer (&request->parameters.attest.nonce, g_bytes_unref);
+  g_clear_pointer (&request->parameters.attest.credential, g_bytes_unref);
   g_free (request);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParametersRequest, free_get_parameters)
@@ -75,6 +77,23 @@ parse_nonce (GVariant *options, GBytes **ret_nonce, GError **error)
   return TRUE;
 }
 
+static gboolean
+parse_attestation (GVariant *options, CmkAttestationRequest *request, GError **error)
+{
+  const char *text;
+  if (!parse_nonce (options, &request->nonce, error))
+    return FALSE;
+  if (!g_variant_lookup (options, "Credential", "&s", &text))
+    return TRUE;
+  if (request->nonce == NULL)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER, "Credential: goes with Attest true");
+      return FALSE;
+    }
+  request->credential = cmk_arguments_decode ("Credential", text, CMKD_MAX_CREDENTIAL_CHARS, error);
+  return request->credential != NULL;
+}
+
 static ParametersRequest *
 parse_get_parameters (const char *key_id, const char *wrapping_algorithm, const char *wrapping_key_spec,
                       GVariant *options, GError **error)
@@ -87,7 +106,7 @@ parse_get_parameters (const char *key_id, const char *wrapping_algorithm, const 
                                    error) ||
       !cmk_arguments_parse_choice ("wrapping_key_spec", wrapping_key_spec, cmk_wrapping_key_specs, &spec, error) ||
       !cmk_arguments_check_options (options, parameters_options, error) ||
-      !parse_nonce (options, &parameters->nonce, error) ||
+      !parse_attestation (options, &parameters->attest, error) ||
       !check_wrapping ((CmkWrappingAlgorithm) algorithm, (CmkWrappingKeySpec) spec, error))
     return NULL;
   parameters->algorithm = (CmkWrappingAlgorithm) algorithm;
@@ -106,6 +125,8 @@ put_attestation (GVariantDict *answer, const CmkAttestation *attestation)
   cmk_answer_put_bytes (answer, "AttestationKeyPublicArea", attestation->attestation_key_area);
   if (attestation->endorsement_certificate != NULL)
     cmk_answer_put_bytes (answer, "EndorsementKeyCertificate", attestation->endorsement_certificate);
+  if (attestation->credential_secret != NULL)
+    cmk_answer_put_bytes (answer, "CredentialSecret", attestation->credential_secret);
 }
 
 static gboolean
@@ -125,7 +146,7 @@ run_get_parameters (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_
                          cmk_spec_name (cmk_wrapping_algorithms, (int) wanted->algorithm));
   g_variant_dict_insert (answer, "WrappingKeySpec", "s",
                          cmk_spec_name (cmk_wrapping_key_specs, (int) wanted->wrapping_spec));
-  if (wanted->nonce != NULL)
+  if (wanted->attest.nonce != NULL)
     put_attestation (answer, &parameters.attestation);
   cmk_import_parameters_clear (&parameters);
   return TRUE;

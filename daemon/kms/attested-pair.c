@@ -6,12 +6,13 @@
 #include "crypto/signature.h"
 #include "kms/vault-internal.h"
 #include "tpm/attestation.h"
+#include "tpm/credential.h"
 #include "tpm/endorsement.h"
 
 #include <string.h>
 
-/* Of the store: the name of the storage root key that it is under, which is that of the TPM, and its blob. Custodians know the
- * TPM by this key, so it is kept as long as the TPM. */
+/* Of the store: the name of the storage root key that it is under, which is that of the TPM, and its blob. Custodians
+ * know the TPM by this key, so it is kept as long as the TPM. */
 #define FACT "attestation-key"
 
 void
@@ -24,6 +25,7 @@ cmk_attestation_clear (CmkAttestation *attestation)
   g_clear_pointer (&attestation->attestation_key, g_bytes_unref);
   g_clear_pointer (&attestation->attestation_key_area, g_bytes_unref);
   g_clear_pointer (&attestation->endorsement_certificate, g_bytes_unref);
+  g_clear_pointer (&attestation->credential_secret, g_bytes_unref);
 }
 
 static CmkResidentKind
@@ -142,6 +144,17 @@ put_certificate (CmkVault *vault, CmkTpmSession *session, CmkAttestation *attest
   return FALSE;
 }
 
+static gboolean
+put_secret (CmkVault *vault, CmkTpmSession *session, GBytes *attestation_key, const char *cache_name,
+            GBytes *credential, CmkAttestation *attestation, GError **error)
+{
+  if (credential == NULL)
+    return TRUE;
+  attestation->credential_secret =
+      cmk_tpm_activate_credential (session, attestation_key, cache_name, credential, error);
+  return cmk_vault_note_tpm (vault, attestation->credential_secret != NULL, error);
+}
+
 static CmkWrappingPair *
 new_pair (CmkWrappingKeySpec spec, GBytes *object, GError **error)
 {
@@ -158,8 +171,8 @@ new_pair (CmkWrappingKeySpec spec, GBytes *object, GError **error)
 }
 
 CmkWrappingPair *
-cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, GBytes *nonce, CmkAttestation *ret_attestation,
-                        GError **error)
+cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAttestationRequest *request,
+                        CmkAttestation *ret_attestation, GError **error)
 {
   g_auto (CmkTpmAttestation) made = { 0 };
   g_auto (CmkAttestation) attestation = { 0 };
@@ -168,8 +181,10 @@ cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, GBytes *nonce,
   if (attestation_key == NULL || !put_certificate (vault, session, &attestation, error))
     return NULL;
   g_autofree char *cache_name = cmk_object_contexts_name (attestation_key);
-  g_autoptr (GBytes) object =
-      cmk_tpm_create_attested (session, kind_of (spec), nonce, attestation_key, cache_name, CMK_TPM_LAST, &made, error);
+  if (!put_secret (vault, session, attestation_key, cache_name, request->credential, &attestation, error))
+    return NULL;
+  g_autoptr (GBytes) object = cmk_tpm_create_attested (session, kind_of (spec), request->nonce, attestation_key,
+                                                       cache_name, CMK_TPM_LAST, &made, error);
   if (!cmk_vault_note_tpm (vault, object != NULL, error) || !describe (&made, attestation_key, &attestation, error))
     return NULL;
   CmkWrappingPair *pair = new_pair (spec, object, error);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Wrapping pairs that the TPM makes, for a custodian who first wants to know that nobody can have a copy of the private half:
- * certified by the TPM, with a nonce of the custodian's, and used inside it only. What is stored of such a pair is the TPM's
- * object, as the envelope; there is no sealed data key, which is how an import set of this kind is known. Worker thread. */
+ * Wrapping pairs that the TPM makes, for a custodian who first wants to know that nobody can have a copy of the
+ * private half: certified by the TPM, with a nonce of the custodian's, and used inside it only. What is stored of such
+ * a pair is the TPM's object, as the envelope; there is no sealed data key, which is how an import set of this kind is
+ * known. Worker thread. */
 #pragma once
 
 #include "crypto/private-key.h"
@@ -19,6 +20,7 @@ typedef struct
   GBytes *attestation_key;         /* DER SubjectPublicKeyInfo */
   GBytes *attestation_key_area;    /* TPMT_PUBLIC */
   GBytes *endorsement_certificate; /* DER; NULL: the TPM has none */
+  GBytes *credential_secret;       /* what a credential held; NULL: none was sent */
 } CmkAttestation;
 
 void cmk_attestation_clear (CmkAttestation *attestation);
@@ -27,9 +29,16 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkAttestation, cmk_attestation_clear)
 /* CMK_ERROR_UNSUPPORTED_OPERATION if the TPM makes no pairs of @spec, saying why. */
 gboolean cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* A fresh pair, certified for @nonce by the attestation key of the store, which is made with the first. May take the TPM a
- * minute. */
-CmkWrappingPair *cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, GBytes *nonce,
+/* What the custodian asks. */
+typedef struct
+{
+  GBytes *nonce;
+  GBytes *credential; /* see cmk_tpm_activate_credential(); NULL: none */
+} CmkAttestationRequest;
+
+/* A fresh pair, certified for the nonce by the attestation key of the store, which is made with the first. May take
+ * the TPM a minute. CMK_ERROR_INVALID_PARAMETER for a credential that does not open. */
+CmkWrappingPair *cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAttestationRequest *request,
                                          CmkAttestation *ret_attestation, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 gboolean cmk_attested_pair_is (const CmkImportSetRecord *set);

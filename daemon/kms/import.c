@@ -117,7 +117,8 @@ check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportP
 {
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
   if (record == NULL || !check_carries (request->algorithm, record->spec, error) ||
-      (request->nonce != NULL && !cmk_attested_pair_check (cmk_kms_vault (kms), request->wrapping_spec, error)) ||
+      (request->attest.nonce != NULL &&
+       !cmk_attested_pair_check (cmk_kms_vault (kms), request->wrapping_spec, error)) ||
       !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   guint n_waiting_for_key = 0, n_waiting_of_uid = 0;
@@ -149,7 +150,7 @@ issue_attested (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersR
 {
   g_auto (CmkAttestation) attestation = { 0 };
   g_autoptr (CmkWrappingPair) pair =
-      cmk_attested_pair_make (cmk_kms_vault (kms), request->wrapping_spec, request->nonce, &attestation, error);
+      cmk_attested_pair_make (cmk_kms_vault (kms), request->wrapping_spec, &request->attest, &attestation, error);
   if (pair == NULL || !issue_parameters (kms, caller, request, pair, now, ret_parameters, error))
     return FALSE;
   ret_parameters->attestation = attestation;
@@ -169,7 +170,7 @@ cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImport
       cmk_wrapping_pool_give_back (pool, g_steal_pointer (&pair));
       return FALSE;
     }
-  if (request->nonce != NULL)
+  if (request->attest.nonce != NULL)
     return issue_attested (kms, caller, request, now, ret_parameters, error);
   if (pair == NULL)
     pair = cmk_wrapping_pool_take (pool, request->wrapping_spec);

@@ -11,7 +11,7 @@ typedef struct
   CmkUuid key_id;
   CmkWrappingAlgorithm algorithm;
   CmkWrappingKeySpec wrapping_spec; /* fits the algorithm */
-  GBytes *nonce;                    /* of an attested pair; NULL: any pair will do */
+  CmkAttestationRequest attest;     /* nonce NULL: any pair will do */
 } CmkImportParametersRequest;
 
 typedef struct

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys that the TPM vouches for: made inside it for a caller's nonce, and certified as such (TPM2_CertifyCreation) by an
- * attestation key. That is restricted: the TPM signs by it only what it has made itself, so that nobody who may use it can
- * have it sign a statement of their own. Worker thread only. */
+ * Keys that the TPM vouches for: made inside it for a caller's nonce, and certified as such (TPM2_CertifyCreation) by
+ * an attestation key. That is restricted: the TPM signs by it only what it has made itself, so that nobody who may use
+ * it can have it sign a statement of their own. Worker thread only. */
 #pragma once
 
 #include "tpm/resident-key.h"
@@ -32,8 +32,8 @@ typedef struct
 void cmk_tpm_attestation_clear (CmkTpmAttestation *attestation);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkTpmAttestation, cmk_tpm_attestation_clear)
 
-/* As cmk_tpm_resident_generate(), of an RSA @kind, for @nonce; and have it certified by @attestation_key, whose context is
- * kept under @cache_name. May take it a minute. Blob as of cmk_tpm_seal(), for cmk_tpm_resident_rsa().
+/* As cmk_tpm_resident_generate(), of an RSA @kind, for @nonce; and have it certified by @attestation_key, whose
+ * context is kept under @cache_name. May take it a minute. Blob as of cmk_tpm_seal(), for cmk_tpm_resident_rsa().
  * CMK_ERROR_UNSUPPORTED_OPERATION if the nonce is too long for the TPM. */
 GBytes *cmk_tpm_create_attested (CmkTpmSession *session, CmkResidentKind kind, GBytes *nonce, GBytes *attestation_key,
                                  const char *cache_name, CmkTpmPlace place, CmkTpmAttestation *ret_attestation,

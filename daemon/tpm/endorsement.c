@@ -17,8 +17,8 @@ static const TPM2_HANDLE certificate_handles[] = {
 #define MAX_CERTIFICATE_SIZE 8192
 #define MAX_READ_SIZE        512 /* fits the smallest NV buffer */
 
-/* A certificate is read by the empty authorisation value of its index. Where that would be wrong, it must not count as an
- * attack on the TPM. */
+/* A certificate is read by the empty authorisation value of its index. Where that would be wrong, it must not count as
+ * an attack on the TPM. */
 #define READABLE (TPMA_NV_AUTHREAD | TPMA_NV_NO_DA | TPMA_NV_WRITTEN)
 
 /* @bytes without what follows the one DER SEQUENCE at their start: some makers fill their index up. */

@@ -20,7 +20,8 @@ UNKNOWN_KEY = '00000000-0000-4000-8000-000000000000'
 
 OPTION_TYPES = {
     **dict.fromkeys(['Origin', 'KeySpec', 'KeyUsage', 'ProtectionLevel', 'Description', 'Alias', 'KeyId', 'Marker',
-                     'KeyState', 'EncryptedPrivateKey', 'Sequence', 'MessageType', 'Accept', 'Nonce'], 's'),
+                     'KeyState', 'EncryptedPrivateKey', 'Sequence', 'MessageType', 'Accept', 'Nonce',
+                     'Credential'], 's'),
     **dict.fromkeys(['EncryptionContext', 'SourceEncryptionContext', 'DestinationEncryptionContext', 'Tags'], 'a{ss}'),
     **dict.fromkeys(['Limit', 'NumberOfBytes', 'PendingWindowInDays'], 'u'),
     'KeyMaterialExpireUnix': 'x', 'Attest': 'b',

@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 import cmkctl
-from client import PADDINGS, SOURCE_ROOT, b64, modulus, refused, unb64
+from client import PADDINGS, SOURCE_ROOT, b64, modulus, openssl, refused, unb64
 from harness import BOB, TRANSIENT, new_machine
 from openssl_keys import key_of
-from state import row_of_set, rows
+from state import row_of_set, rows, tpm_tool
 from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
 from wrapping import ECB_AES, KEY_WRAPS, key_wrap_pad, send, to_wrapping_key, wrapped
 
@@ -73,8 +73,8 @@ def kms(machine):
 def attested(kms, algorithm=OAEP, spec='RSA_2048', nonce=None, key=None, **options):
     """New attested parameters and the nonce that they are for."""
     nonce = os.urandom(32) if nonce is None else nonce
-    key = key or kms.external_key(**options)
-    return kms.GetParametersForImport(key, algorithm, spec, Attest=True, Nonce=b64(nonce)), nonce
+    key = key or kms.external_key()
+    return kms.GetParametersForImport(key, algorithm, spec, Attest=True, Nonce=b64(nonce), **options), nonce
 
 
 @pytest.fixture(scope='module')
@@ -134,7 +134,7 @@ def program(request):
     *((name, 'AES_256', 'key wrap') for name in KEY_WRAPS),
     (ECB_AES, 'EC_P256', 'ECB'), ('RSAES_PKCS1_V1_5', 'EC_P256', 'separate')])
 def test_verify_wrap_import_use(kms, custodian, tmp_path, algorithm, key_spec, form):
-    answer, nonce = attested(kms, algorithm, KeySpec=key_spec)
+    answer, nonce = attested(kms, algorithm, key=kms.external_key(KeySpec=key_spec))
     for name in ('cmkctl', 'script'):
         assert 'the attestation key is the known one' in custodian.accepts(name, answer, nonce, '--public-key',
                                                                            tmp_path / name)
@@ -400,6 +400,52 @@ def test_certificate_is_flipped(machine, sample, custodian, program):
         data = bytearray(certificate)
         data[place] ^= 1
         custodian.refuses(program, {**answer, CERTIFICATE: b64(bytes(data))}, nonce, '--trust', machine.trusted)
+
+
+# That both are in one TPM
+
+def credential_for(machine, tmp_path, answer, secret, kind):
+    """As a custodian makes it, with what he has: the public endorsement key and the attestation key."""
+    if kind == 'rsa':
+        (tmp_path / 'certificate').write_bytes(unb64(answer[CERTIFICATE]))
+        key = openssl('x509', '-inform', 'DER', '-in', tmp_path / 'certificate', '-pubkey', '-noout')
+        (tmp_path / 'ek.pem').write_bytes(key)
+    else:
+        tpm_tool(machine, 'createek', '-G', 'ecc', '-c', tmp_path / 'context', '-f', 'pem', '-u', tmp_path / 'ek.pem')
+        tpm_tool(machine, 'flushcontext', '-t')
+    (tmp_path / 'secret').write_bytes(secret)
+    name = name_of(unb64(answer['AttestationKeyPublicArea'])).hex()
+    tpm_tool(machine, 'makecredential', '-T', 'none', '-G', kind, '-u', tmp_path / 'ek.pem', '-n', name,
+             '-s', tmp_path / 'secret', '-o', tmp_path / 'credential')
+    return (tmp_path / 'credential').read_bytes()[8:]  # after a header of its own
+
+
+@pytest.mark.parametrize('kind', ['rsa', 'ecc'])
+def test_credential(machine, kms, sample, custodian, tmp_path, kind):
+    secret = os.urandom(32)
+    credential = credential_for(machine, tmp_path, sample[0], secret, kind)
+    answer, nonce = attested(kms, Credential=b64(credential))
+    assert unb64(answer['CredentialSecret']) == secret and answer['AttestationKey'] == sample[0]['AttestationKey']
+    custodian.accepts('cmkctl', answer, nonce)
+    flipped = [credential[:place] + bytes([credential[place] ^ 1]) + credential[place + 1:]
+               for place in (2, 40, 70, 100)]
+    for wrong in (credential[:-1], credential + b'\0', b'\0', bytes(4), bytes(512), *flipped):
+        with refused('InvalidParameter') as refusal:
+            attested(kms, Credential=b64(wrong))
+        assert refusal.message.startswith('Credential: ')
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as stranger, refused('InvalidParameter'):
+        attested(stranger.client(), Credential=b64(credential))
+    assert machine.tpm_handles(TRANSIENT) == ()
+
+
+@pytest.mark.parametrize('options', [{'Credential': b64(bytes(300))}, {'Credential': 'x', 'Attest': True},
+                                     {'Credential': '', 'Attest': True}, {'Credential': 'A' * 1028, 'Attest': True}])
+def test_credential_that_makes_no_sense(kms, options):
+    if 'Attest' in options:
+        options['Nonce'] = b64(bytes(32))
+    with refused('InvalidParameter') as refusal:
+        kms.GetParametersForImport(kms.external_key(), OAEP, 'RSA_2048', **options)
+    assert refusal.message.startswith('Credential: ')
 
 
 # Use

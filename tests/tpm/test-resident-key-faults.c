@@ -284,6 +284,7 @@ test_nothing_on_the_bus (void)
   /* The key of the inner wrapper would open the rest. */
   g_autoptr (CmkSecret) inner_key = random_secret (16);
   g_autoptr (GBytes) blob = import_with (&keys, inner_key);
+  g_assert_nonnull (blob);
 
   g_autofree char *raw = NULL;
   gsize size;
@@ -333,6 +334,7 @@ test_nothing_in_memory_of_keys (void)
 
   g_autoptr (CmkSecret) inner_key = random_secret (16);
   g_autoptr (GBytes) blob = import_with (&keys, inner_key);
+  g_assert_nonnull (blob);
   g_assert_false (is_in_memory (inner_key));
 }
 

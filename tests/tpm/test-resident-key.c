@@ -249,6 +249,7 @@ test_commands (void)
   g_autoptr (GBytes) ec_blob = import (&setup, &ec);
   g_assert_cmpstr (resident_setup_commands (&setup), ==, "Import");
   g_autoptr (GBytes) generated = generate (&setup, CMK_RESIDENT_EC_P256);
+  g_assert_nonnull (generated);
   g_assert_cmpstr (resident_setup_commands (&setup), ==, "Create");
 
   assert_hmac_is_right (&setup, hmac_blob, NULL, CMK_RESIDENT_HMAC_SHA256, hmac.secret, 1024);
