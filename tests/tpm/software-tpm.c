@@ -202,20 +202,25 @@ meddler_close (Meddler *meddler)
     Tss2_TctiLdr_Finalize (&meddler->tcti);
 }
 
+guint
+software_tpm_count (SoftwareTpm *software, guint kind)
+{
+  g_auto (Meddler) meddler = { 0 };
+  meddler_open (&meddler, software);
+  TPMS_CAPABILITY_DATA *data = NULL;
+  assert_rc (Esys_GetCapability (meddler.esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                                 kind << TPM2_HR_SHIFT, TPM2_MAX_CAP_HANDLES, NULL, &data));
+  guint count = data->data.handles.count;
+  Esys_Free (data);
+  return count;
+}
+
 void
 software_tpm_assert_empty (SoftwareTpm *software)
 {
-  static const TPM2_HANDLE kinds[] = { 0x80000000U, 0x02000000U, 0x03000000U }; /* objects, sessions, saved sessions */
-  g_auto (Meddler) meddler = { 0 };
-  meddler_open (&meddler, software);
+  static const guint kinds[] = { TPM2_HT_TRANSIENT, TPM2_HT_LOADED_SESSION, TPM2_HT_SAVED_SESSION };
   for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
-    {
-      TPMS_CAPABILITY_DATA *data = NULL;
-      assert_rc (Esys_GetCapability (meddler.esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, kinds[i],
-                                     TPM2_MAX_CAP_HANDLES, NULL, &data));
-      g_assert_cmpuint (data->data.handles.count, ==, 0);
-      Esys_Free (data);
-    }
+    g_assert_cmpuint (software_tpm_count (software, kinds[i]), ==, 0);
 }
 
 GBytes *

@@ -40,6 +40,9 @@ const char *software_tpm_commands (SoftwareTpm *software);
 void software_tpm_set_fault (SoftwareTpm *software, const char *rule);
 gboolean software_tpm_fault_waits (SoftwareTpm *software);
 
+/* How many handles of a kind (TPM_HT) the TPM has. */
+guint software_tpm_count (SoftwareTpm *software, guint kind);
+
 /* Fails the test unless there is no object and no session in the TPM. */
 void software_tpm_assert_empty (SoftwareTpm *software);
 
