@@ -475,7 +475,7 @@ cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
   return code;
 }
 
-/* The unique name that owns cmkd's name now, as an owned text. */
+/* The unique name that owns cmkd's name now, as an owned text; empty when cmkd has just ended because nobody called. */
 static int
 ask_owner (CmkBus *bus, char **ret_owner)
 {
@@ -489,6 +489,12 @@ ask_owner (CmkBus *bus, char **ret_owner)
   cmk_require_memory (call != NULL && dbus_message_append_args (call, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID));
   reply = send_and_wait (bus, call, &error);
   dbus_message_unref (call);
+  if (reply == NULL && dbus_error_has_name (&error, DBUS_ERROR_NAME_HAS_NO_OWNER))
+    {
+      dbus_error_free (&error);
+      *ret_owner = cmk_duplicate ("");
+      return CMK_EXIT_DONE;
+    }
   if (reply == NULL)
     return fail_from_error (&error);
 

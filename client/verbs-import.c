@@ -23,6 +23,20 @@
 #define MAX_PUBLIC_KEY_BYTES 16384
 #define NONCE_BYTES          32 /* every TPM takes */
 
+/* Both Base64; empty if there is none. */
+typedef struct
+{
+  CmkBuffer nonce;
+  CmkBuffer credential;
+} Attest;
+
+static void
+attest_clear (Attest *attest)
+{
+  cmk_buffer_clear (&attest->nonce);
+  cmk_buffer_clear (&attest->credential);
+}
+
 static bool
 is_under_sm2 (const CmkArguments *arguments)
 {
@@ -33,9 +47,9 @@ is_under_sm2 (const CmkArguments *arguments)
   return strncmp (cmk_arguments_get (arguments, "algorithm", ""), "SM2", 3) == 0;
 }
 
-/* Get parameters for the WrappingAlgorithm @algorithm; attested ones if there is a @nonce. */
+/* Get parameters for the WrappingAlgorithm @algorithm; attested ones if @attest has a nonce. */
 static int
-get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, const char *nonce,
+get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, const Attest *attest,
                 CmkValue *ret_answer)
 {
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_IMPORT, "GetParametersForImport");
@@ -45,24 +59,18 @@ get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorith
   cmk_call_add_string (call, algorithm);
   cmk_call_add_string (call, cmk_arguments_get (arguments, "wrapping-spec", spec));
   cmk_call_begin_options (call);
-  if (nonce != NULL)
+  if (attest->nonce.size > 0)
     cmk_call_add_flag_option (call, "Attest");
-  cmk_call_add_text_option (call, "Nonce", nonce);
+  cmk_call_add_text_option (call, "Nonce", (const char *) attest->nonce.data);
+  cmk_call_add_text_option (call, "Credential", (const char *) attest->credential.data);
   return cmk_call_send (call, bus, ret_answer);
 }
 
-/* What --attest sends: the text of --nonce, or a nonce of its own. Empty without --attest. */
 static int
-choose_nonce (const CmkArguments *arguments, CmkBuffer *ret_nonce)
+choose_nonce (const char *path, CmkBuffer *ret_nonce)
 {
   _cleanup_ (cmk_buffer_clear) CmkBuffer nonce = { 0 };
-  const char *path = cmk_arguments_get (arguments, "nonce", NULL);
 
-  if (!cmk_arguments_has (arguments, "attest") && path == NULL)
-    return CMK_EXIT_DONE;
-  if (!cmk_arguments_has (arguments, "attest") || path == NULL || !cmk_arguments_has (arguments, "json"))
-    return cmk_arguments_fail (arguments, "--attest and --nonce go together, and with --json: verify-attestation needs "
-                                          "the whole answer");
   if (strcmp (path, "auto") != 0)
     return cmk_input_read_base64 (path, "nonce", ret_nonce);
   nonce = cmk_buffer_new (NONCE_BYTES);
@@ -71,6 +79,30 @@ choose_nonce (const CmkArguments *arguments, CmkBuffer *ret_nonce)
   nonce.size = NONCE_BYTES;
   *ret_nonce = cmk_buffer_encode (&nonce);
   return CMK_EXIT_DONE;
+}
+
+/* What --attest sends: the text of --nonce, or a nonce of our own, and the credential, if there is one. Nothing without
+ * --attest. */
+static int
+read_attest (const CmkArguments *arguments, Attest *ret_attest)
+{
+  static const char *const inputs[] = { "nonce", "credential", NULL };
+  bool is_wanted = cmk_arguments_has (arguments, "attest");
+  const char *nonce = cmk_arguments_get (arguments, "nonce", NULL);
+  const char *credential = cmk_arguments_get (arguments, "credential", NULL);
+  int code;
+
+  if (!is_wanted && nonce == NULL && credential == NULL)
+    return CMK_EXIT_DONE;
+  if (!is_wanted || nonce == NULL || !cmk_arguments_has (arguments, "json"))
+    return cmk_arguments_fail (arguments, "--attest and --nonce go together, and with --json: verify-attestation needs "
+                                          "the whole answer");
+  code = cmk_arguments_check_inputs (arguments, inputs);
+  if (code == CMK_EXIT_DONE)
+    code = choose_nonce (nonce, &ret_attest->nonce);
+  if (code == CMK_EXIT_DONE && credential != NULL)
+    code = cmk_input_read_base64 (credential, "credential", &ret_attest->credential);
+  return code;
 }
 
 /* The same algorithm that wrap chooses for material of this key. */
@@ -122,13 +154,13 @@ run_get_parameters (const CmkArguments *arguments)
   static const char *const outputs[] = { "public-key", "token", NULL };
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  _cleanup_ (cmk_buffer_clear) CmkBuffer nonce = { 0 };
+  _cleanup_ (attest_clear) Attest attest = { 0 };
   bool is_json = cmk_arguments_has (arguments, "json");
   const char *algorithm;
   int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code == CMK_EXIT_DONE)
-    code = choose_nonce (arguments, &nonce);
+    code = read_attest (arguments, &attest);
   if (code != CMK_EXIT_DONE)
     return code;
   if (!is_json && !(cmk_arguments_has (arguments, "public-key") && cmk_arguments_has (arguments, "token")))
@@ -138,14 +170,14 @@ run_get_parameters (const CmkArguments *arguments)
   if (code == CMK_EXIT_DONE)
     code = choose_algorithm (arguments, bus, &algorithm);
   if (code == CMK_EXIT_DONE)
-    code = get_parameters (arguments, bus, algorithm, (const char *) nonce.data, &answer);
+    code = get_parameters (arguments, bus, algorithm, &attest, &answer);
   if (code == CMK_EXIT_DONE)
     code = write_parameters (arguments, &answer);
   if (code != CMK_EXIT_DONE)
     return code;
 
-  if (nonce.size > 0)
-    cmk_answer_put (&answer, "Nonce", (const char *) nonce.data);
+  if (attest.nonce.size > 0)
+    cmk_answer_put (&answer, "Nonce", (const char *) attest.nonce.data);
   if (is_json)
     cmk_output_print_json (&answer);
   else if (strcmp (cmk_arguments_get (arguments, "public-key", ""), "-") != 0 &&
@@ -227,7 +259,7 @@ prepare (const CmkArguments *arguments, CmkBus *bus, const CmkMaterial *material
   const char *algorithm = cmk_arguments_get (arguments, "algorithm", fitting);
   const CmkWrapJob job = { algorithm, &public_key, material, CMK_WRAP_AS_NEEDED };
   const char *key, *token;
-  int code = get_parameters (arguments, bus, algorithm, NULL, &answer);
+  int code = get_parameters (arguments, bus, algorithm, &(const Attest) { 0 }, &answer);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (&answer, "PublicKey", &key);
@@ -357,6 +389,7 @@ static const CmkOption get_parameters_options[] = {
   { "token", "FILE", "write the import token here", false },
   { "attest", NULL, "have the TPM make the wrapping key, and vouch for it; see verify-attestation", false },
   { "nonce", "FILE", "with --attest: 16 to 64 random bytes of the custodian's, Base64; auto: some of our own", false },
+  { "credential", "FILE", "with --attest: a credential for the TPM to open, Base64", false },
   { NULL, NULL, NULL, false },
 };
 

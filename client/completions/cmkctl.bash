@@ -57,7 +57,8 @@ _cmkctl()
   COMPREPLY=()
   case $previous in
     --in | --out | --material | --encrypted | --encrypted-private-key | --token | --public-key | --private-key-out | \
-      --plaintext | --signature | --verify)
+      --plaintext | --signature | --verify | --nonce | --credential | --attestation-key | --accept-attestation-key | \
+      --trust)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
@@ -101,6 +102,9 @@ _cmkctl()
     mapfile -t COMPREPLY < <(compgen -W "$(cmkctl ${verb:+"$verb"} --help | awk '$1 ~ /^--/ { print $1 }')" -- "$word")
   elif [[ -z $verb ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
+  elif [[ $verb == verify-attestation ]]; then
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
   elif [[ $verb == alias ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_cmkctl_alias "$previous" "${bus[@]}")" -- "$word")
   elif cmkctl "$verb" --help | head -n 1 | grep -q ' KEY'; then

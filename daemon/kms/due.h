@@ -31,7 +31,7 @@ void cmk_due_note_set_expiry (CmkDue *due, gint64 when);
 void cmk_due_note_deletion (CmkDue *due, gint64 when);
 
 /* Is anything to be erased, deleted or told within so many @seconds, or overdue? Not known of a vault that has not been
- * unlocked: nothing, then. Any thread. */
+ * unlocked: no, then. Any thread. */
 gboolean cmk_due_is_near (CmkDue *due, gint64 seconds);
 
 /* Keep what the clock knows, if it is worth a commit: more often when told to @stop, since the machine may be about to.

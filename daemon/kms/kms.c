@@ -422,6 +422,9 @@ cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
 {
   if (cmk_import_windows_any (kms->import_windows))
     return "an import is under way";
+  /* Nobody knows what is due, but who tries again each minute is soon to. */
+  if (g_str_equal (cmk_vault_state_status (kms->vault), "locked"))
+    return "the TPM has not opened the state yet";
   if (cmk_due_is_near (kms->due, seconds))
     return "something is due soon";
   if (cmk_settling_has_charged (kms->settling) ||

@@ -62,8 +62,9 @@ cmk_resident_check_spec (CmkVault *vault, CmkKeySpec spec, GError **error)
   CmkResidentKind kind;
   if (find_kind (spec, &kind))
     {
-      g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error); /* is it there? */
-      return session != NULL && cmk_vault_note_tpm (vault, cmk_tpm_can_hold (vault->tpm, kind, error), error);
+      /* To begin a session is to connect. */
+      g_autoptr (CmkTpmSession) session = vault->tpm == NULL ? cmk_vault_begin_session (vault, error) : NULL;
+      return vault->tpm != NULL && cmk_vault_note_tpm (vault, cmk_tpm_can_hold (vault->tpm, kind, error), error);
     }
   g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
                "ProtectionLevel TPM does not go with KeySpec %s: %s; use ProtectionLevel SOFTWARE",

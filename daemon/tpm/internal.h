@@ -41,6 +41,7 @@ struct _CmkTpm
   TSS2_TCTI_CONTEXT *connection;
   ESYS_CONTEXT *esys; /* NULL: not connected */
   gboolean broken;    /* ESYS is of no use any more, a new connection is needed */
+  TSS2_RC broken_by;  /* what ESYS said before it began to say BAD_SEQUENCE */
   GArray *stranded;   /* TPM2_HANDLE: loaded, and not flushed when it should have been */
   CmkTpmPatience patience;
 

@@ -148,8 +148,13 @@ gboolean
 cmk_tpm_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
 {
   /* ESYS refuses every further command after an error below the TPM, and says BAD_SEQUENCE for ever. */
-  if (!cmk_tss_is_answer (rc))
-    tpm->broken = TRUE;
+  if (!cmk_tss_is_answer (rc) && !tpm->broken)
+    {
+      tpm->broken = TRUE;
+      tpm->broken_by = rc;
+    }
+  if (tpm->broken && rc == TSS2_ESYS_RC_BAD_SEQUENCE)
+    rc = tpm->broken_by;
   if (error != NULL && cmk_tss_base (rc) == TPM2_RC_FAILURE && is_well (tpm))
     return fail (rc, what, CMK_ERROR_TPM_UNAVAILABLE, UNWELL, error);
   return cmk_tss_ok (rc, what, error);

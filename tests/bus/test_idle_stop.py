@@ -9,9 +9,11 @@ import pytest
 from gi.repository import Gio, GLib
 
 from activation import activated
+from cmkctl import Cmkctl
 from client import BUS_NAME, DEADLINE, OBJECT_PATH, DBusError, b64, iterate_until, refused, unb64
 from harness import ALICE, BOB, new_machine, wait_for_end
 from state import row_of_key
+from test_cmkctl import Monitor
 
 START, DAY = 2_000_000_000, 86400
 IDLE = 0.1  # seconds; no test depends on it being short or long
@@ -151,6 +153,16 @@ def test_it_stays_until_a_key_is_deleted():
             kms.DescribeKey(key)
 
 
+def test_it_stays_for_a_tpm_that_is_absent():
+    with activated(idle=IDLE) as machine:
+        machine.stop_tpm()
+        assert machine.client().GetStatus()['TpmState'] == 'absent'
+        stays(machine, 'the TPM has not opened the state yet')
+        machine.start_tpm()
+        machine.client().own_key()
+        machine.wait_for_end()
+
+
 def test_its_end_gives_nobody_a_new_budget_of_steps():
     with activated(idle=IDLE, config={'Anchor': {'StepsPerDay': 1}}) as machine:
         kms = machine.client()
@@ -208,6 +220,18 @@ def test_nothing_is_lost():
             kms.import_with(parameters, material)
         with refused('MaterialMismatch'):
             kms.import_with(unused, os.urandom(32))
+
+
+def test_cmkctl_does_not_notice():
+    with activated(idle=IDLE) as machine, Monitor(machine) as monitor:
+        machine.wait_for_end()
+        cmkctl = Cmkctl(machine)
+        key = cmkctl('create').decode().strip()
+        assert monitor.line() == f'KeyChanged {key} Enabled Created'
+        machine.wait_for_end()
+        blob = cmkctl('encrypt', key, stdin=b'x')
+        machine.wait_for_end()
+        assert cmkctl('decrypt', stdin=blob) == b'x'
 
 
 def test_what_expires_while_nobody_runs_is_erased_by_the_next():

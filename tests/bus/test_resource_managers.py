@@ -14,7 +14,7 @@ import pytest
 
 from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
 from client import DEADLINE, SOURCE_ROOT, b64, iterate_until, refused, unb64
-from neighbour import Neighbour
+from neighbour import CREATE_PRIMARY, NO_SESSIONS, START_SESSION, Neighbour, command, flush_context, read_public
 from openssl_keys import key_of
 from ring import Ring
 from state import tpm_tool
@@ -104,6 +104,10 @@ def test_the_import_flow_and_a_restart(manager):
         machine.start()
         assert_works(machine)
         machine.client().imported_key()  # with an RSA pair
+        stop(machine)
+        if manager == 'kernel':
+            held = [line.split()[1:] for line in machine.chip_log.read_text().splitlines() if line.startswith('held')]
+            assert machine.trace.read() == tuple(max(map(int, numbers)) for numbers in zip(*held))
 
 
 def test_a_reboot(manager):
@@ -242,6 +246,39 @@ def test_what_others_have_is_left_alone(manager):
         through_manager(machine, 'flushcontext', session)
         others.leave()
         machine.start()
+
+
+def test_the_emulation_of_the_kernel():
+    """What its users see of drivers/char/tpm/tpm2-space.c."""
+    with new_machine(manager='kernel', start=False) as machine:
+        one, other = Neighbour(machine), Neighbour(machine)
+        assert one.object == other.object == 0x80ffffff
+        assert one.session != other.session
+        assert one.handles(TRANSIENT) == [one.object]
+        one.check()
+        assert (one.new_object(), one.new_object()) == (0x80fffffe, 0x80fffffd)
+        one.ask(flush_context(0x80fffffe))
+        assert one.handles(TRANSIENT) == [0x80ffffff, 0x80fffffd]
+        assert one.send(read_public(0x80fffffe)) == (None, b'')  # it is not in the space: the write fails
+        assert one.send(one.use_session())[0] == 0x910  # which costs the space its sessions
+        assert one.new_object() == 0x80fffffe
+        assert one.send(CREATE_PRIMARY)[0] == 0x902  # three fill the chip
+        for _ in range(3):
+            one.session = one.new_session()
+        assert one.send(START_SESSION)[0] == 0x903
+        one.check()
+        assert one.send(command(NO_SESSIONS, 0x1ff, b''))[0] == 0xb0143
+        other.check()
+        assert in_tpm(machine)[0] == 0  # between two commands
+        one.process.kill()
+        one.end()
+        iterate_until(lambda: in_tpm(machine) == (0, 1), 'its space is flushed')
+        other.check()
+        machine.stop_tpm()
+        machine.start_tpm()
+        for _ in range(2):
+            assert other.send(read_public(other.object)) == (None, b'')  # the object of before the reset
+        other.end()
 
 
 def through_manager(machine, name, *arguments):

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that stay open from call to call, and what a cmkd that stops leaves to the next start."""
+import contextlib
+import os
+import random
 import shutil
+import time
 
 import pytest
 
@@ -194,3 +198,31 @@ def test_no_keyring_no_handover(machine):
         machine.stop()
         assert sessions(machine) == (0, 0)
         assert start(machine) == COLD_START
+
+
+CRASHES = int(os.environ.get('CMKD_SESSION_CRASHES', '60'))
+
+
+def test_kr_08_crashes():
+    """Killed at any moment of a call, in between clean stops: what it held is flushed, what it left is used or taken out
+    of the TPM, so that there is never more than the one session that a cmkd may leave to the next."""
+    seed = os.environ.get('CMKD_CRASH_SEED', str(random.random()))
+    print(f'CMKD_CRASH_SEED={seed}')
+    chance = random.Random(seed)
+    with new_machine(config=CONFIG, manager='abrmd') as machine:
+        key = machine.client().own_key()
+        for number in range(CRASHES):
+            machine.client().Encrypt(key, SEALED)
+            call = machine.client().start('Encrypt', key, SEALED)
+            time.sleep(chance.uniform(0, 0.02))  # which moment it is does not matter
+            machine.kill()
+            with contextlib.suppress(DBusError):
+                call.result()
+            if number % 4 == 0:
+                machine.start()
+                machine.client().Encrypt(key, SEALED)
+                machine.stop()
+            iterate_until(lambda: machine.tpm_handles(LOADED_SESSION) == () and len(machine.tpm_handles(SAVED_SESSION)) < 2,
+                          'the resource manager flushes what the dead has held')
+            machine.start()
+        assert use(machine, key)[-3:] == USE

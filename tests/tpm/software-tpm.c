@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "software-tpm.h"
 
+#include "base/error.h"
+
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
@@ -221,6 +223,39 @@ software_tpm_assert_empty (SoftwareTpm *software)
   static const guint kinds[] = { TPM2_HT_TRANSIENT, TPM2_HT_LOADED_SESSION, TPM2_HT_SAVED_SESSION };
   for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
     g_assert_cmpuint (software_tpm_count (software, kinds[i]), ==, 0);
+}
+
+void
+tpm_call_must_work (TpmCall call, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean ok = call (data, &error);
+  g_assert_no_error (error);
+  g_assert_true (ok);
+}
+
+guint
+software_tpm_fail_everywhere (SoftwareTpm *software, const char *action, TpmCall call, gpointer data)
+{
+  guint n_failed = 0;
+  gboolean is_over = FALSE;
+  for (guint nth = 1; !is_over; nth++)
+    {
+      g_autofree char *rule = g_strdup_printf ("* %u-%u %s", nth, nth, action);
+      g_autoptr (GError) error = NULL;
+      software_tpm_set_fault (software, rule);
+      if (!call (data, &error))
+        {
+          g_assert_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE);
+          n_failed++;
+        }
+      is_over = software_tpm_fault_waits (software);
+      software_tpm_set_fault (software, "");
+      software_tpm_assert_empty (software);
+      tpm_call_must_work (call, data);
+      software_tpm_assert_empty (software);
+    }
+  return n_failed;
 }
 
 GBytes *

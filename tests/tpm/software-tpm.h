@@ -46,6 +46,15 @@ guint software_tpm_count (SoftwareTpm *software, guint kind);
 /* Fails the test unless there is no object and no session in the TPM. */
 void software_tpm_assert_empty (SoftwareTpm *software);
 
+/* What is done with daemon/tpm, as a call of cmkd does it. */
+typedef gboolean (*TpmCall) (gpointer data, GError **error);
+
+void tpm_call_must_work (TpmCall call, gpointer data);
+
+/* Let the first, second, ... command of @call fail in turn by @action, until all is over before it strikes. Each time it
+ * must work, or fail with CMK_ERROR_TPM_UNAVAILABLE; leave nothing; and work the next time. How often it failed. */
+guint software_tpm_fail_everywhere (SoftwareTpm *software, const char *action, TpmCall call, gpointer data);
+
 /* A connection of one's own. */
 typedef struct
 {

@@ -9,6 +9,7 @@
  *   - a virtual handle that the space has not got fails the write: an I/O error; so does an object that the chip does
  *     not take back (after a reset), for as long as the connection lives
  *   - a fourth object or session is flushed, and an I/O error
+ *   - an I/O error costs the space its sessions, but no objects
  *   - a session that the chip does not take back is forgotten; so is one that was flushed, ended or saved by a command
  *   - GetCapability shows the objects of the space alone, and every session
  *   - the context gap is nobody's business
@@ -381,7 +382,7 @@ serve_one (Manager *manager, uint8_t *command, size_t size, Answer *answer)
   if (attributes == NULL)
     {
       memcpy (answer->bytes, (const uint8_t[]) { 0x80, 0x01, 0, 0, 0, HEADER_SIZE }, 6);
-      write_u32 (answer->bytes + 6, TSS2_RESMGR_TPM_RC_LAYER | TPM2_RC_COMMAND_CODE);
+      write_u32 (answer->bytes + 6, TSS2_RESMGR_RC_LAYER | TPM2_RC_COMMAND_CODE);
       return HEADER_SIZE;
     }
 
