@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resident-setup.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void
@@ -18,10 +19,28 @@ resident_setup_init (ResidentSetup *setup)
   (void) software_tpm_commands (setup->software);
 }
 
+/* tcti-krm, if the test goes through it, has written down what was loaded after each command. */
+static void
+assert_little_was_loaded (SoftwareTpm *software)
+{
+  g_autofree char *path = g_build_filename (software->directory, "chip", NULL);
+  g_autofree char *log = NULL;
+  if (!g_file_get_contents (path, &log, NULL, NULL))
+    return;
+  unsigned n_objects, n_sessions;
+  for (const char *line = strstr (log, "held "); line != NULL; line = strstr (line + 1, "held "))
+    {
+      g_assert_cmpint (sscanf (line, "held %u %u", &n_objects, &n_sessions), ==, 2);
+      g_assert_cmpuint (n_objects, <=, 2);
+      g_assert_cmpuint (n_sessions, <=, 1);
+    }
+}
+
 void
 resident_setup_clear (ResidentSetup *setup)
 {
   g_clear_pointer (&setup->tpm, cmk_tpm_close);
+  assert_little_was_loaded (setup->software);
   memory_cache_clear (&setup->cache);
   g_clear_pointer (&setup->software, software_tpm_free);
 }

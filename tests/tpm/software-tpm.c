@@ -122,7 +122,9 @@ software_tpm_new (void)
   software->log = g_build_filename (software->directory, "log", NULL);
   software->direct = g_strdup_printf ("swtpm:path=%s/sock", software->directory);
   software->counted = g_strdup_printf ("%s:%s", g_getenv ("CMKD_TCTI_COUNT"), software->direct);
+  g_autofree char *chip_log = g_build_filename (software->directory, "chip", NULL);
   g_setenv ("CMKD_TPM_LOG", software->log, TRUE);
+  g_setenv ("CMKD_CHIP_LOG", chip_log, TRUE);
   software->flags = SOFTWARE_TPM_STARTED;
   make_state (software);
   software_tpm_start (software);
