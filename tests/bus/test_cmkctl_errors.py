@@ -16,7 +16,7 @@ from harness import ALICE, new_machine
 from client import BUS_NAME, DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 
 VERBS = ['create', 'list', 'show', 'enable', 'disable', 'set-description', 'schedule-deletion', 'cancel-deletion',
-         'alias', 'tag', 'untag', 'get-parameters', 'wrap', 'import', 'delete-material', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'sign', 'verify', 'mac', 'public-key',
+         'alias', 'tag', 'untag', 'get-parameters', 'wrap', 'import', 'delete-material', 'verify-attestation', 'encrypt', 'decrypt', 're-encrypt', 'data-key', 'sign', 'verify', 'mac', 'public-key',
          'asymmetric-encrypt', 'asymmetric-decrypt', 'status', 'monitor', 'recover']
 
 
