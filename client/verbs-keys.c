@@ -39,6 +39,7 @@ run_create (const CmkArguments *arguments)
   cmk_call_add_text_option (call, "Origin", cmk_arguments_get (arguments, "origin", NULL));
   cmk_call_add_text_option (call, "KeySpec", cmk_arguments_get (arguments, "spec", NULL));
   cmk_call_add_text_option (call, "KeyUsage", cmk_arguments_get (arguments, "usage", NULL));
+  cmk_call_add_text_option (call, "ProtectionLevel", cmk_arguments_get (arguments, "protection-level", NULL));
   cmk_call_add_text_option (call, "Description", cmk_arguments_get (arguments, "description", NULL));
   cmk_call_add_text_option (call, "Alias", cmk_arguments_get (arguments, "alias", NULL));
   cmk_call_add_text_option (call, "KeyId", cmk_arguments_get (arguments, "key-id", NULL));
@@ -190,6 +191,7 @@ static const CmkOption create_options[] = {
   { "origin", "ORIGIN", "CMKD_KMS: cmkd makes the material (default); EXTERNAL: you import it", false },
   { "spec", "SPEC", "AES_256 (default), SM4, HMAC_256/384/512, RSA_2048/3072/4096, EC_P256/P384/P256K/SM2", false },
   { "usage", "USAGE", "ENCRYPT_DECRYPT, SIGN_VERIFY or GENERATE_VERIFY_MAC; default: by the spec", false },
+  { "protection-level", "LEVEL", "SOFTWARE (default), or TPM: the key is used inside the TPM only", false },
   { "description", "TEXT", "what the key is for", false },
   { "alias", "ALIAS", "a name that it can be called by: alias/ and letters, digits, '_', '/' and '-'", false },
   { "tag", "NAME=VALUE", "a tag", true },

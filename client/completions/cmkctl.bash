@@ -76,6 +76,10 @@ _cmkctl()
       mapfile -t COMPREPLY < <(compgen -W 'ENCRYPT_DECRYPT SIGN_VERIFY GENERATE_VERIFY_MAC' -- "$word")
       return
       ;;
+    --protection-level)
+      mapfile -t COMPREPLY < <(compgen -W 'SOFTWARE TPM' -- "$word")
+      return
+      ;;
     --wrapping-spec)
       mapfile -t COMPREPLY < <(compgen -W 'RSA_2048 RSA_3072 RSA_4096 EC_SM2' -- "$word")
       return

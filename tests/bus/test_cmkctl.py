@@ -46,6 +46,12 @@ def test_create_prints_the_id_alone(cmkctl, root):
     assert (key['Origin'], key['KeySpec'], key['Description']) == ('EXTERNAL', 'SM4', 'ä "x"\n')
 
 
+def test_create_takes_a_protection_level(cmkctl, root):
+    for level in ('SOFTWARE', 'TPM'):
+        key = cmkctl('create', '--protection-level', level).decode().strip()
+        assert root.describe(key)['ProtectionLevel'] == level
+
+
 def test_create_as_json_is_the_whole_answer(cmkctl, root):
     metadata = cmkctl.json('create', '--description', '\x01\t"\\/é日')['KeyMetadata']
     assert metadata == root.describe(metadata['KeyId'])

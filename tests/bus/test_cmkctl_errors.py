@@ -156,6 +156,7 @@ def test_completion():
     assert complete('cmkctl', 'create', '--spec', 'EC_P2') == ['EC_P256', 'EC_P256K']
     assert complete('cmkctl', 'data-key', '--spec', 'AES') == ['AES_256', 'AES_128']
     assert complete('cmkctl', 'create', '--usage', 'S') == ['SIGN_VERIFY']
+    assert complete('cmkctl', 'create', '--protection-level', '') == ['SOFTWARE', 'TPM']
     assert complete('cmkctl', 'get-parameters', '--wrapping-spec', 'E') == ['EC_SM2']
     assert '--limit' in complete('cmkctl', 'list', '--')
     assert complete('cmkctl', 'alias', 'c') == ['create']
