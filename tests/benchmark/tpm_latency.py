@@ -18,8 +18,16 @@ from tpm_costs import CHIP_COMMANDS, COMMANDS  # noqa: E402
 
 RANDOM_BYTES, AES_BYTES = 32, 1024
 WHOLE_OBJECTS = ['ContextLoad', 'ContextSave', 'Load', 'Create']
-FIRST_USE = {'cold': ['start, cold', 'first Encrypt, cold'], 'warm': ['start, warm', 'first Encrypt, warm'],
-             'import': ['import, warm']}
+OWN, KEPT = 'session of each call', 'session kept'
+# A life of cmkd from its start to its stop, with one use of a key in it; and an import.
+COLUMNS = {
+    'cold': (OWN, ['start, cold', 'first Encrypt, cold', 'stop, cold']),
+    'warm': (OWN, ['start, warm', 'first Encrypt, warm', 'stop, warm']),
+    'import': (OWN, ['import, warm']),
+    'cold, kept': (KEPT, ['start, cold', 'first Encrypt, cold', 'stop, cold']),
+    'warm, kept': (KEPT, ['start, warm', 'first Encrypt, warm', 'stop, warm']),
+    'import, kept': (KEPT, ['import, warm']),
+}
 
 
 def milliseconds(kb_per_s, size):
@@ -36,21 +44,20 @@ def probably(chip, command):
     return at_least(chip, command)
 
 
-def sent(step):
-    return COMMANDS[step].split()
+def sent(column):
+    sessions, steps = COLUMNS[column]
+    return ' '.join(COMMANDS[sessions][step] for step in steps).split()
 
 
-def on_the_chip(step):
-    return [name for count, name in re.findall(r'(\d+) (\w+)', CHIP_COMMANDS[step]) for _ in range(int(count))]
+def on_the_chip(column):
+    sessions, steps = COLUMNS[column]
+    return [name for step in steps for count, name in re.findall(r'(\d+) (\w+)', CHIP_COMMANDS[sessions][step])
+            for _ in range(int(count))]
 
 
 def cost(chip, commands):
     low, likely = (sum(price(chip, command) for command in commands) for price in (at_least, probably))
     return f'{low:.0f} to {likely:.0f}' if chip['aes_kb_per_s'] else f'{low:.0f}'
-
-
-def commands_of(steps, of_step):
-    return [command for step in steps for command in of_step(step)]
 
 
 def table(head, rows):
@@ -65,33 +72,22 @@ def published(chips):
                    *(f'{chip[name]:.0f}' for name in ('ecdh_ms', 'ecdsa_ms', 'rsa_ms'))] for chip in chips])
 
 
-def applied(chips):
-    return table(['chip', *(f'{name}, {place}' for place in ('bare', '/dev/tpmrm0') for name in FIRST_USE)],
-                 [[chip['name'], *(cost(chip, commands_of(steps, of_step))
-                                   for of_step in (sent, on_the_chip) for steps in FIRST_USE.values())]
-                  for chip in chips])
-
-
-def sessions(chips):
-    """What it saves that a start finds a session: the salt, less a context that is loaded, and one saved at the stop."""
-    def saved(chip, price):
-        return price(chip, 'StartAuthSession') - price(chip, 'ContextLoad') - price(chip, 'ContextSave')
-    return table(['chip', 'saved in each start'],
-                 [[chip['name'], f"{saved(chip, probably):.0f} to {saved(chip, at_least):.0f}" if chip['aes_kb_per_s']
-                   else f"up to {saved(chip, at_least):.0f}"] for chip in chips])
+def applied(chips, commands_of):
+    rows = [[chip['name'], *(cost(chip, commands_of(column)) for column in COLUMNS)] for chip in chips]
+    return table(['chip', *COLUMNS], [['commands', *(str(len(commands_of(column))) for column in COLUMNS)], *rows])
 
 
 def machines(rows):
-    return table(['machine', 'mean of a command', *FIRST_USE],
+    return table(['machine', 'mean of a command', *COLUMNS],
                  [[row['name'], f"{row['ms'] / row['commands']:.0f}",
-                   *(f"{len(commands_of(steps, sent)) * row['ms'] / row['commands']:.0f}"
-                     for steps in FIRST_USE.values())] for row in rows])
+                   *(f"{len(sent(column)) * row['ms'] / row['commands']:.0f}" for column in COLUMNS)]
+                  for row in rows])
 
 
 def main():
     data = json.loads((HERE / 'tpm-latency.json').read_text())
-    parts = {'published': published(data['chips']), 'applied': applied(data['chips']),
-             'sessions': sessions(data['chips']), 'machines': machines(data['machines'])}
+    parts = {'published': published(data['chips']), 'bare': applied(data['chips'], sent),
+             'kernel': applied(data['chips'], on_the_chip), 'machines': machines(data['machines'])}
     for name in sys.argv[1:] or parts:
         print(parts[name])
 

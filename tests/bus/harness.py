@@ -19,6 +19,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -264,9 +265,9 @@ class Machine:
         iterate_until(lambda: self.abrmd.poll() is not None or self.owned(ABRMD_NAME), 'tpm2-abrmd owns its name')
         assert self.abrmd.poll() is None, 'tpm2-abrmd did not start'
 
-    def stop_manager(self):
-        """SIGKILL; nothing but abrmd can be stopped."""
-        self.abrmd.kill()
+    def stop_manager(self, number=signal.SIGTERM):
+        """Nothing but abrmd can be stopped."""
+        self.abrmd.send_signal(number)
         self.abrmd.wait()
         iterate_until(lambda: not self.owned(ABRMD_NAME), 'the name of tpm2-abrmd is free')
 
