@@ -154,6 +154,12 @@ certify (CmkTpmSession *session, ESYS_TR key, CmkTpmPlace place, gpointer data, 
                            Esys_CertifyCreation (tpm->esys, job->attestation_key, key, session->session.tr,
                                                  ESYS_TR_NONE, ESYS_TR_NONE, &nonce, job->created->creation_hash,
                                                  &scheme_of_key, job->created->ticket, &attest, &signature));
+  if ((rc & ~(TSS2_RC) TSS2_RC_LAYER_MASK) == TPM2_RC_COMMAND_CODE)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+                   "Attest: this TPM lacks the TPM2_CertifyCreation command (TPM code 0x%x)", rc);
+      return FALSE;
+    }
   if (!cmk_tpm_session_ok (session, rc, place, what, error))
     return FALSE;
   guint8 *numbers = job->attestation->signature;

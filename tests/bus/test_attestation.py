@@ -521,6 +521,14 @@ def test_tpm_fails_while_it_makes_the_key(machine, kms, command):
     attested(kms, key=key)
 
 
+def test_tpm_that_cannot_certify(machine, kms):
+    machine.tpm_fault('CertifyCreation 1-4 0x143')  # TPM_RC_COMMAND_CODE
+    with refused('UnsupportedOperation') as refusal:
+        attested(kms)
+    machine.tpm_fault('')
+    assert 'TPM2_CertifyCreation' in refusal.message and machine.tpm_handles(TRANSIENT) == ()
+
+
 def test_tpm_that_knows_no_long_digest(machine, kms):
     machine.tpm_fault('Create 1-1 0x2d5')  # TPM_RC_SIZE of a parameter
     with refused('UnsupportedOperation') as refusal:

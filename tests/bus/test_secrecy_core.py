@@ -7,12 +7,13 @@ import os
 
 import pytest
 
-from client import PADDINGS, b64, refused, unb64
+from client import PADDINGS, b64, refused, unb64, wrap
 from harness import new_machine
 from openssl_keys import MAC, SIGNING, SecretKey, key_of
 from search import (find, forms, read_core, secrets_of_material, secrets_of_pair, secrets_of_private_key,
                     secrets_of_store)
 from test_secrecy import FORMS, key_to_use, private_numbers_of
+from test_unwrap_failures import pkcs1
 from wrapping import KEY_WRAPS, new_temporary_key, send, wrapped
 
 ALGORITHMS = [name for name in PADDINGS if name != 'none']
@@ -56,6 +57,19 @@ def test_me_01_import(machine, kms, algorithm, spec):
     with refused('MaterialMismatch'):
         kms.import_with(parameters, other)
     assert_not_in_core(machine, {**pair, 'material': material, 'other material': other})
+
+
+@pytest.mark.parametrize('algorithm', ['RSAES_PKCS1_V1_5', 'RSAES_OAEP_SHA_256'])
+def test_me_01_import_under_a_key_of_the_tpm(machine, kms, algorithm):
+    """Its private half was never there to be found; what the TPM gives back, padded, may not stay either."""
+    key, material = kms.external_key(), os.urandom(32)
+    parameters = kms.GetParametersForImport(key, algorithm, 'RSA_2048', Attest=True, Nonce=b64(os.urandom(32)))
+    kms.import_with(parameters, material)
+    assert_not_in_core(machine, {**secrets_of_store(machine), **secrets_of_material(machine, key, material)})
+    if algorithm == 'RSAES_PKCS1_V1_5':
+        block = pkcs1(message=material)
+        kms.ImportKeyMaterial(key, wrap('none', parameters['PublicKey'], block), parameters['ImportToken'])
+        assert_not_in_core(machine, {'block': block[2:], 'material': material})
 
 
 @pytest.mark.parametrize('spec', ['AES_256', 'SM4'])
