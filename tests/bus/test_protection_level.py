@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client import SOURCE_ROOT, Client, b64, refused, unb64
+from client import SOURCE_ROOT, Client, DBusError, b64, refused, unb64
 from harness import ALICE, LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
 from openssl_keys import (ENCRYPTION, MAC, SIGNING, PrivateKey, PublicKey, file_of, key_of, other_exponent,
                           swapped_primes)
@@ -485,6 +485,53 @@ def test_a_command_that_the_chip_refuses_after_all(machine, kms):
         kms.Sign(cmk, b64(MESSAGE), 'ECDSA_SHA_256')
     machine.tpm_fault('none 1-1 io')
     use(kms, cmk, key_of('EC_P256'))
+
+
+@pytest.mark.parametrize('spec, command', [('AES_256', 'Create'), ('EC_P256', 'Import')])
+def test_an_import_that_the_tpm_fails(machine, kms, spec, command):
+    """Nothing is bound, the attempt does not count, nothing is left in the TPM."""
+    key = key_of(spec)
+    cmk = kms.external_key(KeySpec=spec)
+    parameters = kms.parameters(cmk, *WRAPPING)
+    machine.restart()  # who else would make objects is done
+    for _ in range(9):
+        machine.tpm_fault(f'{command} 1-99 0x101')
+        with refused('TpmUnavailable'):
+            send(kms, parameters, wrapped(parameters, form_of(key), key))
+        machine.tpm_fault('none 1-1 io')
+        assert machine.tpm_handles(TRANSIENT) == ()
+    row = row_of_key(machine, cmk)
+    assert (kms.state(cmk), row['envelope'], row['fingerprint']) == ('PendingImport', None, None)
+    other = key_of(spec, 1)  # so it is not bound to the first one
+    send(kms, parameters, wrapped(parameters, form_of(other), other))
+    use(kms, cmk, other)
+
+
+@pytest.mark.parametrize('action', ['0x101', '0x902', 'io', 'drop'])
+def test_a_use_that_the_tpm_fails(machine, kms, action):
+    """Once is made good where it can be; after it everything is as before."""
+    cmks = {spec: bring(kms, key_of(spec)) for spec in ('AES_256', 'RSA_2048', 'EC_P256')}
+    for spec, cmk in cmks.items():
+        for command in ('Load', 'ContextLoad', 'HMAC', 'RSA_Decrypt', 'Sign', 'FlushContext'):
+            machine.tpm_fault(f'{command} 1-1 {action}')
+            try:
+                use(kms, cmk, key_of(spec))
+            except DBusError as error:
+                assert error.name == 'TpmUnavailable'
+            machine.tpm_fault('none 1-1 io')
+            use(kms, cmk, key_of(spec))
+            assert machine.tpm_handles(TRANSIENT) == ()
+
+
+@pytest.mark.parametrize('manager', ['abrmd', 'kernel'])
+def test_behind_a_resource_manager(manager):
+    with new_machine(config=NO_POOL, manager=manager) as machine:
+        kms = tpm_client(machine)
+        cmks = {spec: bring(kms, key_of(spec)) for spec in SPECS}
+        for again in (lambda: None, machine.restart):
+            again()
+            for spec, cmk in cmks.items():
+                use(kms, cmk, key_of(spec))
 
 
 def test_an_exponent_that_the_tpm_does_not_take(machine, kms):
