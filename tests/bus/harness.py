@@ -232,7 +232,7 @@ class Machine:
                                     '--flags', 'not-need-init,startup-clear'],
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + DEADLINE
-        while not listens(self.tpm_directory / 'sock.ctrl') or not (self.tpm_directory / 'sock').exists():
+        while not all(listens(self.tpm_directory / name) for name in ('sock', 'sock.ctrl')):
             assert self.tpm.poll() is None, 'swtpm did not start'
             assert time.monotonic() < deadline, 'swtpm does not listen'
             time.sleep(0.005)
