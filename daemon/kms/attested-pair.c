@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "crypto/key-parts.h"
 #include "crypto/signature.h"
+#include "kms/resident.h"
 #include "kms/vault-internal.h"
 #include "tpm/attestation.h"
 #include "tpm/credential.h"
@@ -44,13 +45,8 @@ cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, GError **erro
                    cmk_spec_name (cmk_wrapping_key_specs, (int) spec));
       return FALSE;
     }
-  g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
-  if (session == NULL)
-    return FALSE;
-  return cmk_vault_note_tpm (vault,
-                             cmk_tpm_can_hold (vault->tpm, kind_of (spec), error) &&
-                                 cmk_tpm_can_hold (vault->tpm, CMK_RESIDENT_EC_P256, error),
-                             error);
+  return cmk_resident_check_spec (vault, cmk_wrapping_key_spec_key (spec), error) &&
+         cmk_resident_check_spec (vault, CMK_KEY_SPEC_EC_P256, error);
 }
 
 /* --- the attestation key --- */
