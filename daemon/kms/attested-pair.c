@@ -141,13 +141,12 @@ put_certificate (CmkVault *vault, CmkTpmSession *session, CmkAttestation *attest
 }
 
 static gboolean
-put_secret (CmkVault *vault, CmkTpmSession *session, GBytes *attestation_key, const char *cache_name,
-            GBytes *credential, CmkAttestation *attestation, GError **error)
+put_secret (CmkVault *vault, CmkTpmSession *session, GBytes *attestation_key, GBytes *credential,
+            CmkAttestation *attestation, GError **error)
 {
   if (credential == NULL)
     return TRUE;
-  attestation->credential_secret =
-      cmk_tpm_activate_credential (session, attestation_key, cache_name, credential, error);
+  attestation->credential_secret = cmk_tpm_activate_credential (session, attestation_key, credential, error);
   return cmk_vault_note_tpm (vault, attestation->credential_secret != NULL, error);
 }
 
@@ -176,9 +175,9 @@ cmk_attested_pair_make (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAttes
   g_autoptr (GBytes) attestation_key = session != NULL ? get_attestation_key (vault, session, error) : NULL;
   if (attestation_key == NULL || !put_certificate (vault, session, &attestation, error))
     return NULL;
-  g_autofree char *cache_name = cmk_object_contexts_name (attestation_key);
-  if (!put_secret (vault, session, attestation_key, cache_name, request->credential, &attestation, error))
+  if (!put_secret (vault, session, attestation_key, request->credential, &attestation, error))
     return NULL;
+  g_autofree char *cache_name = cmk_object_contexts_name (attestation_key);
   g_autoptr (GBytes) object = cmk_tpm_create_attested (session, kind_of (spec), request->nonce, attestation_key,
                                                        cache_name, CMK_TPM_LAST, &made, error);
   if (!cmk_vault_note_tpm (vault, object != NULL, error) || !describe (&made, attestation_key, &attestation, error))

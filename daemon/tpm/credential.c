@@ -198,8 +198,7 @@ activate (CmkTpmSession *session, ESYS_TR attestation_key, CmkTpmPlace place, gp
 }
 
 GBytes *
-cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, const char *cache_name,
-                             GBytes *credential, GError **error)
+cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, GBytes *credential, GError **error)
 {
   CmkTpm *tpm = session->tpm;
   CmkTpmHandle key = CMK_TPM_HANDLE_NONE, policy = CMK_TPM_HANDLE_NONE;
@@ -210,7 +209,8 @@ cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, co
     {
       job.endorsement_key = key.tr;
       job.policy = policy.tr;
-      (void) cmk_tpm_object_use (session, attestation_key, cache_name, CMK_TPM_MORE, activate, &job, error);
+      /* From its blob: a second try, over another connection, would not have the other two. */
+      (void) cmk_tpm_object_use (session, attestation_key, NULL, CMK_TPM_MORE, activate, &job, error);
     }
   cmk_tpm_flush (tpm, &policy);
   cmk_tpm_flush (tpm, &key);

@@ -11,5 +11,5 @@
  * endorsement key of template L-1 or L-2 (TCG EK Credential Profile), whichever the length says. That key is made for
  * this, from the seed that the TPM was made with, which may take seconds. CMK_ERROR_INVALID_PARAMETER if it was made
  * for anything else. */
-GBytes *cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, const char *cache_name,
-                                     GBytes *credential, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GBytes *cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, GBytes *credential,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

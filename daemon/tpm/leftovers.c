@@ -22,7 +22,8 @@ is_loaded (CmkTpm *tpm, TPM2_HANDLE handle)
 void
 cmk_tpm_flush_session_by_number (CmkTpm *tpm, TPM2_HANDLE handle)
 {
-  if (handle >> TPM2_HR_SHIFT != TPM2_HT_HMAC_SESSION || !is_loaded (tpm, handle))
+  TPM2_HT type = (TPM2_HT) (handle >> TPM2_HR_SHIFT);
+  if ((type != TPM2_HT_HMAC_SESSION && type != TPM2_HT_POLICY_SESSION) || !is_loaded (tpm, handle))
     return;
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc = Esys_TR_FromTPMPublic (tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr);

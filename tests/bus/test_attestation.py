@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 import cmkctl
-from client import PADDINGS, SOURCE_ROOT, b64, modulus, openssl, refused, unb64
-from harness import BOB, TRANSIENT, new_machine
+from client import PADDINGS, SOURCE_ROOT, DBusError, b64, modulus, openssl, refused, unb64
+from harness import BOB, LOADED_SESSION, TRANSIENT, new_machine
 from openssl_keys import key_of
 from state import row_of_set, rows, tpm_tool
 from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
@@ -183,6 +183,16 @@ def test_what_the_tpm_is_asked(machine, kms, sample):
         kms.import_with(answer, os.urandom(32))
     assert commands.count('RSA_Decrypt') == 1 and 'Unseal' not in commands
     assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_few_slots():
+    """What the chip holds for it at once, behind a resource manager, which saves and loads all that for each command."""
+    with new_machine(manager='kernel', config={'WrappingKeys': {'ReadyRsa2048': 0}}) as shared:
+        with shared.chip_commands() as lines:
+            answer, _ = attested(shared.client())
+            shared.client().import_with(answer, os.urandom(32))
+        held = [tuple(map(int, line.split()[1:])) for line in lines if line.startswith('held')]
+        assert max(objects for objects, _ in held) == 2 and max(sessions for _, sessions in held) == 1
 
 
 def test_stored_is_what_only_the_tpm_can_open(machine, kms):
@@ -510,15 +520,24 @@ def test_tpm_that_fails_is_no_failure_of_the_importer(machine, kms):
     kms.import_with(answer, os.urandom(32))
 
 
-@pytest.mark.parametrize('command', ['Create', 'Load', 'CertifyCreation'])
-def test_tpm_fails_while_it_makes_the_key(machine, kms, command):
+@pytest.mark.parametrize('action', ['0x101', 'io', 'drop', 'garble'])
+def test_tpm_fails_while_it_makes_the_key(machine, kms, sample, tmp_path, action):
+    """At each command; nothing is left in it."""
     key = kms.external_key()
-    machine.tpm_fault(f'{command} 1-4 0x101')
-    with refused('TpmUnavailable'):
-        attested(kms, key=key)
-    machine.tpm_fault('')
-    assert machine.tpm_handles(TRANSIENT) == ()
-    attested(kms, key=key)
+    credential = b64(credential_for(machine, tmp_path, sample[0], os.urandom(32), 'rsa'))
+    for command in ('NV_Read', 'CreatePrimary', 'PolicySecret', 'ActivateCredential', 'Create', 'Load',
+                    'CertifyCreation'):
+        machine.tpm_fault(f'{command} 1-6 {action}')
+        with pytest.raises(DBusError) as error:
+            attested(kms, key=key, Credential=credential)
+            assert command == 'NV_Read' and action == '0x101'  # goes without the certificate
+            raise DBusError('TpmUnavailable', '')
+        machine.tpm_fault('')
+        # Some TPMs say FAILURE to a credential that is wrong.
+        is_wrong = (command, action) == ('ActivateCredential', '0x101')
+        assert error.value.name == ('InvalidParameter' if is_wrong else 'TpmUnavailable')
+        assert machine.tpm_handles(TRANSIENT) == () and len(machine.tpm_handles(LOADED_SESSION)) <= 1
+    attested(kms, key=key, Credential=credential)
 
 
 def test_tpm_that_cannot_certify(machine, kms):

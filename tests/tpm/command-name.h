@@ -17,6 +17,7 @@ command_name (TPM2_CC code, char ret_name[32])
     TPM2_CC code;
     const char *name;
   } commands[] = {
+    { TPM2_CC_ActivateCredential, "ActivateCredential" },
     { TPM2_CC_CertifyCreation, "CertifyCreation" },
     { TPM2_CC_Clear, "Clear" },
     { TPM2_CC_ContextLoad, "ContextLoad" },
@@ -38,6 +39,7 @@ command_name (TPM2_CC code, char ret_name[32])
     { TPM2_CC_NV_UndefineSpace, "NV_UndefineSpace" },
     { TPM2_CC_NV_Write, "NV_Write" },
     { TPM2_CC_PolicyGetDigest, "PolicyGetDigest" },
+    { TPM2_CC_PolicySecret, "PolicySecret" },
     { TPM2_CC_ReadClock, "ReadClock" },
     { TPM2_CC_ReadPublic, "ReadPublic" },
     { TPM2_CC_RSA_Decrypt, "RSA_Decrypt" },
