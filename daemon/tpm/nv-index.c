@@ -89,6 +89,23 @@ set_foreign (TPM2_HANDLE handle, TSS2_RC rc, GError **error)
   return FALSE;
 }
 
+/* Whose commands are altered on the way gets the same code as who is not authorised: it is the latter if the session
+ * still works otherwise. */
+static gboolean
+is_altered (CmkTpmSession *session, TSS2_RC rc)
+{
+  CmkTpm *tpm = session->tpm;
+  if (cmk_tss_base (rc) != TPM2_RC_BAD_AUTH && cmk_tss_base (rc) != TPM2_RC_AUTH_FAIL)
+    return FALSE;
+  if (tpm->broken || session->session.tr == ESYS_TR_NONE)
+    return TRUE;
+  cmk_tpm_auto_free TPM2B_DIGEST *nonce = NULL;
+  rc = cmk_tpm_session_make_ready (session, TPMA_SESSION_ENCRYPT, CMK_TPM_MORE);
+  if (rc == TSS2_RC_SUCCESS)
+    rc = Esys_GetRandom (tpm->esys, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, 16, &nonce);
+  return !cmk_tpm_ok (tpm, rc, "try the session", NULL);
+}
+
 /* What came of a command that only the owner can give. */
 static gboolean
 owner_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error)
@@ -96,6 +113,11 @@ owner_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *wha
   g_autoptr (GError) general = NULL;
   if (cmk_tpm_session_ok (session, rc, place, what, &general))
     return TRUE;
+  if (is_altered (session, rc))
+    {
+      g_propagate_error (error, g_steal_pointer (&general));
+      return FALSE;
+    }
   /* A resource manager that does not know a command says so for the TPM, with a layer of its own above the code. */
   TSS2_RC base = cmk_tss_base (rc & ~(TSS2_RC) TSS2_RC_LAYER_MASK);
   for (gsize i = 0; i < G_N_ELEMENTS (refusals); i++)
@@ -117,7 +139,7 @@ use_ok (CmkTpmSession *session, CmkTpmNvIndex *index, TSS2_RC rc, CmkTpmPlace pl
   if (cmk_tpm_session_ok (session, rc, place, what, &general))
     return TRUE;
   index->tr = ESYS_TR_NONE;
-  if (!g_error_matches (general, CMK_ERROR, CMK_ERROR_TPM_CHANGED))
+  if (!g_error_matches (general, CMK_ERROR, CMK_ERROR_TPM_CHANGED) && !is_altered (session, rc))
     switch (cmk_tss_base (rc))
       {
       case TPM2_RC_HANDLE:

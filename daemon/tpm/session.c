@@ -172,6 +172,12 @@ drop_lost (CmkTpmSession *session)
   cmk_tpm_flush_session_by_number (session->tpm, handle);
 }
 
+static gboolean
+is_bad_authorisation (TSS2_RC rc)
+{
+  return cmk_tss_base (rc) == TPM2_RC_BAD_AUTH || cmk_tss_base (rc) == TPM2_RC_AUTH_FAIL;
+}
+
 /* The kept session may be why @rc was answered. */
 static gboolean
 is_suspect (const CmkTpmSession *session, TSS2_RC rc)
@@ -189,6 +195,11 @@ cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc)
       !(is_lost (rc) || is_suspect (session, rc)))
     return FALSE;
   session->has_begun_again = TRUE;
+  if (is_bad_authorisation (rc))
+    g_warning (
+        "a session with the TPM failed its check: something may alter the traffic between processor and TPM; going "
+        "on in a new one (TPM code 0x%x)",
+        rc);
   if (is_lost (rc))
     drop_lost (session);
   return cmk_tpm_session_restart (session, &session->failure);
@@ -215,8 +226,12 @@ cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const
       g_propagate_error (error, g_steal_pointer (&session->failure));
       return FALSE;
     }
-  /* Salted to another key of the same kind a session opens, and fails at its first use. */
-  if (cmk_tss_base (rc) == TPM2_RC_BAD_AUTH && !cmk_tpm_root_is_unchanged (tpm))
-    rc = TPM2_RC_INTEGRITY;
+  /* Salted to another key of the same kind a session opens, and fails at its first use. If that key is guarded against
+   * guesses the TPM has counted one, so the next call is to look before. */
+  if (is_bad_authorisation (rc) && !cmk_tpm_root_is_unchanged (tpm))
+    {
+      cmk_tpm_forget_root (tpm);
+      rc = TPM2_RC_INTEGRITY;
+    }
   return cmk_tpm_ok (tpm, rc, what, error);
 }

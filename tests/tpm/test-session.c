@@ -175,6 +175,7 @@ test_failures (void)
                                    "0x905", "0x98e", "0x1df",  "0x901", "0x18b", "reset" };
   g_auto (Setup) setup = { 0 };
   set_up (&setup);
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* a check that fails is told of */
   for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
     {
       gboolean over = FALSE;
