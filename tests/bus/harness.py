@@ -265,9 +265,12 @@ class Machine:
         iterate_until(lambda: self.abrmd.poll() is not None or self.owned(ABRMD_NAME), 'tpm2-abrmd owns its name')
         assert self.abrmd.poll() is None, 'tpm2-abrmd did not start'
 
-    def stop_manager(self, number=signal.SIGTERM):
+    def stop_manager(self, number=signal.SIGKILL):
         """Nothing but abrmd can be stopped."""
         self.abrmd.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it is not abrmd that is tested
+            self.abrmd.wait(DEADLINE)
+        self.abrmd.kill()
         self.abrmd.wait()
         iterate_until(lambda: not self.owned(ABRMD_NAME), 'the name of tpm2-abrmd is free')
 
