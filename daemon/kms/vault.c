@@ -208,6 +208,37 @@ know_store (CmkVault *vault, const CmkRootSecret *root)
 }
 
 /* *ret_session: begun for it, and good for more. */
+static gboolean
+open_root (CmkVault *vault, CmkRootSecret *root, CmkTpmSession **ret_session, GError **error)
+{
+  if (!check_tpm (vault, root->storage_key_name, error))
+    {
+      let_read (vault);
+      return FALSE;
+    }
+  g_autoptr (CmkTpmSession) session = cmk_tpm_session_begin (vault->tpm, error);
+  if (session == NULL || !cmk_root_secret_open (root, session, error))
+    return FALSE;
+  *ret_session = g_steal_pointer (&session);
+  return TRUE;
+}
+
+/* The same, by what the last cmkd knew of the TPM if it has left that; and if the TPM is not as it says, by asking. */
+static gboolean
+open_root_warm (CmkVault *vault, CmkRootSecret *root, gboolean is_warm, CmkTpmSession **ret_session, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  if (open_root (vault, root, ret_session, &local_error))
+    return TRUE;
+  if (!is_warm || local_error->code == CMK_ERROR_TPM_UNAVAILABLE)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  g_clear_pointer (&vault->tpm, cmk_tpm_close);
+  return connect_tpm (vault, error) && open_root (vault, root, ret_session, error);
+}
+
 static CmkRootSecret *
 load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
 {
@@ -215,6 +246,7 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
   g_autoptr (CmkRootSecret) root = cmk_root_secret_read (vault->store, &local_error);
   if (root != NULL)
     know_store (vault, root);
+  gboolean is_warm = vault->handover != NULL;
   /* Which TPM is there can be told in any case. */
   if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error), error))
     return NULL;
@@ -225,16 +257,9 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
     }
   if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
-  if (!cmk_vault_note_trouble (vault, check_tpm (vault, root->storage_key_name, error), error))
-    {
-      let_read (vault);
-      return NULL;
-    }
-  g_autoptr (CmkTpmSession) session = begin_session (vault, error);
-  if (session == NULL || !cmk_vault_note_tpm (vault, cmk_root_secret_open (root, session, error), error))
-    return NULL;
-  *ret_session = g_steal_pointer (&session);
-  return g_steal_pointer (&root);
+  return cmk_vault_note_tpm (vault, open_root_warm (vault, root, is_warm, ret_session, error), error)
+             ? g_steal_pointer (&root)
+             : NULL;
 }
 
 static gboolean
