@@ -17,7 +17,7 @@ from client import DEADLINE, SOURCE_ROOT, b64, iterate_until, refused, unb64
 from neighbour import CREATE_PRIMARY, NO_SESSIONS, START_SESSION, Neighbour, command, flush_context, read_public
 from openssl_keys import key_of
 from ring import Ring
-from state import tpm_tool
+from state import ROOT_KEY, flush_objects, tpm_tool
 from tpm_costs import CHIP_COMMANDS, COMMANDS
 from tpm_trace import Trace
 from wrapping import send, wrapped
@@ -27,7 +27,7 @@ KEPT = 300  # SessionSeconds
 MANAGERS = {'bare': ('none', 0), 'bare, session kept': ('none', KEPT), 'abrmd': ('abrmd', KEPT),
             'kernel': ('kernel', KEPT)}
 CLEAN_AFTER_CRASHES = [MANAGERS['abrmd'], MANAGERS['kernel']]
-MOST_OBJECTS, MOST_SESSIONS = 2, 1  # of cmkd's at a time
+MOST_OBJECTS, MOST_SESSIONS = 2, 1  # of cmkd's at a time, but for what test_what_takes_most() is about
 
 
 @pytest.fixture(params=MANAGERS)
@@ -136,6 +136,34 @@ def test_a_reset_under_cmkd(place):
         machine.start_tpm()
         machine.start_manager()
         assert_works(machine)
+
+
+@pytest.mark.parametrize('root', ['persistent', 'transient'])
+def test_what_takes_most(place, root):
+    """Keys inside the TPM, and attested wrapping keys: attesting one under a root key that has to be loaded fills the TPM."""
+    manager, seconds = place
+    with new_machine(manager=manager, start=False, config={**NO_POOL, 'Cache': {'SessionSeconds': seconds}}) as machine:
+        if root == 'transient':
+            occupy_root_place(machine)
+        machine.session_seconds = seconds
+        machine.trace = Trace(machine)
+        machine.start()
+        kms = machine.client()
+        for spec, usage in ('AES_256', 'ENCRYPT_DECRYPT'), ('EC_P256', 'SIGN_VERIFY'), ('RSA_2048', 'SIGN_VERIFY'):
+            key = kms.own_key(ProtectionLevel='TPM', KeySpec=spec, KeyUsage=usage)
+            if spec == 'AES_256':
+                blob = kms.Encrypt(key, b64(b'kept'))['CiphertextBlob']
+            else:
+                kms.Sign(key, b64(b'x'), 'ECDSA_SHA_256' if spec == 'EC_P256' else 'RSA_PSS_SHA_256')
+        key = kms.external_key(ProtectionLevel='TPM')
+        assert machine.trace.read()[0] == (2 if root == 'transient' else 1)
+        parts = kms.GetParametersForImport(key, 'RSAES_OAEP_SHA_256', 'RSA_2048', Attest=True, Nonce=b64(bytes(32)))
+        kms.import_with(parts, bytes(32))
+        machine.restart()
+        assert unb64(kms.Decrypt(blob)['Plaintext']) == b'kept'
+        machine.stop()
+        assert machine.trace.read() == (3 if root == 'transient' else 2, 1)
+        assert_left(machine)
 
 
 def cut_connection(machine):
@@ -292,6 +320,16 @@ def test_the_emulation_of_the_kernel():
         for _ in range(2):
             assert other.send(read_public(other.object)) == (None, b'')  # the object of before the reset
         other.end()
+
+
+def occupy_root_place(machine):
+    """Something that is no storage root key lies where one belongs."""
+    context = machine.directory / 'foreign'
+    tpm_tool(machine, 'createprimary', '-C', 'o', '-G', 'ecc256:ecdsa-sha256', '-a',
+             'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign', '-c', context)
+    flush_objects(machine)
+    tpm_tool(machine, 'evictcontrol', '-C', 'o', '-c', context, ROOT_KEY)
+    flush_objects(machine)
 
 
 def through_manager(machine, name, *arguments):

@@ -15,8 +15,9 @@ from state import tpm_tool
 
 SM2 = 'SM2PKE', 'EC_SM2'  # its pairs are made in no time
 MESSAGE = b64(b'message')
+NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
 # Every call asks the TPM, and nothing else does.
-NOTHING_KEPT = {'Cache': {'MaterialSeconds': 0, 'ContextSeconds': 0}, 'WrappingKeys': {'ReadyRsa2048': 0},
+NOTHING_KEPT = {'Cache': {'MaterialSeconds': 0, 'ContextSeconds': 0}, **NO_POOL,
                 'Anchor': {'AnchorSeconds': 86400}, 'Limits': {'ImportSetsPerKey': 10000, 'ImportSetsPerUser': 10000}}
 BEGUN, OVER = 'the TPM is in trouble: ', 'the TPM works again'
 SILENT = 'has not answered for'
@@ -266,14 +267,14 @@ def until_it_works(call):
 @pytest.mark.parametrize('command', ['StartAuthSession', 'Unseal'])
 def test_tp_11_no_answer(command):
     """Who needs the TPM is refused before he gives up, and those after him at once. All else goes on meanwhile."""
-    config = {'Tpm': {'AnswerSeconds': 3}, 'WrappingKeys': {'ReadyRsa2048': 0}}
-    with new_machine(config=config) as machine:
+    with new_machine(config=NO_POOL) as machine:
         alice, bob = machine.client(ALICE), machine.client(BOB)
         warm, cold = bob.own_key(), [alice.own_key() for _ in range(2)]
         bob.Encrypt(warm, MESSAGE)
         blobs = [alice.Encrypt(key, MESSAGE)['CiphertextBlob'] for key in cold]
-        machine.restart()  # what is kept in the kernel keyring is Bob's, too
-        bob.Encrypt(warm, MESSAGE)
+        machine.configure({**NO_POOL, 'Tpm': {'AnswerSeconds': 4}})
+        machine.restart()
+        until_it_works(lambda: bob.Encrypt(warm, MESSAGE))
         machine.tpm_fault(f'{command} 1-1 hang')
         waiting = alice.start('CreateKey' if command == 'StartAuthSession' else 'Decrypt',
                               *([] if command == 'StartAuthSession' else [blobs[0]]))
@@ -301,9 +302,10 @@ def test_tp_11_no_answer(command):
 
 def test_tp_11_no_answer_at_the_start():
     """It is not D-Bus activation that fails."""
-    with new_machine(config={'Tpm': {'AnswerSeconds': 2}}) as machine:
+    with new_machine(config=NO_POOL) as machine:
         key = machine.client().own_key()
         machine.stop()
+        machine.configure({**NO_POOL, 'Tpm': {'AnswerSeconds': 2}})
         hang = machine.tpm_log.with_name(machine.tpm_log.name + '.hang')
         hang.touch()
         machine.start()
@@ -316,8 +318,10 @@ def test_tp_11_no_answer_at_the_start():
 
 
 def test_a_tpm_that_hangs_does_not_keep_cmkd_from_ending():
-    with new_machine(config={**NOTHING_KEPT, 'Tpm': {'AnswerSeconds': 2}}) as machine:
+    with new_machine(config=NOTHING_KEPT) as machine:
         key = machine.client().own_key()
+        machine.configure({**NOTHING_KEPT, 'Tpm': {'AnswerSeconds': 2}})
+        machine.restart()
         machine.tpm_fault('Unseal 1-1 hang')
         with refused('TpmUnavailable'):
             machine.client().Encrypt(key, MESSAGE)

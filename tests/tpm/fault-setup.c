@@ -30,6 +30,7 @@ fault_setup_init (FaultSetup *setup, SoftwareTpm *software)
 {
   g_autoptr (GError) error = NULL;
   setup->software = software;
+  cmk_tpm_set_answer_seconds (15);
   memory_cache_init (&setup->cache);
   setup->data_key = make_secret ();
   setup->message = make_secret ();

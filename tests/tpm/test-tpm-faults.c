@@ -114,7 +114,7 @@ test_busy (void)
   software_tpm_set_fault (setup.software, "Unseal 1-12 0x922"); /* ESYS gives up after five */
   fault_call_must_work (&setup);
   g_assert_false (software_tpm_fault_waits (setup.software));
-  cmk_tpm_set_answer_seconds (1);
+  cmk_tpm_set_answer_seconds (3);
   assert_call_fails (&setup, "Unseal 1-1000 0x922", CMK_ERROR_TPM_UNAVAILABLE, "busy");
   cmk_tpm_set_answer_seconds (15);
 }
