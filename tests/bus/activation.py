@@ -43,8 +43,9 @@ class ActivatedMachine(Machine):
         command = ['setpriv', '--pdeathsig=KILL', f'--reuid={self.uid}', f'--regid={self.uid}', '--clear-groups',
                    'env', *(f'{name}={value}' for name, value in self.daemon_environment().items()),
                    *self.command(idle_timeout=self.idle)]
-        starter.write_text(f'#!/bin/sh\n{shlex.join(map(str, command))} >>{self.log} 2>&1 &\n'
-                           f'echo start $! >>{self.book}\nwait $!\necho end $? >>{self.book}\n')
+        note_and_execute = shlex.quote(f'echo start $$ >>{self.book}; exec "$@"')
+        starter.write_text(f'#!/bin/sh\nsh -c {note_and_execute} sh {shlex.join(map(str, command))} >>{self.log} 2>&1\n'
+                           f'status=$?\necho end $status >>{self.book}\nexit $status\n')
         starter.chmod(0o755)
         (self.directory / 'services' / f'{BUS_NAME}.service').write_text(
             f'[D-BUS Service]\nName={BUS_NAME}\nExec={starter}\n')
@@ -74,11 +75,6 @@ class ActivatedMachine(Machine):
         """To the last one, if it is still there."""
         with contextlib.suppress(IndexError, ProcessLookupError):
             os.kill(self.pids()[-1], number)
-
-    def wait_for_log(self, text, times=2):
-        """For so many more lines that have @text."""
-        wanted = self.log.read_text(errors='replace').count(text) + times
-        iterate_until(lambda: self.log.read_text(errors='replace').count(text) >= wanted, f'"{text}" in the log')
 
     def close(self):
         """Ended by SIGTERM, if something keeps it."""
