@@ -16,6 +16,7 @@ from search import find, read_keyring, read_state
 from state import reveal, row_of_key, rows
 from test_key_kinds import use_encryption, use_mac, use_signature, use_symmetric
 from test_recover import clear_tpm, lose_tpm, recover
+from test_tpm_commands import occupy_root_place
 from wrapping import import_key, send, wrapped
 
 SYMMETRIC, HMAC, RSA, EC = ['AES_256', 'SM4'], ['HMAC_256', 'HMAC_384', 'HMAC_512'], ['RSA_2048', 'RSA_3072'], [
@@ -521,6 +522,19 @@ def test_a_use_that_the_tpm_fails(machine, kms, action):
             machine.tpm_fault('none 1-1 io')
             use(kms, cmk, key_of(spec))
             assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_with_a_transient_root_key():
+    """Something else lies where the storage root key belongs: one object more is loaded."""
+    with new_machine(config=NO_POOL, start=False) as machine:
+        occupy_root_place(machine)
+        machine.start()
+        kms = tpm_client(machine)
+        for spec in SPECS:
+            cmk = bring(kms, key_of(spec))
+            use(kms, cmk, key_of(spec))
+            use(kms, cmk, key_of(spec))
+        assert machine.tpm_handles(TRANSIENT) == ()
 
 
 @pytest.mark.parametrize('manager', ['abrmd', 'kernel'])
