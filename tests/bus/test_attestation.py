@@ -155,6 +155,13 @@ def test_rsa_3072(kms, custodian):
     kms.import_with(answer, os.urandom(32))
 
 
+def test_into_a_key_that_stays_in_the_tpm(kms):
+    answer, _ = attested(kms, key=kms.external_key(ProtectionLevel='TPM'))
+    kms.import_with(answer, os.urandom(32))
+    blob = kms.Encrypt(answer['KeyId'], b64(b'plain'))['CiphertextBlob']
+    assert unb64(kms.Decrypt(blob)['Plaintext']) == b'plain'
+
+
 def test_everything_by_cmkctl(machine, tmp_path):
     tool, directory = cmkctl.Cmkctl(machine), tmp_path
     key = tool.json('create', '--origin', 'EXTERNAL')['KeyMetadata']['KeyId']
