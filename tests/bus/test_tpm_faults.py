@@ -135,7 +135,7 @@ def test_what_lasts(machine, calls, action):
         assert_nothing_left(machine)
 
 
-@pytest.mark.parametrize('action', ['drop', 'garble', 'random'])  # TP-02, TP-10, TP-09
+@pytest.mark.parametrize('action', ['drop', 'garble', 'random', 'reset'])  # TP-02, TP-10, TP-09, TP-03
 @pytest.mark.parametrize('nth', [2, 3, 5])
 def test_what_happens_once(machine, calls, action, nth):
     for method in METHODS:
@@ -146,6 +146,7 @@ def test_what_happens_once(machine, calls, action, nth):
             call()
         except DBusError as error:
             assert error.name == 'TpmUnavailable', f'{method}: {error}'
+            assert action != 'reset', f'{method}: {error}'  # no call is to notice it
             machine.tpm_fault('')
             assert calls.everything() == before, method
         machine.tpm_fault('')
