@@ -242,16 +242,35 @@ def test_a_crash_in_a_call(place):
 
 
 def test_a_crash_while_it_starts(place):
+    """On a bare TPM nobody but the answer tells of a new session."""
+    unheard = 'before' if place[0] == 'none' else 'after'
     with traced_machine(place) as machine:
-        for command in 'StartAuthSession', 'Load':
+        for command, when in ('StartAuthSession', unheard), ('Load', 'after'):
             stop(machine)
             Ring(machine).clear()
             machine.orphans += machine.session_seconds > 0  # only what was in the ring could have told of it
-            machine.tpm_fault(f'{command} 1-1 kill-after')
+            machine.tpm_fault(f'{command} 1-1 kill-{when}')
             machine.launch()
             assert_died(machine)
             machine.start()
             assert_works(machine)
+
+
+@pytest.mark.parametrize('seconds', [0, KEPT])
+def test_ten_crashes_on_a_bare_tpm(seconds):
+    """Two would fill it beside somebody else."""
+    with traced_machine(('none', seconds)) as machine:
+        others = Neighbour(machine)
+        for when in ['before', 'after'] * 5:
+            crash(machine, 'Unseal', when)
+            machine.start()
+            others.check()
+        assert_works(machine)
+        assert 'loaded' in Ring(machine).entries().values()
+        stop(machine)
+        assert 'loaded' not in Ring(machine).entries().values()
+        others.check()
+        others.leave()
 
 
 def test_what_others_have_is_left_alone(place):
