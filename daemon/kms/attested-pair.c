@@ -2,7 +2,6 @@
 #include "kms/attested-pair.h"
 
 #include "base/error.h"
-#include "crypto/key-parts.h"
 #include "crypto/signature.h"
 #include "kms/resident.h"
 #include "kms/vault-internal.h"
@@ -87,21 +86,6 @@ get_attestation_key (CmkVault *vault, CmkTpmSession *session, GError **error)
 
 /* --- making --- */
 
-static GBytes *
-public_der (GBytes *object, CmkKeySpec spec, GError **error)
-{
-  g_auto (CmkResidentPublic) public = { 0 };
-  if (!cmk_tpm_resident_public (object, &public, error))
-    return NULL;
-  const CmkKeyParts parts = {
-    .modulus = public.modulus,
-    .exponent = public.exponent,
-    .x = public.x,
-    .y = public.y,
-  };
-  return cmk_key_parts_public_der (spec, &parts, error);
-}
-
 /* A signature that does not verify is kept back: a fault of the chip's could give the attestation key away. */
 static gboolean
 put_signature (const CmkTpmAttestation *made, CmkAttestation *attestation, GError **error)
@@ -125,7 +109,7 @@ describe (const CmkTpmAttestation *made, GBytes *attestation_key, CmkAttestation
   attestation->creation_data = g_bytes_ref (made->creation_data);
   attestation->statement = g_bytes_ref (made->attest);
   attestation->attestation_key_area = g_bytes_ref (made->attestation_key_area);
-  attestation->attestation_key = public_der (attestation_key, CMK_KEY_SPEC_EC_P256, error);
+  attestation->attestation_key = cmk_resident_public_der (attestation_key, CMK_KEY_SPEC_EC_P256, error);
   return attestation->attestation_key != NULL && put_signature (made, attestation, error);
 }
 
@@ -153,7 +137,7 @@ put_secret (CmkVault *vault, CmkTpmSession *session, GBytes *attestation_key, GB
 static CmkWrappingPair *
 new_pair (CmkWrappingKeySpec spec, GBytes *object, GError **error)
 {
-  g_autoptr (GBytes) public_key = public_der (object, cmk_wrapping_key_spec_key (spec), error);
+  g_autoptr (GBytes) public_key = cmk_resident_public_der (object, cmk_wrapping_key_spec_key (spec), error);
   if (public_key == NULL)
     return NULL;
   CmkWrappingPair *pair = g_new0 (CmkWrappingPair, 1);
@@ -218,7 +202,7 @@ CmkPrivateKey *
 cmk_attested_pair_open (CmkAttestedHold *hold, CmkWrappingKeySpec spec, GError **error)
 {
   CmkKeySpec key_spec = cmk_wrapping_key_spec_key (spec);
-  g_autoptr (GBytes) public_key = public_der (hold->object, key_spec, error);
+  g_autoptr (GBytes) public_key = cmk_resident_public_der (hold->object, key_spec, error);
   hold->holder = (CmkPrivateKeyHolder) { .rsa = decrypt, .data = hold };
   return public_key != NULL ? cmk_private_key_held (key_spec, public_key, &hold->holder, error) : NULL;
 }

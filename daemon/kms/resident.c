@@ -110,8 +110,8 @@ cmk_resident_import (CmkVault *vault, CmkTpmSession *session, CmkKeySpec spec, c
   return object;
 }
 
-static GBytes *
-public_der (GBytes *object, CmkKeySpec spec, GError **error)
+GBytes *
+cmk_resident_public_der (GBytes *object, CmkKeySpec spec, GError **error)
 {
   g_auto (CmkResidentPublic) public = { 0 };
   if (!cmk_tpm_resident_public (object, &public, error))
@@ -143,7 +143,7 @@ cmk_resident_generate (CmkVault *vault, CmkTpmSession *session, CmkKeySpec spec,
   g_autoptr (GBytes) object = generate (session, spec, error);
   if (!cmk_vault_note_tpm (vault, object != NULL, error))
     return NULL;
-  if (cmk_key_spec_is_asymmetric (spec) && (*ret_public_key = public_der (object, spec, error)) == NULL)
+  if (cmk_key_spec_is_asymmetric (spec) && (*ret_public_key = cmk_resident_public_der (object, spec, error)) == NULL)
     return NULL;
   return g_steal_pointer (&object);
 }

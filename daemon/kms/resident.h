@@ -16,6 +16,9 @@ gboolean cmk_resident_check_spec (CmkVault *vault, CmkKeySpec spec, GError **err
 GBytes *cmk_resident_import (CmkVault *vault, CmkTpmSession *session, CmkKeySpec spec, const CmkSecret *material,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* DER SubjectPublicKeyInfo of the RSA or EC key in @object. */
+GBytes *cmk_resident_public_der (GBytes *object, CmkKeySpec spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* An object that the TPM makes, RSA in up to a minute. *ret_public_key is its DER; NULL of a symmetric key. */
 GBytes *cmk_resident_generate (CmkVault *vault, CmkTpmSession *session, CmkKeySpec spec, GBytes **ret_public_key,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* A saved session that nobody uses holds up whoever else saves contexts, when they have saved some ten thousands. */
-#define MANAGED_SESSION_SECONDS 300
+#define KEPT_SESSION_SECONDS 300
 
 static void
 store_keys_clear (CmkStoreKeys *keys)
@@ -473,13 +473,12 @@ cmk_vault_accept_rollback (CmkVault *vault, CmkVaultRewrite rewrite, gpointer us
 
 /* --- life --- */
 
-/* A TPM of its own has three places for sessions, and whoever has no resource manager shares them with everybody. */
 static guint
 session_seconds (const CmkConfig *config)
 {
   if (config->session_seconds != CMK_CONFIG_BY_TPM)
     return config->session_seconds;
-  return cmk_tpm_is_managed (config->tcti) ? MANAGED_SESSION_SECONDS : 0;
+  return cmk_tpm_affords_kept_session (config->tcti) ? KEPT_SESSION_SECONDS : 0;
 }
 
 CmkVault *

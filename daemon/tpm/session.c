@@ -17,8 +17,9 @@ start_session (CmkTpmSession *session, GError **error)
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_StartAuthSession (tpm->esys, session->root.tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
                                           ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &tr));
-  /* Format-one codes are about the root key: it has gone from its place, or another lies there. */
-  if (cmk_tss_is_answer (rc) && (rc & TPM2_RC_FMT1) != 0)
+  /* Format-one codes are about the root key: it has gone from its place, or another lies there. So is this one, when the
+   * TPM was reset after it had been loaded. */
+  if (cmk_tss_is_answer (rc) && ((rc & TPM2_RC_FMT1) != 0 || cmk_tss_base (rc) == TPM2_RC_REFERENCE_H0))
     cmk_tpm_forget_root (tpm);
   if (!cmk_tpm_ok (tpm, rc, "open a session with the TPM", error))
     return FALSE;
@@ -156,11 +157,12 @@ cmk_tpm_session_end (CmkTpmSession *session)
 
 /* --- each command ------------------------------------------------------------------------------------------------ */
 
-/* The TPM has no such session loaded any more. */
+/* The TPM has no such session loaded any more, or no such object: when it was reset it looks for the object first. */
 static gboolean
 is_lost (TSS2_RC rc)
 {
-  return rc >= TPM2_RC_REFERENCE_S0 && rc <= TPM2_RC_REFERENCE_S6;
+  rc = cmk_tss_base (rc);
+  return rc >= TPM2_RC_REFERENCE_H0 && rc <= TPM2_RC_REFERENCE_S6;
 }
 
 static void

@@ -65,10 +65,22 @@ read_identity (CmkTpm *tpm, GError **error)
   return TRUE;
 }
 
+static gboolean
+is_managed_by_kernel (const char *tcti)
+{
+  return g_str_has_prefix (tcti, "device:/dev/tpmrm");
+}
+
 gboolean
 cmk_tpm_is_managed (const char *tcti)
 {
-  return g_str_has_prefix (tcti, "device:/dev/tpmrm") || g_str_has_prefix (tcti, "tabrmd");
+  return is_managed_by_kernel (tcti) || g_str_has_prefix (tcti, "tabrmd");
+}
+
+gboolean
+cmk_tpm_affords_kept_session (const char *tcti)
+{
+  return is_managed_by_kernel (tcti);
 }
 
 CmkTpm *

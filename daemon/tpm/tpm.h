@@ -60,6 +60,10 @@ const char *cmk_tpm_trouble (void);
 /* Is what @tcti names known to have a resource manager between us and the TPM? */
 gboolean cmk_tpm_is_managed (const char *tcti);
 
+/* Does a session that stays open cost nobody anything there? Without a resource manager it takes one of three places, and
+ * tpm2-abrmd leaves it in the TPM for good when it ends. */
+gboolean cmk_tpm_affords_kept_session (const char *tcti);
+
 /* From here on object contexts are kept in @cache, which must outlive @tpm. */
 void cmk_tpm_set_context_cache (CmkTpm *tpm, const CmkTpmContextCache *cache);
 

@@ -14,6 +14,9 @@
 #define FULL      "other programs hold every slot of the TPM; use /dev/tpmrm0 rather than /dev/tpm0, or try again"
 #define LEAKED    "programs have left sessions behind in the TPM; remove them with tpm2_flushcontext -s, then try again"
 #define LOCKED    "the TPM is locked after failed authorisations; wait, or run tpm2_dictionarylockout --clear-lockout"
+#define LOCKED_FOR                                                                                                     \
+  "the TPM is locked after failed authorisations; it forgives one every %u seconds: wait, or run "                     \
+  "tpm2_dictionarylockout --clear-lockout"
 #define CHANGED   "this TPM cannot open it: it was cleared or replaced; bring the old TPM back or import the keys again"
 #define RESTARTED "the TPM was restarted or cleared meanwhile; try again"
 #define TAMPERED                                                                                                       \
@@ -144,6 +147,19 @@ is_well (CmkTpm *tpm)
          result != TPM2_RC_FAILURE;
 }
 
+/* How long others' failed attempts lock it is for its owner to say. */
+static const char *
+explain_lockout (CmkTpm *tpm)
+{
+  cmk_tpm_auto_free TPMS_CAPABILITY_DATA *data = NULL;
+  TSS2_RC rc = Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_TPM_PROPERTIES,
+                                   TPM2_PT_LOCKOUT_INTERVAL, 1, NULL, &data);
+  if (rc != TSS2_RC_SUCCESS || data->capability != TPM2_CAP_TPM_PROPERTIES || data->data.tpmProperties.count == 0)
+    return LOCKED;
+  g_autofree char *text = g_strdup_printf (LOCKED_FOR, data->data.tpmProperties.tpmProperty[0].value);
+  return g_intern_string (text); /* one, unless the owner changes it */
+}
+
 gboolean
 cmk_tpm_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
 {
@@ -157,6 +173,8 @@ cmk_tpm_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
     rc = tpm->broken_by;
   if (error != NULL && cmk_tss_base (rc) == TPM2_RC_FAILURE && is_well (tpm))
     return fail (rc, what, CMK_ERROR_TPM_UNAVAILABLE, UNWELL, error);
+  if (error != NULL && cmk_tss_base (rc) == TPM2_RC_LOCKOUT)
+    return fail (rc, what, CMK_ERROR_TPM_LOCKOUT, explain_lockout (tpm), error);
   return cmk_tss_ok (rc, what, error);
 }
 

@@ -4,7 +4,9 @@ openssl, refused when anything is not as the TPM said, and then used like any ot
 import hashlib
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from client import PADDINGS, SOURCE_ROOT, DBusError, b64, modulus, openssl, refu
 from harness import BOB, LOADED_SESSION, TRANSIENT, new_machine
 from openssl_keys import key_of
 from state import row_of_set, rows, tpm_tool
+from tpm_maker import certify_tpm
 from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
 from wrapping import ECB_AES, KEY_WRAPS, key_wrap_pad, send, to_wrapping_key, wrapped
 
@@ -22,39 +25,6 @@ PARTS = ['PublicKey', 'WrappingKeyPublicArea', 'CreationData', 'AttestationData'
          'AttestationKey', 'AttestationKeyPublicArea']
 CERTIFICATE = 'EndorsementKeyCertificate'
 BUDGET = 8
-
-CA = '''statedir = {0}
-signingkey = {0}/signkey.pem
-issuercert = {0}/issuercert.pem
-certserial = {0}/certserial
-'''
-CA_OPTIONS = '''--tpm-manufacturer id:00001014
---tpm-version 2
---tpm-model test
---platform-manufacturer test
---platform-version 1
---platform-model test
-'''
-
-
-def certify_tpm(machine):
-    """Have the maker of its TPM, a certificate authority of its own, put certificates into it. The path of what a
-    custodian trusts."""
-    directory = machine.directory / 'maker'
-    directory.mkdir()
-    (directory / 'ca.conf').write_text(CA.format(directory))
-    (directory / 'ca.options').write_text(CA_OPTIONS)
-    (directory / 'setup.conf').write_text('create_certs_tool = /usr/bin/swtpm_localca\n'
-                                          f'create_certs_tool_config = {directory}/ca.conf\n'
-                                          f'create_certs_tool_options = {directory}/ca.options\n')
-    machine.stop_tpm()
-    subprocess.run(['swtpm_setup', '--tpm2', '--tpmstate', machine.tpm_directory, '--config', directory / 'setup.conf',
-                    '--create-ek-cert', '--overwrite'], check=True, capture_output=True)
-    machine.start_tpm()
-    trusted = directory / 'trusted.pem'
-    trusted.write_bytes(b''.join((directory / name).read_bytes()
-                                 for name in ('issuercert.pem', 'swtpm-localca-rootca-cert.pem')))
-    return trusted
 
 
 @pytest.fixture(scope='module')
@@ -155,6 +125,28 @@ def test_rsa_3072(kms, custodian):
     kms.import_with(answer, os.urandom(32))
 
 
+def test_the_page(machine, tmp_path):
+    """Every command of docs/attestation.md, the one first that makes the attestation key known."""
+    page = (SOURCE_ROOT / 'docs' / 'attestation.md').read_text()
+    blocks = re.findall('^```sh\n(.*?)^```$', page, re.DOTALL | re.MULTILINE)
+    blocks.sort(key=lambda block: 'first.json' not in block)
+    (tmp_path / 'material.bin').write_bytes(os.urandom(32))
+    (tmp_path / 'makers.pem').write_bytes(machine.trusted.read_bytes())
+    path = f'{Path(cmkctl.CMKCTL).parent}:{os.environ["PATH"]}'
+    script = ''.join(['KEY=$(cmkctl create --origin EXTERNAL)\n', *blocks])
+    done = subprocess.run(['bash', '-xeuo', 'pipefail', '-c', script], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, 'PATH': path, 'DBUS_SYSTEM_BUS_ADDRESS': machine.address})
+    assert done.returncode == 0 and len(blocks) == 7, done.stderr
+    assert 'Verified OK' in done.stdout and done.stdout.endswith(': OK\n')
+
+
+def test_into_a_key_that_stays_in_the_tpm(kms):
+    answer, _ = attested(kms, key=kms.external_key(ProtectionLevel='TPM'))
+    kms.import_with(answer, os.urandom(32))
+    blob = kms.Encrypt(answer['KeyId'], b64(b'plain'))['CiphertextBlob']
+    assert unb64(kms.Decrypt(blob)['Plaintext']) == b'plain'
+
+
 def test_everything_by_cmkctl(machine, tmp_path):
     tool, directory = cmkctl.Cmkctl(machine), tmp_path
     key = tool.json('create', '--origin', 'EXTERNAL')['KeyMetadata']['KeyId']
@@ -186,7 +178,7 @@ def test_what_the_tpm_is_asked(machine, kms, sample):
 
 
 def test_few_slots():
-    """What the chip holds for it at once, behind a resource manager, which saves and loads all that for each command."""
+    """Behind a resource manager, which saves and loads for each command all that the chip holds."""
     with new_machine(manager='kernel', config={'WrappingKeys': {'ReadyRsa2048': 0}}) as shared:
         with shared.chip_commands() as lines:
             answer, _ = attested(shared.client())

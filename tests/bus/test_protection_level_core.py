@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The material of keys of level TPM is nowhere in the memory of cmkd - locked, left out of cores or not - once it has been
-imported: neither afterwards nor in the middle of a use, where that of other keys is.
+"""The material of keys of level TPM is nowhere in the memory of cmkd - locked, left out of cores or not - once it has
+been imported: neither afterwards nor in the middle of a use, where that of other keys is.
 
 Not for builds with a sanitizer: they keep freed memory as it was, on purpose."""
 import subprocess

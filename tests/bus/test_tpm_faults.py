@@ -135,7 +135,7 @@ def test_what_lasts(machine, calls, action):
         assert_nothing_left(machine)
 
 
-@pytest.mark.parametrize('action', ['drop', 'garble', 'random'])  # TP-02, TP-09, TP-10
+@pytest.mark.parametrize('action', ['drop', 'garble', 'random', 'reset'])  # TP-02, TP-10, TP-09, TP-03
 @pytest.mark.parametrize('nth', [2, 3, 5])
 def test_what_happens_once(machine, calls, action, nth):
     for method in METHODS:
@@ -146,6 +146,7 @@ def test_what_happens_once(machine, calls, action, nth):
             call()
         except DBusError as error:
             assert error.name == 'TpmUnavailable', f'{method}: {error}'
+            assert action != 'reset', f'{method}: {error}'  # no call is to notice it
             machine.tpm_fault('')
             assert calls.everything() == before, method
         machine.tpm_fault('')
@@ -326,3 +327,10 @@ def test_a_tpm_that_hangs_does_not_keep_cmkd_from_ending():
         with refused('TpmUnavailable'):
             machine.client().Encrypt(key, MESSAGE)
         machine.stop()
+
+
+@pytest.mark.parametrize('seconds', [0, 601])
+def test_answer_seconds_that_cannot_be(seconds):
+    with new_machine(config={'Tpm': {'AnswerSeconds': seconds}}, start=False) as machine:
+        code, output = machine.run_daemon()
+        assert code == 1 and '[Tpm] AnswerSeconds must be a whole number from 1 to 600' in output

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * daemon/tpm when the TPM answers late, never, or with what is no answer. Case ids are those of the
- * security catalogue. Nothing here depends on how fast anything is, except that a TPM answers within its time. */
+ * daemon/tpm when the TPM answers late, never, with what is no answer, or is reset. Case ids are those of
+ * the security catalogue. Nothing here depends on how fast anything is, except that a TPM answers within its time. */
 #include "fault-setup.h"
 
 #include "base/error.h"
@@ -211,6 +211,49 @@ test_flipped_bits (void)
   software_tpm_assert_empty (setup.software);
 }
 
+/* --- resets ------------------------------------------------------------------------------------------------------ */
+
+/* Whatever was loaded is gone, at any time. No call may notice. TP-03 */
+static void
+reset_everywhere (SoftwareTpm *software, guint session_seconds)
+{
+  g_auto (FaultSetup) setup = { 0 };
+  fault_setup_init (&setup, software);
+  cmk_tpm_keep_sessions (setup.tpm, session_seconds);
+  gboolean is_over = FALSE;
+  for (guint nth = 1; !is_over; nth++)
+    {
+      g_autofree char *rule = g_strdup_printf ("* %u-%u reset", nth, nth);
+      if (nth % 2 == 0)
+        g_hash_table_remove_all (setup.cache.entries);
+      software_tpm_set_fault (software, rule);
+      fault_call_must_work (&setup);
+      is_over = software_tpm_fault_waits (software);
+    }
+  software_tpm_set_fault (software, "");
+  fault_call_must_work (&setup);
+  g_clear_pointer (&setup.tpm, cmk_tpm_close);
+  software_tpm_assert_empty (software);
+}
+
+static void
+test_resets (void)
+{
+  reset_everywhere (software_tpm_new (), 0);
+}
+
+static void
+test_resets_with_kept_session (void)
+{
+  reset_everywhere (software_tpm_new (), 300);
+}
+
+static void
+test_resets_with_transient_root (void)
+{
+  reset_everywhere (software_tpm_with_other_root (), 0);
+}
+
 /* --- the time of a call ------------------------------------------------------------------------------------------ */
 
 static void
@@ -264,6 +307,9 @@ main (int argc, char **argv)
   g_test_add_func ("/tpm-answers/key-generation-has-its-own-time", test_key_generation);
   g_test_add_func ("/tpm-answers/TP-09-no-answers", test_no_answers);
   g_test_add_func ("/tpm-answers/TP-09-flipped-bits", test_flipped_bits);
+  g_test_add_func ("/tpm-answers/TP-03-resets", test_resets);
+  g_test_add_func ("/tpm-answers/TP-03-resets-with-kept-session", test_resets_with_kept_session);
+  g_test_add_func ("/tpm-answers/TP-03-resets-with-transient-root", test_resets_with_transient_root);
   g_test_add_func ("/tpm-answers/time-of-a-call", test_time_of_a_call);
   g_test_add_func ("/tpm-answers/another-try-after-a-while", test_another_try);
   return g_test_run ();
