@@ -137,7 +137,7 @@ flush_objects (CmkTpm *tpm, const Leftovers *leftovers)
                    Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
                                        (TPM2_HANDLE) TPM2_HT_TRANSIENT << TPM2_HR_SHIFT, TPM2_MAX_CAP_HANDLES, NULL,
                                        &data));
-  if (!cmk_tpm_ok (tpm, rc, "list the loaded objects", NULL))
+  if (!cmk_tpm_ok (tpm, rc, "list the loaded objects", NULL) || data->capability != TPM2_CAP_HANDLES)
     return;
   for (guint32 i = 0; i < data->data.handles.count && !tpm->broken; i++)
     {

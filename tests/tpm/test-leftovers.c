@@ -31,6 +31,7 @@ typedef struct
   SoftwareTpm *software;
   Shared *note, *sealed, *mac_key;
   TPM2_HANDLE object, session; /* somebody else's */
+  const char *fault;
 } Setup;
 
 static void
@@ -103,23 +104,42 @@ prepare (Setup *setup)
 }
 
 /* A call with everything that is ever loaded, but for the keys of attestation. */
-static void
-use (Setup *setup)
+static gboolean
+try_call (Setup *setup, CmkTpm *tpm, GError **error)
 {
-  g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) sealed = g_bytes_new (setup->sealed->bytes, setup->sealed->size);
   g_autoptr (GBytes) mac_key = g_bytes_new (setup->mac_key->bytes, setup->mac_key->size);
   static const guint8 message[SEQUENCE];
   guint8 mac[CMK_RESIDENT_MAX_MAC];
+  g_autoptr (CmkTpmSession) session = cmk_tpm_session_begin (tpm, error);
+  if (session == NULL)
+    return FALSE;
+  g_autoptr (CmkSecret) key = cmk_tpm_unseal (session, sealed, NULL, CMK_TPM_MORE, error);
+  return key != NULL && cmk_tpm_resident_hmac (session, mac_key, NULL, CMK_RESIDENT_HMAC_SHA256, message,
+                                               sizeof message, CMK_TPM_LAST, mac, error);
+}
+
+static void
+use (Setup *setup)
+{
+  g_autoptr (GError) error = NULL;
   CmkTpm *tpm = open_tpm (setup);
-  CmkTpmSession *session = cmk_tpm_session_begin (tpm, &error);
+  g_assert_true (try_call (setup, tpm, &error));
   g_assert_no_error (error);
-  g_autoptr (CmkSecret) key = cmk_tpm_unseal (session, sealed, NULL, CMK_TPM_MORE, &error);
-  g_assert_no_error (error);
-  g_assert_true (cmk_tpm_resident_hmac (session, mac_key, NULL, CMK_RESIDENT_HMAC_SHA256, message, sizeof message,
-                                        CMK_TPM_LAST, mac, &error));
-  cmk_tpm_session_end (session);
   g_assert_cmpuint (setup->note->size, >, 0);
+  cmk_tpm_close (tpm);
+  g_assert_cmpuint (setup->note->size, ==, 0);
+}
+
+/* The fault of which strikes in the call. */
+static void
+use_in_trouble (Setup *setup)
+{
+  CmkTpm *tpm = open_tpm (setup);
+  software_tpm_set_fault (setup->software, setup->fault);
+  (void) try_call (setup, tpm, NULL);
+  g_assert_false (software_tpm_fault_waits (setup->software));
+  g_assert_true (try_call (setup, tpm, NULL));
   cmk_tpm_close (tpm);
   g_assert_cmpuint (setup->note->size, ==, 0);
 }
@@ -253,6 +273,25 @@ test_killed_again_and_again (void)
   assert_only_theirs (&setup);
 }
 
+/* Whatever became of it, what was given back is not noted any more. */
+static void
+test_failed_commands (void)
+{
+  static const char *const commands[] = { "StartAuthSession", "Load",         "Unseal",          "HMAC_Start",
+                                          "SequenceUpdate",   "FlushContext", "SequenceComplete" };
+  static const char *const actions[] = { "io", "drop", "garble", "0x922", "0x910", "0x918", "0x101", "reset" };
+  g_auto (Setup) setup = { 0 };
+  set_up (&setup);
+  for (gsize i = 0; i < G_N_ELEMENTS (commands) * G_N_ELEMENTS (actions); i++)
+    {
+      g_autofree char *fault =
+          g_strdup_printf ("%s 1-1 %s", commands[i % G_N_ELEMENTS (commands)], actions[i / G_N_ELEMENTS (commands)]);
+      setup.fault = fault;
+      g_test_message ("%s", fault);
+      g_assert_false (run (use_in_trouble, &setup));
+    }
+}
+
 static void
 test_nothing_to_do_costs_nothing (void)
 {
@@ -340,6 +379,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/leftovers/killed-before-a-command", "kill-before", test_killed_anywhere);
   g_test_add_data_func ("/leftovers/killed-after-a-command", "kill-after", test_killed_anywhere);
   g_test_add_func ("/leftovers/killed-again-and-again", test_killed_again_and_again);
+  g_test_add_func ("/leftovers/failed-commands", test_failed_commands);
   g_test_add_func ("/leftovers/nothing-to-do-costs-nothing", test_nothing_to_do_costs_nothing);
   g_test_add_func ("/leftovers/numbers-of-others-after-a-reset", test_reset);
   g_test_add_func ("/leftovers/forged-notes-do-no-harm", test_forged);
