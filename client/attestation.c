@@ -356,6 +356,18 @@ check_secret (const CmkAttestation *attestation, CmkFindings *findings)
   return NULL;
 }
 
+/* A key to encrypt to, and no authority's: who has one from a maker could issue endorsement certificates to himself. */
+static bool
+is_to_encrypt (X509 *certificate)
+{
+  uint32_t uses = X509_get_key_usage (certificate);
+
+  if (X509_check_ca (certificate) != 0 || (X509_get_extension_flags (certificate) & EXFLAG_INVALID) != 0)
+    return false;
+  return uses == UINT32_MAX /* none is named */ ||
+         ((uses & (KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT)) != 0 && (uses & KU_KEY_CERT_SIGN) == 0);
+}
+
 /* The use that a TPM's certificate is made for, where it names any. */
 static bool
 is_for_endorsement (const X509 *certificate)
@@ -371,7 +383,7 @@ is_for_endorsement (const X509 *certificate)
   return is_found;
 }
 
-/* Each certificate in the file is trusted, intermediate ones as well. */
+/* Each certificate in the file is trusted, intermediate ones as well; but they are makers', not TPMs'. */
 static bool
 is_issued_by_trusted (X509 *certificate, X509_STORE *store)
 {
@@ -380,7 +392,7 @@ is_issued_by_trusted (X509 *certificate, X509_STORE *store)
 
   if (is_good)
     X509_STORE_CTX_set_flags (context, X509_V_FLAG_PARTIAL_CHAIN);
-  is_good = is_good && X509_verify_cert (context) == 1;
+  is_good = is_good && X509_verify_cert (context) == 1 && sk_X509_num (X509_STORE_CTX_get0_chain (context)) > 1;
   X509_STORE_CTX_free (context);
   return is_good;
 }
@@ -404,7 +416,8 @@ check_endorsement (const CmkAttestation *attestation, CmkFindings *findings)
     problem = "the file of trusted certificates cannot be read, or holds none (PEM)";
   else if (certificate == NULL || position != der->data + der->size)
     problem = "EndorsementKeyCertificate is no certificate";
-  else if (!is_for_endorsement (certificate) || !is_issued_by_trusted (certificate, store))
+  else if (!is_to_encrypt (certificate) || !is_for_endorsement (certificate) ||
+           !is_issued_by_trusted (certificate, store))
     problem = "EndorsementKeyCertificate is not one of a TPM by any maker that is trusted";
   X509_free (certificate);
   X509_STORE_free (store);

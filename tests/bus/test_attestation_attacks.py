@@ -68,6 +68,40 @@ def test_authorities_of_the_system_are_not_trusted(forger, maker, tmp_path, prog
     custodian.accepts(program, answer, nonce, '--trust', system.certificate)
 
 
+@pytest.mark.parametrize('extensions', [
+    'basicConstraints=CA:FALSE', EK_USE, 'keyUsage=critical,keyEncipherment', 'keyUsage=keyAgreement\n' + EK_USE,
+    'extendedKeyUsage=serverAuth,2.23.133.8.1'])
+def test_certificates_of_endorsement_keys(forger, maker, tmp_path, program, extensions):
+    custodian = Custodian(tmp_path)
+    answer, nonce = with_certificate(forger, custodian, maker.issue(extensions))
+    custodian.accepts(program, answer, nonce, '--trust', maker.certificate)
+
+
+@pytest.mark.parametrize('extensions', [
+    'basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign', 'basicConstraints=CA:TRUE\n' + EK_USE,
+    'keyUsage=keyCertSign,keyEncipherment\nbasicConstraints=CA:TRUE', 'keyUsage=digitalSignature\n' + EK_USE,
+    'extendedKeyUsage=serverAuth', 'extendedKeyUsage=2.23.133.8.1.1', 'extendedKeyUsage=2.23.133.8.11',
+    'extendedKeyUsage=1.2.23.133.8.1', 'extendedKeyUsage=serverAuth\n1.2.3.4=DER:06056781050801'])
+def test_other_certificates_by_the_maker(forger, maker, tmp_path, program, extensions):
+    """Of authorities under it, or for something else."""
+    custodian = Custodian(tmp_path)
+    answer, nonce = with_certificate(forger, custodian, maker.issue(extensions))
+    assert 'not one of a TPM' in custodian.refuses(program, answer, nonce, '--trust', maker.certificate)
+
+
+def test_certificates_in_the_file(forger, maker, tmp_path, program):
+    """Of the maker itself, or of somebody who signs for himself: they are trusted to issue, not to be TPMs."""
+    custodian, own = Custodian(tmp_path), tmp_path / 'own.pem'
+    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', tmp_path / 'own.key', '-out', own,
+            '-subj', '/CN=myself', '-addext', 'basicConstraints=CA:FALSE', '-addext', EK_USE.strip())
+    leaf = tmp_path / 'leaf.pem'
+    leaf.write_bytes(openssl('x509', '-inform', 'DER', stdin=maker.issue(EK_USE)))
+    for certificate in (maker.certificate, own, leaf):
+        der = openssl('x509', '-in', certificate, '-outform', 'DER')
+        answer, nonce = with_certificate(forger, custodian, der)
+        assert 'not one of a TPM' in custodian.refuses(program, answer, nonce, '--trust', certificate)
+
+
 def test_the_pin_is_of_the_attributes_as_well(forger, tmp_path, program):
     """The same point, in a key that signs whatever it is given."""
     nonce = os.urandom(32)
