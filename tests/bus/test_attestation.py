@@ -12,6 +12,7 @@ import pytest
 
 import cmkctl
 from client import PADDINGS, SOURCE_ROOT, DBusError, b64, modulus, openssl, refused, unb64
+from custodian import CERTIFICATE, OAEP, Custodian, attested
 from harness import BOB, LOADED_SESSION, TRANSIENT, new_machine
 from openssl_keys import key_of
 from state import row_of_set, rows, tpm_tool
@@ -19,11 +20,8 @@ from tpm_maker import certify_tpm
 from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
 from wrapping import ECB_AES, KEY_WRAPS, key_wrap_pad, send, to_wrapping_key, wrapped
 
-SCRIPT = SOURCE_ROOT / 'scripts' / 'verify-attestation'
-OAEP = 'RSAES_OAEP_SHA_256'
 PARTS = ['PublicKey', 'WrappingKeyPublicArea', 'CreationData', 'AttestationData', 'AttestationSignature',
          'AttestationKey', 'AttestationKeyPublicArea']
-CERTIFICATE = 'EndorsementKeyCertificate'
 BUDGET = 8
 
 
@@ -40,13 +38,6 @@ def kms(machine):
     return machine.client(BOB)
 
 
-def attested(kms, algorithm=OAEP, spec='RSA_2048', nonce=None, key=None, **options):
-    """New attested parameters and the nonce that they are for."""
-    nonce = os.urandom(32) if nonce is None else nonce
-    key = key or kms.external_key()
-    return kms.GetParametersForImport(key, algorithm, spec, Attest=True, Nonce=b64(nonce), **options), nonce
-
-
 @pytest.fixture(scope='module')
 def sample(kms):
     return attested(kms)
@@ -55,36 +46,6 @@ def sample(kms):
 @pytest.fixture(scope='module')
 def other(kms):
     return attested(kms)
-
-
-class Custodian:
-    """Somebody on another machine, with an answer and a nonce in files."""
-
-    def __init__(self, directory):
-        self.answer, self.nonce, self.known = (directory / name for name in ('answer', 'nonce', 'known'))
-
-    def run(self, program, answer, nonce, *options):
-        self.answer.write_text(answer if isinstance(answer, str) else json.dumps(answer))
-        self.nonce.write_text(b64(nonce) + '\n')
-        start = [cmkctl.CMKCTL, 'verify-attestation'] if program == 'cmkctl' else [SCRIPT]
-        return subprocess.run([*start, self.answer, '--nonce', self.nonce, *options], capture_output=True, text=True)
-
-    def know(self, answer):
-        self.known.write_bytes(unb64(answer['AttestationKey']))
-        return self
-
-    def accepts(self, program, answer, nonce, *options):
-        """What is said to be proved."""
-        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
-        assert (done.returncode, done.stderr) == (0, '')
-        return done.stdout
-
-    def refuses(self, program, answer, nonce, *options):
-        """Why."""
-        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
-        assert done.returncode == 1, f'accepted: {done.stdout}{done.stderr}'
-        assert done.stdout == '' and done.stderr.count('\n') == 1
-        return done.stderr
 
 
 @pytest.fixture
