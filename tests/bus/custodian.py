@@ -32,7 +32,7 @@ class Custodian:
         return subprocess.run([*start, self.answer, '--nonce', self.nonce, *options], capture_output=True, text=True)
 
     def know(self, answer):
-        self.known.write_bytes(unb64(answer['AttestationKey']))
+        self.known.write_bytes(unb64(answer['AttestationKeyPublicArea']))
         return self
 
     def accepts(self, program, answer, nonce, *options):

@@ -90,14 +90,14 @@ def test_the_page(machine, tmp_path):
     """Every command of docs/attestation.md, the one first that makes the attestation key known."""
     page = (SOURCE_ROOT / 'docs' / 'attestation.md').read_text()
     blocks = re.findall('^```sh\n(.*?)^```$', page, re.DOTALL | re.MULTILINE)
-    blocks.sort(key=lambda block: 'first.json' not in block)
+    blocks.sort(key=lambda block: 'first' not in block)
     (tmp_path / 'material.bin').write_bytes(os.urandom(32))
     (tmp_path / 'makers.pem').write_bytes(machine.trusted.read_bytes())
     path = f'{Path(cmkctl.CMKCTL).parent}:{os.environ["PATH"]}'
     script = ''.join(['KEY=$(cmkctl create --origin EXTERNAL)\n', *blocks])
     done = subprocess.run(['bash', '-xeuo', 'pipefail', '-c', script], cwd=tmp_path, capture_output=True, text=True,
                           env={**os.environ, 'PATH': path, 'DBUS_SYSTEM_BUS_ADDRESS': machine.address})
-    assert done.returncode == 0 and len(blocks) == 7, done.stderr
+    assert done.returncode == 0 and len(blocks) == 10, done.stderr
     assert 'Verified OK' in done.stdout and done.stdout.endswith(': OK\n')
 
 
@@ -120,6 +120,7 @@ def test_everything_by_cmkctl(machine, tmp_path):
         assert done.returncode == 0 and b'accepted because you say so' in done.stdout
     cmkctl.run('verify-attestation', directory / 'answer', '--nonce', 'auto', '--attestation-key',
                directory / 'known').check_returncode()
+    assert (directory / 'known').read_bytes() == unb64(json.loads(answer)['AttestationKeyPublicArea'])
     (directory / 'material').write_bytes(os.urandom(32))
     cmkctl.run('wrap', '--public-key', directory / 'key', '--in', directory / 'material', '--out',
                directory / 'wrapped').check_returncode()
@@ -391,7 +392,9 @@ def test_credential(machine, kms, sample, custodian, tmp_path, kind):
     credential = credential_for(machine, tmp_path, sample[0], secret, kind)
     answer, nonce = attested(kms, Credential=b64(credential))
     assert unb64(answer['CredentialSecret']) == secret and answer['AttestationKey'] == sample[0]['AttestationKey']
-    custodian.accepts('cmkctl', answer, nonce)
+    for name in ('cmkctl', 'script'):
+        told = custodian.accepts(name, answer, nonce, '--credential-secret', tmp_path / 'secret')
+        assert 'proved: the attestation key is in the TPM' in told and 'not proved' not in told
     flipped = [credential[:place] + bytes([credential[place] ^ 1]) + credential[place + 1:]
                for place in (2, 40, 70, 100)]
     for wrong in (credential[:-1], credential + b'\0', b'\0', bytes(4), bytes(512), *flipped):
