@@ -215,6 +215,13 @@ activate (CmkTpmSession *session, ESYS_TR attestation_key, CmkTpmPlace place, gp
   return TRUE;
 }
 
+gboolean
+cmk_tpm_check_credential (GBytes *credential, GError **error)
+{
+  Activation job;
+  return parse (credential, &job, error);
+}
+
 GBytes *
 cmk_tpm_activate_credential (CmkTpmSession *session, GBytes *attestation_key, GBytes *credential, GError **error)
 {

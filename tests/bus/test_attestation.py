@@ -166,7 +166,7 @@ def test_nonces_of_every_length(kms, custodian):
 
 @pytest.mark.parametrize('options', [
     {'Attest': True}, {'Nonce': b64(bytes(32))}, {'Attest': False, 'Nonce': b64(bytes(32))},
-    *({'Attest': True, 'Nonce': nonce} for nonce in ('', 'x', 'AAAA', b64(bytes(15)), b64(bytes(65)),
+    *({'Attest': True, 'Nonce': nonce} for nonce in ('', 'x', 'AAAA', b64(bytes(15)), b64(bytes(65)), b64(bytes(300)),
                                                      b64(bytes(32)) + '\n', b64(bytes(32)).rstrip('=')))])
 def test_options_that_make_no_sense(kms, options):
     with refused('InvalidParameter') as refusal:
@@ -184,6 +184,18 @@ def test_keys_that_no_tpm_makes(kms, algorithm, spec):
     with refused('UnsupportedOperation') as refusal:
         attested(kms, algorithm, spec)
     assert refusal.message.startswith('Attest: ')
+
+
+def test_tpm_without_that_rsa():
+    """What it lacks is of wrapping keys, and what to do is not about ProtectionLevel."""
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
+        for fault, spec, why in (('TestParms 2-2 0x1c4', 'RSA_3072', '3072 bits: try wrapping_key_spec RSA_2048'),
+                                 ('TestParms 1-1 0x1c4', 'RSA_2048', '2048 bits: leave Attest out')):
+            machine.restart()
+            machine.tpm_fault(fault)
+            with refused('UnsupportedOperation') as refusal:
+                attested(machine.new_client(BOB), spec=spec)
+            assert refusal.message == f'Attest: this TPM has no RSA with {why}'
 
 
 def test_the_other_rules_stand(kms):
@@ -398,9 +410,9 @@ def test_credential(machine, kms, sample, custodian, tmp_path, kind):
     flipped = [credential[:place] + bytes([credential[place] ^ 1]) + credential[place + 1:]
                for place in (2, 40, 70, 100)]
     for wrong in (credential[:-1], credential + b'\0', b'\0', bytes(4), bytes(512), *flipped):
-        with refused('InvalidParameter') as refusal:
+        with machine.tpm_commands() as commands, refused('InvalidParameter') as refusal:
             attested(kms, Credential=b64(wrong))
-        assert refusal.message.startswith('Credential: ')
+        assert refusal.message.startswith('Credential: ') and (wrong in flipped or not commands)
     with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as stranger, refused('InvalidParameter'):
         attested(stranger.client(), Credential=b64(credential))
     assert machine.tpm_handles(TRANSIENT) == ()
