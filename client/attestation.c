@@ -7,7 +7,6 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <string.h>
@@ -329,26 +328,44 @@ check_signature (const CmkAttestation *attestation, EVP_PKEY *signer)
 
 /* --- whose attestation key --- */
 
+/* All of its public area: a key of the same point that is not in a TPM, or signs whatever it is given, is another. */
 static const char *
-check_known_signer (const CmkBuffer *known, const EVP_PKEY *signer, CmkFindings *findings)
+check_known_signer (const CmkAttestation *attestation, CmkFindings *findings)
 {
-  const unsigned char *der = known->data;
-  _cleanup_ (free_key) EVP_PKEY *key = NULL;
-  BIO *bio = NULL;
+  const CmkBuffer *known = &attestation->known_signer;
 
   if (known->size == 0)
     return NULL;
-  if (known->data[0] == (V_ASN1_CONSTRUCTED | V_ASN1_SEQUENCE))
-    key = d2i_PUBKEY (NULL, &der, (long) known->size);
-  else if ((bio = BIO_new_mem_buf (known->data, (int) known->size)) != NULL)
-    key = PEM_read_bio_PUBKEY (bio, NULL, NULL, NULL);
-  BIO_free (bio);
-  if (key == NULL)
-    return "the file of the known attestation key holds no public key, neither DER nor PEM";
-  if (EVP_PKEY_eq (key, signer) != 1)
+  if (!is_equal (all_of (attestation, CMK_ATTESTED_SIGNER_AREA), known->data, known->size))
     return "the attestation key is not the known one: this is another TPM, it was cleared, or somebody pretends";
   findings->is_known_signer = true;
   return NULL;
+}
+
+/* Only a TPM that has both the endorsement key and the attestation key that a credential was made for can open it. */
+static const char *
+check_secret (const CmkAttestation *attestation, CmkFindings *findings)
+{
+  const CmkBuffer *secret = &attestation->secret;
+
+  if (secret->size == 0)
+    return NULL;
+  if (!is_equal (all_of (attestation, CMK_ATTESTED_SECRET), secret->data, secret->size))
+    return "CredentialSecret is not what the credential held: it was not opened by the TPM that it was made for";
+  findings->is_credential_opened = true;
+  return NULL;
+}
+
+/* A key to encrypt to, and no authority's: who has one from a maker could issue endorsement certificates to himself. */
+static bool
+is_to_encrypt (X509 *certificate)
+{
+  uint32_t uses = X509_get_key_usage (certificate);
+
+  if (X509_check_ca (certificate) != 0 || (X509_get_extension_flags (certificate) & EXFLAG_INVALID) != 0)
+    return false;
+  return uses == UINT32_MAX /* none is named */ ||
+         ((uses & (KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT)) != 0 && (uses & KU_KEY_CERT_SIGN) == 0);
 }
 
 /* The use that a TPM's certificate is made for, where it names any. */
@@ -366,7 +383,7 @@ is_for_endorsement (const X509 *certificate)
   return is_found;
 }
 
-/* Each certificate in the file is trusted, intermediate ones as well. */
+/* Each certificate in the file is trusted, intermediate ones as well; but they are makers', not TPMs'. */
 static bool
 is_issued_by_trusted (X509 *certificate, X509_STORE *store)
 {
@@ -375,7 +392,7 @@ is_issued_by_trusted (X509 *certificate, X509_STORE *store)
 
   if (is_good)
     X509_STORE_CTX_set_flags (context, X509_V_FLAG_PARTIAL_CHAIN);
-  is_good = is_good && X509_verify_cert (context) == 1;
+  is_good = is_good && X509_verify_cert (context) == 1 && sk_X509_num (X509_STORE_CTX_get0_chain (context)) > 1;
   X509_STORE_CTX_free (context);
   return is_good;
 }
@@ -399,7 +416,8 @@ check_endorsement (const CmkAttestation *attestation, CmkFindings *findings)
     problem = "the file of trusted certificates cannot be read, or holds none (PEM)";
   else if (certificate == NULL || position != der->data + der->size)
     problem = "EndorsementKeyCertificate is no certificate";
-  else if (!is_for_endorsement (certificate) || !is_issued_by_trusted (certificate, store))
+  else if (!is_to_encrypt (certificate) || !is_for_endorsement (certificate) ||
+           !is_issued_by_trusted (certificate, store))
     problem = "EndorsementKeyCertificate is not one of a TPM by any maker that is trusted";
   X509_free (certificate);
   X509_STORE_free (store);
@@ -426,7 +444,9 @@ check (const CmkAttestation *attestation, CmkFindings *findings)
   if (problem == NULL)
     problem = check_statement (attestation, parent);
   if (problem == NULL)
-    problem = check_known_signer (&attestation->known_signer, signer, findings);
+    problem = check_known_signer (attestation, findings);
+  if (problem == NULL)
+    problem = check_secret (attestation, findings);
   if (problem == NULL)
     problem = check_endorsement (attestation, findings);
   return problem;

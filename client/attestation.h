@@ -18,6 +18,7 @@ typedef enum
   CMK_ATTESTED_SIGNER,        /* DER SubjectPublicKeyInfo of the attestation key */
   CMK_ATTESTED_SIGNER_AREA,   /* TPMT_PUBLIC of that */
   CMK_ATTESTED_ENDORSEMENT,   /* DER certificate of the TPM; empty: none */
+  CMK_ATTESTED_SECRET,        /* what the credential held that was sent; empty: none was */
   CMK_ATTESTED_PARTS
 } CmkAttestedPart;
 
@@ -25,7 +26,8 @@ typedef struct
 {
   CmkBuffer parts[CMK_ATTESTED_PARTS];
   CmkBuffer nonce;
-  CmkBuffer known_signer; /* an attestation key that is known already, DER or PEM; empty: none is */
+  CmkBuffer known_signer; /* TPMT_PUBLIC of an attestation key that is known already; empty: none is */
+  CmkBuffer secret;       /* what the credential held when it was made; empty: not to be checked */
   const char *trust;      /* file of certificates to trust, PEM; NULL: no certificate is checked */
 } CmkAttestation;
 
@@ -35,6 +37,7 @@ typedef struct
   unsigned modulus_bits;
   bool is_known_signer;  /* it is known_signer */
   bool is_genuine_maker; /* the certificate is one of a TPM, by who is trusted; not: of the TPM that answered */
+  bool is_credential_opened;
 } CmkFindings;
 
 typedef struct

@@ -27,6 +27,7 @@ static const char *const part_names[CMK_ATTESTED_PARTS] = {
   [CMK_ATTESTED_SIGNER] = "AttestationKey",
   [CMK_ATTESTED_SIGNER_AREA] = "AttestationKeyPublicArea",
   [CMK_ATTESTED_ENDORSEMENT] = "EndorsementKeyCertificate",
+  [CMK_ATTESTED_SECRET] = "CredentialSecret",
 };
 
 static void
@@ -36,6 +37,7 @@ attestation_clear (CmkAttestation *attestation)
     cmk_buffer_clear (&attestation->parts[i]);
   cmk_buffer_clear (&attestation->nonce);
   cmk_buffer_clear (&attestation->known_signer);
+  cmk_buffer_clear (&attestation->secret);
 }
 
 static int
@@ -81,7 +83,7 @@ read_answer (const CmkArguments *arguments, CmkAttestation *attestation)
 
       if (part != NULL)
         code = decode (part_names[i], part, &attestation->parts[i]);
-      else if (i != CMK_ATTESTED_ENDORSEMENT)
+      else if (i < CMK_ATTESTED_ENDORSEMENT)
         code = cmk_fail (CMK_EXIT_REFUSED, "the answer has no %s: get parameters with --attest", part_names[i]);
     }
   return code == CMK_EXIT_DONE ? read_nonce (arguments, &answer, &attestation->nonce) : code;
@@ -114,8 +116,11 @@ print_findings (const CmkFindings *findings, bool is_accepted)
   else
     printf ("not proved: that the attestation key is a TPM's\n");
   if (findings->is_genuine_maker)
-    printf ("proved: the certificate in the answer is one of a TPM by a maker that you trust\n"
-            "not proved: that the attestation key is in the TPM of this certificate, see docs/attestation.md\n");
+    printf ("proved: the certificate in the answer is one of a TPM by a maker that you trust\n");
+  if (findings->is_credential_opened)
+    printf ("proved: the attestation key is in the TPM whose endorsement key the credential was made for\n");
+  else if (findings->is_genuine_maker)
+    printf ("not proved: that the attestation key is in the TPM of this certificate, see docs/attestation.md\n");
 }
 
 static int
@@ -135,7 +140,7 @@ static int
 check_options (const CmkArguments *arguments)
 {
   static const char *const outputs[] = { "public-key", "accept-attestation-key", NULL };
-  static const char *const inputs[] = { "nonce", "attestation-key", NULL };
+  static const char *const inputs[] = { "nonce", "attestation-key", "credential-secret", NULL };
 
   if (cmk_arguments_has (arguments, "json"))
     return cmk_arguments_fail (arguments, "verify-attestation asks no daemon and has no answer for --json");
@@ -143,17 +148,32 @@ check_options (const CmkArguments *arguments)
     return cmk_arguments_fail (arguments, "--nonce is missing: the file with the nonce that was sent, or auto");
   if (cmk_arguments_has (arguments, "attestation-key") && cmk_arguments_has (arguments, "accept-attestation-key"))
     return cmk_arguments_fail (arguments, "an attestation key is either known or accepted now, not both");
+  if (cmk_arguments_has (arguments, "credential-secret") && !cmk_arguments_has (arguments, "attestation-key"))
+    return cmk_arguments_fail (arguments,
+                               "--credential-secret needs --attestation-key: the one that the credential was "
+                               "made for");
   for (const char *const *output = outputs; *output != NULL; output++)
     if (strcmp (cmk_arguments_get (arguments, *output, ""), "-") == 0)
       return cmk_arguments_fail (arguments, "--%s needs a file: standard output says what was proved", *output);
   return cmk_arguments_check_inputs (arguments, inputs);
 }
 
+/* What the custodian has of an earlier time, from the file that @option names; nothing without. */
+static int
+read_known (const CmkArguments *arguments, const char *option, CmkBuffer *ret_data)
+{
+  const char *path = cmk_arguments_get (arguments, option, NULL);
+  int code = path != NULL ? cmk_input_read (path, option, MAX_KEY_BYTES, ret_data) : CMK_EXIT_DONE;
+
+  if (code == CMK_EXIT_DONE && path != NULL && ret_data->size == 0)
+    return cmk_fail (CMK_EXIT_REFUSED, "the file of --%s, '%s', is empty", option, path);
+  return code;
+}
+
 static int
 run_verify (const CmkArguments *arguments)
 {
   _cleanup_ (attestation_clear) CmkAttestation attestation = { .trust = cmk_arguments_get (arguments, "trust", NULL) };
-  const char *known = cmk_arguments_get (arguments, "attestation-key", NULL);
   const char *accepted = cmk_arguments_get (arguments, "accept-attestation-key", NULL);
   bool is_pem = cmk_arguments_has (arguments, "pem");
   CmkFindings findings = { 0 };
@@ -161,10 +181,10 @@ run_verify (const CmkArguments *arguments)
 
   if (code == CMK_EXIT_DONE)
     code = read_answer (arguments, &attestation);
-  if (code == CMK_EXIT_DONE && known != NULL)
-    code = cmk_input_read (known, "attestation key", MAX_KEY_BYTES, &attestation.known_signer);
-  if (code == CMK_EXIT_DONE && known != NULL && attestation.known_signer.size == 0)
-    code = cmk_fail (CMK_EXIT_REFUSED, "the attestation key '%s' is empty", known);
+  if (code == CMK_EXIT_DONE)
+    code = read_known (arguments, "attestation-key", &attestation.known_signer);
+  if (code == CMK_EXIT_DONE)
+    code = read_known (arguments, "credential-secret", &attestation.secret);
   if (code == CMK_EXIT_DONE)
     code = verify (&attestation, &findings);
   if (code != CMK_EXIT_DONE)
@@ -175,7 +195,7 @@ run_verify (const CmkArguments *arguments)
     return cmk_fail (CMK_EXIT_REFUSED,
                      "the attestation key is not yet known: give the one you know with --attestation-key, or, once you "
                      "are sure whose it is, take it with --accept-attestation-key");
-  code = write_key (accepted, is_pem, &attestation.parts[CMK_ATTESTED_SIGNER]);
+  code = write_key (accepted, false, &attestation.parts[CMK_ATTESTED_SIGNER_AREA]);
   return code == CMK_EXIT_DONE ? write_key (cmk_arguments_get (arguments, "public-key", NULL), is_pem,
                                             &attestation.parts[CMK_ATTESTED_PUBLIC_KEY])
                                : code;
@@ -183,12 +203,14 @@ run_verify (const CmkArguments *arguments)
 
 static const CmkOption verify_options[] = {
   { "nonce", "FILE", "the nonce that was sent, Base64; auto: the one that get-parameters chose", false },
-  { "attestation-key", "FILE", "the attestation key that this TPM is known by, DER or PEM", false },
+  { "attestation-key", "FILE", "the attestation key that this TPM is known by: what --accept-attestation-key wrote",
+    false },
+  { "credential-secret", "FILE", "what the credential held that was sent: check that the TPM has opened it", false },
   { "accept-attestation-key", "FILE", "take the attestation key as it comes, and write it here for the next time",
     false },
   { "trust", "FILE", "certificates (PEM) of TPM makers: also check the endorsement certificate", false },
   { "public-key", "FILE", "write the wrapping public key here once it is verified, as DER", false },
-  { "pem", NULL, "write keys as PEM", false },
+  { "pem", NULL, "write the wrapping public key as PEM", false },
   { NULL, NULL, NULL, false },
 };
 

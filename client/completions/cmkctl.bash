@@ -58,7 +58,7 @@ _cmkctl()
   case $previous in
     --in | --out | --material | --encrypted | --encrypted-private-key | --token | --public-key | --private-key-out | \
       --plaintext | --signature | --verify | --nonce | --credential | --attestation-key | --accept-attestation-key | \
-      --trust)
+      --credential-secret | --trust)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return

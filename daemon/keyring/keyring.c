@@ -19,6 +19,7 @@
 #define MATERIAL_PERMISSIONS KEY_POS_ALL
 #define CONTEXT_PERMISSIONS  (KEY_POS_ALL | KEY_USR_VIEW | KEY_USR_SEARCH)
 
+#define NOTE_NAME      "loaded"
 #define LEFT_PREFIX    "left:"
 #define MAX_LEFT_BYTES 8192
 
@@ -46,6 +47,7 @@ struct _CmkKeyring
   gboolean complained;
   Cache contexts;
   Cache material;
+  key_serial_t note; /* 0 = not written yet */
 };
 
 static void
@@ -266,7 +268,8 @@ adopt_contexts (Cache *cache)
         continue;
       /* type;uid;gid;permissions;name */
       g_auto (GStrv) fields = g_strsplit (description, ";", 5);
-      if (g_strv_length (fields) != 5 || !g_str_equal (fields[0], "user") || g_str_has_prefix (fields[4], LEFT_PREFIX))
+      if (g_strv_length (fields) != 5 || !g_str_equal (fields[0], "user") ||
+          g_str_has_prefix (fields[4], LEFT_PREFIX) || g_str_equal (fields[4], NOTE_NAME))
         continue;
       make_room (cache, (gsize) payload + strlen (fields[4]));
       add_entry (cache, fields[4], serials[i], (gsize) payload);
@@ -376,20 +379,69 @@ cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gs
   return FALSE;
 }
 
+/* What an earlier daemon has put under @key_name; *ret_serial is below 0 if there is nothing. */
+static CmkSecret *
+read_left (CmkKeyring *keyring, const char *key_name, key_serial_t *ret_serial)
+{
+  key_serial_t ring = keyring->contexts.ring;
+  *ret_serial = ring != 0 ? (key_serial_t) keyctl_search (ring, "user", key_name, 0) : -1;
+  if (*ret_serial < 0)
+    return NULL;
+  long size = keyctl_read (*ret_serial, NULL, 0);
+  g_autoptr (CmkSecret) found = size > 0 && size <= MAX_LEFT_BYTES ? cmk_secret_new ((gsize) size, NULL) : NULL;
+  gboolean whole = found != NULL && keyctl_read (*ret_serial, (char *) cmk_secret_data (found), (gsize) size) == size;
+  return whole ? g_steal_pointer (&found) : NULL;
+}
+
 CmkSecret *
 cmk_keyring_take (CmkKeyring *keyring, const char *name)
 {
   g_autofree char *key_name = g_strconcat (LEFT_PREFIX, name, NULL);
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
-  key_serial_t ring = keyring->contexts.ring;
-  key_serial_t serial = ring != 0 ? (key_serial_t) keyctl_search (ring, "user", key_name, 0) : -1;
-  if (serial < 0)
-    return NULL;
-  long size = keyctl_read (serial, NULL, 0);
-  g_autoptr (CmkSecret) taken = size > 0 && size <= MAX_LEFT_BYTES ? cmk_secret_new ((gsize) size, NULL) : NULL;
-  gboolean whole = taken != NULL && keyctl_read (serial, (char *) cmk_secret_data (taken), (gsize) size) == size;
-  discard_key (&keyring->contexts, serial);
-  return whole ? g_steal_pointer (&taken) : NULL;
+  key_serial_t serial;
+  CmkSecret *taken = read_left (keyring, key_name, &serial);
+  if (serial >= 0)
+    discard_key (&keyring->contexts, serial);
+  return taken;
+}
+
+CmkSecret *
+cmk_keyring_read_note (CmkKeyring *keyring)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
+  key_serial_t serial;
+  return read_left (keyring, NOTE_NAME, &serial);
+}
+
+/* A new key each time would soon be more than the quota has, which counts keys until they are collected. */
+static gboolean
+update_note (CmkKeyring *keyring, gconstpointer data, gsize size)
+{
+  return keyring->note > 0 && keyctl_update (keyring->note, data, size) == 0 &&
+         keyctl_set_timeout (keyring->note, keyring->contexts.seconds) == 0;
+}
+
+void
+cmk_keyring_note (CmkKeyring *keyring, gconstpointer data, gsize size)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&keyring->mutex);
+  Cache *cache = &keyring->contexts;
+  if (cache->seconds == 0)
+    return;
+  if (size == 0)
+    {
+      key_serial_t serial = cache->ring != 0 ? (key_serial_t) keyctl_search (cache->ring, "user", NOTE_NAME, 0) : -1;
+      if (serial > 0)
+        discard_key (cache, serial);
+      keyring->note = 0;
+      return;
+    }
+  if (!update_note (keyring, data, size))
+    keyring->note = put_key_or_mend (keyring, cache, NOTE_NAME, data, size);
+  if (keyring->note <= 0)
+    complain (keyring, errno);
+  else
+    keyctl_set_timeout (cache->ring, cache->seconds); /* it expires with its youngest entry */
 }
 
 #define MATERIAL_PREFIX    "material:"

@@ -5,7 +5,8 @@
  *
  *   contexts   named blobs in a keyring of this store's own inside the user keyring, where they outlive the daemon.
  *              What is read back is NOT authenticated: the caller must do that before it parses a byte.
- *   left       what a daemon that ends leaves to the next one, in the same keyring. Not authenticated either.
+ *   left       what a daemon that ends leaves to the next one, in the same keyring; and a note, for the
+ *              case that it does not come to that. Not authenticated either.
  *   material   unsealed key material in the process keyring, which no other process can read and which dies with us.
  *
  * Any thread may call, once cmk_keyring_prepare_process() has run before any other thread was started: the process
@@ -40,6 +41,11 @@ void cmk_keyring_drop_material (CmkKeyring *keyring, const CmkUuid *key_id);
  * are few of them, and they go when they are taken. FALSE if it is not kept; NULL from take() on a miss. */
 gboolean cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gsize size, guint seconds);
 CmkSecret *cmk_keyring_take (CmkKeyring *keyring, const char *name);
+
+/* One entry of the same kind that changes all the time: it is for the case that this daemon dies, and replaced in place.
+ * @size 0: there is none any more. It stays when it is read. */
+void cmk_keyring_note (CmkKeyring *keyring, gconstpointer data, gsize size);
+CmkSecret *cmk_keyring_read_note (CmkKeyring *keyring);
 
 /* One word for `cmkctl status`: "ok", or "unavailable" when the kernel refuses keys. Static. */
 const char *cmk_keyring_status (CmkKeyring *keyring);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the vault: shared by vault.c, its life, and vault-secrets.c, what it keeps for others. */
+ * Inside the vault: shared by vault.c, its life, vault-secrets.c, what it keeps for others, and what stands beside them. */
 #pragma once
 
 #include "kms/handover.h"
@@ -28,6 +28,7 @@ struct _CmkVault
   CmkKeyring *keyring;       /* atomic: set when unlocked */
   CmkTpmHandover *handover;  /* of the last cmkd; NULL when it was used */
   GBytes *abandoned_session; /* the same */
+  GBytes *leftovers;         /* what the last cmkd has noted, if it was killed; NULL when they were seen to */
   CmkAnchor *anchor;
   CmkUuid store_id;
   GBytes *fingerprint_key;
@@ -49,3 +50,9 @@ gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
 
 /* The same where success says little: that the TPM can be reached, or opens a session, is not all that it has to do. */
 gboolean cmk_vault_note_trouble (CmkVault *vault, gboolean ok, GError **error);
+
+/* --- vault-note.c: what cmkd has in the TPM, noted in the kernel keyring --- */
+
+/* What the last one noted. */
+void cmk_vault_read_note (CmkVault *vault);
+CmkTpmNotebook cmk_vault_notebook (CmkVault *vault);

@@ -90,7 +90,8 @@ connect_tpm (CmkVault *vault, GError **error)
 {
   if (vault->tpm != NULL)
     return TRUE;
-  vault->tpm = cmk_tpm_open_warm (vault->tcti, vault->handover, error);
+  const CmkTpmNotebook notebook = cmk_vault_notebook (vault);
+  vault->tpm = cmk_tpm_open_warm (vault->tcti, vault->handover, &notebook, error);
   if (vault->tpm == NULL)
     return FALSE;
   g_clear_pointer (&vault->handover, cmk_tpm_handover_free);
@@ -205,6 +206,7 @@ know_store (CmkVault *vault, const CmkRootSecret *root)
   g_atomic_pointer_set (&vault->keyring,
                         cmk_keyring_open (&vault->store_id, vault->context_seconds, vault->material_seconds));
   vault->handover = cmk_handover_take (vault->keyring, vault->store, &vault->abandoned_session);
+  cmk_vault_read_note (vault);
 }
 
 /* *ret_session: begun for it, and good for more. */
@@ -519,6 +521,7 @@ cmk_vault_close (CmkVault *vault)
   cmk_tpm_close (vault->tpm);
   cmk_tpm_handover_free (vault->handover);
   g_clear_pointer (&vault->abandoned_session, g_bytes_unref);
+  g_clear_pointer (&vault->leftovers, g_bytes_unref);
   cmk_object_contexts_free (vault->contexts);
   cmk_keyring_close (vault->keyring);
   cmk_store_close (vault->store);

@@ -7,8 +7,6 @@
 
 #include "tpm/transport.h"
 
-#include <tss2/tss2_sys.h>
-
 void
 cmk_tpm_disconnect (CmkTpm *tpm)
 {
@@ -40,6 +38,7 @@ cmk_tpm_hold (CmkTpm *tpm, ESYS_TR tr, CmkTpmHandle *handle)
   handle->tr = tr;
   if (Esys_TR_GetTpmHandle (tpm->esys, tr, &handle->handle) != TSS2_RC_SUCCESS)
     handle->handle = 0;
+  cmk_tpm_note (tpm, handle);
 }
 
 void
@@ -56,23 +55,18 @@ cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle)
       (void) Esys_TR_Close (tpm->esys, &handle->tr);
       g_array_append_val (tpm->stranded, handle->handle);
     }
+  else
+    cmk_tpm_unnote (tpm, handle->handle);
   *handle = CMK_TPM_HANDLE_NONE;
 }
 
 static void
 flush_stranded (CmkTpm *tpm, TPM2_HANDLE handle)
 {
-  if (handle >> TPM2_HR_SHIFT != TPM2_HT_TRANSIENT)
-    {
-      cmk_tpm_flush_session_by_number (tpm, handle);
-      return;
-    }
-  /* Not through ESYS, which would read the object's public area first: that of a sequence cannot be read. */
-  TSS2_SYS_CONTEXT *sys = NULL;
-  TSS2_RC rc = Esys_GetSysContext (tpm->esys, &sys);
-  if (rc == TSS2_RC_SUCCESS)
-    rc = Tss2_Sys_FlushContext (sys, handle);
-  (void) cmk_tpm_ok (tpm, rc, "flush", NULL);
+  if (handle >> TPM2_HR_SHIFT == TPM2_HT_TRANSIENT)
+    cmk_tpm_flush_object_by_number (tpm, handle);
+  else
+    cmk_tpm_flush_session_by_number (tpm, handle);
 }
 
 void
@@ -88,5 +82,7 @@ cmk_tpm_settle (CmkTpm *tpm)
       flush_stranded (tpm, g_array_index (tpm->stranded, TPM2_HANDLE, i));
     else
       cmk_transport_leave (g_array_index (tpm->stranded, TPM2_HANDLE, i));
+  for (guint i = 0; i < tpm->stranded->len; i++)
+    cmk_tpm_unnote (tpm, g_array_index (tpm->stranded, TPM2_HANDLE, i));
   g_array_set_size (tpm->stranded, 0);
 }

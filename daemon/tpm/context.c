@@ -39,6 +39,7 @@ cmk_tpm_context_load (CmkTpm *tpm, const char *cache_name, const TPM2B_PUBLIC *p
   if (unmarshal_context (kept, &context))
     {
       TSS2_RC rc;
+      cmk_tpm_announce (tpm, public);
       CMK_TPM_COMMAND (tpm, rc, Esys_ContextLoad (tpm->esys, &context, &tr));
       if (cmk_tpm_ok (tpm, rc, "load a kept context", NULL))
         {
@@ -47,6 +48,7 @@ cmk_tpm_context_load (CmkTpm *tpm, const char *cache_name, const TPM2B_PUBLIC *p
             return TRUE;
           cmk_tpm_flush (tpm, object);
         }
+      cmk_tpm_withdraw (tpm);
     }
   cmk_tpm_context_drop (tpm, cache_name);
   return FALSE;

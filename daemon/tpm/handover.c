@@ -140,12 +140,16 @@ load_session (CmkTpm *tpm, GBytes *session, gconstpointer state, gsize state_siz
   TSS2_RC rc;
   if (!join (session, state, state_size, &context))
     return FALSE;
+  /* It will have the number that it had. */
+  const CmkTpmHandle expected = { .tr = ESYS_TR_NONE, .handle = context.savedHandle };
+  cmk_tpm_note (tpm, &expected);
   CMK_TPM_COMMAND (tpm, rc, Esys_ContextLoad (tpm->esys, &context, &tr));
   cmk_tpm_scrub (tpm);
-  if (!cmk_tpm_ok (tpm, rc, "load a session", NULL))
-    return FALSE;
-  cmk_tpm_hold (tpm, tr, ret_session);
-  return TRUE;
+  gboolean ok = cmk_tpm_ok (tpm, rc, "load a session", NULL);
+  if (ok)
+    cmk_tpm_hold (tpm, tr, ret_session);
+  cmk_tpm_unnote (tpm, expected.handle);
+  return ok;
 }
 
 static void
@@ -160,6 +164,7 @@ save_session (CmkTpm *tpm, CmkTpmHandover *handover)
   if (!cmk_tpm_ok (tpm, rc, "save the session", NULL))
     return;
   /* Saved is not in the TPM any more, but for its number. */
+  cmk_tpm_unnote (tpm, tpm->kept_session.handle);
   tpm->kept_session = CMK_TPM_HANDLE_NONE;
   handover->session_seconds = (guint) (tpm->session_seconds - unused);
   if (!split (context, handover))

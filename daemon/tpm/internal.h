@@ -18,6 +18,15 @@ typedef struct
   TPM2_HANDLE handle;
 } CmkTpmHandle;
 
+#define CMK_TPM_NAME_SIZE 34 /* TPM2B_NAME of what has the name algorithm SHA-256, without its size */
+
+/* What is in the TPM, as it is noted down. */
+typedef struct
+{
+  TPM2_HANDLE handle;             /* 0: not known yet, or never */
+  guint8 name[CMK_TPM_NAME_SIZE]; /* zeros: it has none (sessions and sequences) */
+} CmkTpmLoaded;
+
 /* MAX_SYM_DATA of the reference code: tpm2-tss would allow more. */
 #define CMK_TPM_MAX_SENSITIVE_DATA 128
 
@@ -43,6 +52,8 @@ struct _CmkTpm
   gboolean broken;    /* ESYS is of no use any more, a new connection is needed */
   TSS2_RC broken_by;  /* what ESYS said before it began to say BAD_SEQUENCE */
   GArray *stranded;   /* TPM2_HANDLE: loaded, and not flushed when it should have been */
+  GArray *loaded;     /* CmkTpmLoaded; empty without a notebook */
+  CmkTpmNotebook notebook;
   CmkTpmPatience patience;
 
   ESYS_TR root;               /* the persistent root key, or ESYS_TR_NONE */
@@ -118,10 +129,39 @@ void cmk_tpm_flush (CmkTpm *tpm, CmkTpmHandle *handle);
 /* Try once more to remove what is stranded. */
 void cmk_tpm_settle (CmkTpm *tpm);
 
+/* --- loaded.c ---------------------------------------------------------------------------------------------------- */
+
+/* An object with @public is about to be loaded, and its handle will not be known before cmk_tpm_hold(). */
+void cmk_tpm_announce (CmkTpm *tpm, const TPM2B_PUBLIC *public);
+/* It was not. */
+void cmk_tpm_withdraw (CmkTpm *tpm);
+
+/* For cmk_tpm_hold(). */
+void cmk_tpm_note (CmkTpm *tpm, const CmkTpmHandle *handle);
+/* @handle is not in the TPM any more: from now on somebody else's may have its number. cmk_tpm_flush() sees to it itself. */
+void cmk_tpm_unnote (CmkTpm *tpm, TPM2_HANDLE handle);
+
+/* From now on what is loaded is noted, and what was noted by an earlier process is flushed. */
+void cmk_tpm_open_notebook (CmkTpm *tpm, const CmkTpmNotebook *notebook);
+/* Nothing more will be loaded. */
+void cmk_tpm_close_notebook (CmkTpm *tpm);
+
+#define CMK_TPM_MAX_LOADED 16
+
+/* How many things @note says, if it is about the TPM of @tcti: in @ret_loaded, which has room for CMK_TPM_MAX_LOADED. And
+ * when it was written, in monotonic time. */
+gsize cmk_tpm_parse_note (GBytes *note, const char *tcti, gint64 *ret_time, CmkTpmLoaded *ret_loaded);
+
 /* --- leftovers.c ------------------------------------------------------------------------------------------------- */
+
+/* Flush what an earlier process has noted, as far as it can be seen to be that. */
+void cmk_tpm_flush_leftovers (CmkTpm *tpm, GBytes *note);
 
 /* Flush the session @handle if it is loaded, as one of ours would be. */
 void cmk_tpm_flush_session_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
+
+/* Flush the object @handle, not through ESYS, which would read its public area first: that of a sequence cannot be read. */
+void cmk_tpm_flush_object_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
 
 /* --- name.c ------------------------------------------------------------------------------------------------------ */
 

@@ -64,11 +64,15 @@ load (CmkTpmSession *session, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *p
     return FALSE;
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc;
+  cmk_tpm_announce (tpm, public);
   CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
                            Esys_Load (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
                                       private, public, &tr));
   if (!cmk_tpm_session_ok (session, rc, CMK_TPM_MORE, "load a sealed object", error))
-    return FALSE;
+    {
+      cmk_tpm_withdraw (tpm);
+      return FALSE;
+    }
   cmk_tpm_hold (tpm, tr, object);
   return TRUE;
 }

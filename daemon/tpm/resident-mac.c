@@ -108,7 +108,10 @@ complete (CmkTpmSession *session, CmkTpmHandle *sequence, const TPM2B_MAX_BUFFER
                            Esys_SequenceComplete (tpm->esys, sequence->tr, session->session.tr, ESYS_TR_NONE,
                                                   ESYS_TR_NONE, piece, ESYS_TR_RH_NULL, &mac, NULL));
   if (rc == TSS2_RC_SUCCESS)
-    *sequence = CMK_TPM_HANDLE_NONE; /* gone from the TPM, and from ESYS */
+    {
+      cmk_tpm_unnote (tpm, sequence->handle);
+      *sequence = CMK_TPM_HANDLE_NONE; /* gone from the TPM, and from ESYS */
+    }
   return cmk_tpm_session_ok (session, rc, place, "use an HMAC key", error) && take (job, mac, error);
 }
 

@@ -172,6 +172,7 @@ drop_lost (CmkTpmSession *session)
   (void) Esys_TR_Close (session->tpm->esys, &session->session.tr);
   session->session = CMK_TPM_HANDLE_NONE;
   cmk_tpm_flush_session_by_number (session->tpm, handle);
+  cmk_tpm_unnote (session->tpm, handle);
 }
 
 static gboolean
@@ -221,6 +222,7 @@ cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const
   if (rc == TSS2_RC_SUCCESS && place == CMK_TPM_LAST && !is_kept (tpm))
     {
       (void) Esys_TR_Close (tpm->esys, &session->session.tr);
+      cmk_tpm_unnote (tpm, session->session.handle);
       session->session = CMK_TPM_HANDLE_NONE;
     }
   if (session->failure != NULL)

@@ -84,14 +84,19 @@ cmk_tpm_affords_kept_session (const char *tcti)
 }
 
 CmkTpm *
-cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GError **error)
+cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, const CmkTpmNotebook *notebook, GError **error)
 {
   g_autoptr (CmkTpm) tpm = g_new0 (CmkTpm, 1);
   tpm->tcti = g_strdup (tcti);
   tpm->stranded = g_array_new (FALSE, FALSE, sizeof (TPM2_HANDLE));
   tpm->root = ESYS_TR_NONE;
   tpm->kept_session = CMK_TPM_HANDLE_NONE;
+  tpm->loaded = g_array_new (FALSE, FALSE, sizeof (CmkTpmLoaded));
 
+  if (!cmk_tpm_connect (tpm, error))
+    return NULL;
+  if (notebook != NULL && !cmk_tpm_is_managed (tcti))
+    cmk_tpm_open_notebook (tpm, notebook);
   if (!cmk_tpm_connect (tpm, error))
     return NULL;
   if (handover != NULL && cmk_tpm_take_over (tpm, handover))
@@ -104,7 +109,7 @@ cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GError **er
 CmkTpm *
 cmk_tpm_open (const char *tcti, GError **error)
 {
-  return cmk_tpm_open_warm (tcti, NULL, error);
+  return cmk_tpm_open_warm (tcti, NULL, NULL, error);
 }
 
 void
@@ -117,6 +122,7 @@ cmk_tpm_close (CmkTpm *tpm)
   g_clear_pointer (&tpm->abandoned_session, g_bytes_unref);
   cmk_tpm_settle (tpm);
   cmk_tpm_disconnect (tpm);
+  cmk_tpm_close_notebook (tpm);
   g_clear_pointer (&tpm->root_context, Esys_Free);
   g_clear_pointer (&tpm->root_name, g_bytes_unref);
   g_clear_pointer (&tpm->abilities, cmk_tpm_abilities_free);

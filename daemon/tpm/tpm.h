@@ -19,6 +19,15 @@ typedef struct
   gpointer data;
 } CmkTpmContextCache;
 
+/* Where it is written down what this process has in a TPM without a resource manager. If the process is killed that stays
+ * there, and fills the TPM for everybody: so the next one flushes it, as far as it is still what was noted. */
+typedef struct
+{
+  GBytes *last; /* what an earlier process wrote last, or NULL. Anybody may have made it. */
+  void (*write) (gpointer data, GBytes *note); /* before and after each change. @note NULL: there is nothing any more */
+  gpointer data;
+} CmkTpmNotebook;
+
 typedef struct
 {
   char manufacturer[5]; /* "IFX", "SW": the vendor's four characters, trimmed */
@@ -31,8 +40,9 @@ typedef struct
 CmkTpm *cmk_tpm_open (const char *tcti, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The same, but what @handover (tpm/handover.h; may be NULL) tells is not asked: if the TPM is another one by now, the first
- * session or the first object says so. */
-CmkTpm *cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ * session or the first object says so. And with a @notebook, which may be NULL, or is copied. */
+CmkTpm *cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, const CmkTpmNotebook *notebook,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_tpm_close (CmkTpm *tpm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
 

@@ -12,6 +12,7 @@ import pytest
 
 import cmkctl
 from client import PADDINGS, SOURCE_ROOT, DBusError, b64, modulus, openssl, refused, unb64
+from custodian import CERTIFICATE, OAEP, Custodian, attested
 from harness import BOB, LOADED_SESSION, TRANSIENT, new_machine
 from openssl_keys import key_of
 from state import row_of_set, rows, tpm_tool
@@ -19,11 +20,8 @@ from tpm_maker import certify_tpm
 from tpm_structures import BORN_IN_TPM, DECRYPT, RESTRICTED, SIGN, Forger, name_of
 from wrapping import ECB_AES, KEY_WRAPS, key_wrap_pad, send, to_wrapping_key, wrapped
 
-SCRIPT = SOURCE_ROOT / 'scripts' / 'verify-attestation'
-OAEP = 'RSAES_OAEP_SHA_256'
 PARTS = ['PublicKey', 'WrappingKeyPublicArea', 'CreationData', 'AttestationData', 'AttestationSignature',
          'AttestationKey', 'AttestationKeyPublicArea']
-CERTIFICATE = 'EndorsementKeyCertificate'
 BUDGET = 8
 
 
@@ -41,13 +39,6 @@ def kms(machine):
     return machine.client(BOB)
 
 
-def attested(kms, algorithm=OAEP, spec='RSA_2048', nonce=None, key=None, **options):
-    """New attested parameters and the nonce that they are for."""
-    nonce = os.urandom(32) if nonce is None else nonce
-    key = key or kms.external_key()
-    return kms.GetParametersForImport(key, algorithm, spec, Attest=True, Nonce=b64(nonce), **options), nonce
-
-
 @pytest.fixture(scope='module')
 def sample(kms):
     return attested(kms)
@@ -56,36 +47,6 @@ def sample(kms):
 @pytest.fixture(scope='module')
 def other(kms):
     return attested(kms)
-
-
-class Custodian:
-    """Somebody on another machine, with an answer and a nonce in files."""
-
-    def __init__(self, directory):
-        self.answer, self.nonce, self.known = (directory / name for name in ('answer', 'nonce', 'known'))
-
-    def run(self, program, answer, nonce, *options):
-        self.answer.write_text(answer if isinstance(answer, str) else json.dumps(answer))
-        self.nonce.write_text(b64(nonce) + '\n')
-        start = [cmkctl.CMKCTL, 'verify-attestation'] if program == 'cmkctl' else [SCRIPT]
-        return subprocess.run([*start, self.answer, '--nonce', self.nonce, *options], capture_output=True, text=True)
-
-    def know(self, answer):
-        self.known.write_bytes(unb64(answer['AttestationKey']))
-        return self
-
-    def accepts(self, program, answer, nonce, *options):
-        """What is said to be proved."""
-        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
-        assert (done.returncode, done.stderr) == (0, '')
-        return done.stdout
-
-    def refuses(self, program, answer, nonce, *options):
-        """Why."""
-        done = self.run(program, answer, nonce, '--attestation-key', self.known, *options)
-        assert done.returncode == 1, f'accepted: {done.stdout}{done.stderr}'
-        assert done.stdout == '' and done.stderr.count('\n') == 1
-        return done.stderr
 
 
 @pytest.fixture
@@ -130,14 +91,14 @@ def test_the_page(machine, tmp_path):
     """Every command of docs/attestation.md, the one first that makes the attestation key known."""
     page = (SOURCE_ROOT / 'docs' / 'attestation.md').read_text()
     blocks = re.findall('^```sh\n(.*?)^```$', page, re.DOTALL | re.MULTILINE)
-    blocks.sort(key=lambda block: 'first.json' not in block)
+    blocks.sort(key=lambda block: 'first' not in block)
     (tmp_path / 'material.bin').write_bytes(os.urandom(32))
     (tmp_path / 'makers.pem').write_bytes(machine.trusted.read_bytes())
     path = f'{Path(cmkctl.CMKCTL).parent}:{os.environ["PATH"]}'
     script = ''.join(['KEY=$(cmkctl create --origin EXTERNAL)\n', *blocks])
     done = subprocess.run(['bash', '-xeuo', 'pipefail', '-c', script], cwd=tmp_path, capture_output=True, text=True,
                           env={**os.environ, 'PATH': path, 'DBUS_SYSTEM_BUS_ADDRESS': machine.address})
-    assert done.returncode == 0 and len(blocks) == 7, done.stderr
+    assert done.returncode == 0 and len(blocks) == 10, done.stderr
     assert 'Verified OK' in done.stdout and done.stdout.endswith(': OK\n')
 
 
@@ -160,6 +121,7 @@ def test_everything_by_cmkctl(machine, tmp_path):
         assert done.returncode == 0 and b'accepted because you say so' in done.stdout
     cmkctl.run('verify-attestation', directory / 'answer', '--nonce', 'auto', '--attestation-key',
                directory / 'known').check_returncode()
+    assert (directory / 'known').read_bytes() == unb64(json.loads(answer)['AttestationKeyPublicArea'])
     (directory / 'material').write_bytes(os.urandom(32))
     cmkctl.run('wrap', '--public-key', directory / 'key', '--in', directory / 'material', '--out',
                directory / 'wrapped').check_returncode()
@@ -431,7 +393,9 @@ def test_credential(machine, kms, sample, custodian, tmp_path, kind):
     credential = credential_for(machine, tmp_path, sample[0], secret, kind)
     answer, nonce = attested(kms, Credential=b64(credential))
     assert unb64(answer['CredentialSecret']) == secret and answer['AttestationKey'] == sample[0]['AttestationKey']
-    custodian.accepts('cmkctl', answer, nonce)
+    for name in ('cmkctl', 'script'):
+        told = custodian.accepts(name, answer, nonce, '--credential-secret', tmp_path / 'secret')
+        assert 'proved: the attestation key is in the TPM' in told and 'not proved' not in told
     flipped = [credential[:place] + bytes([credential[place] ^ 1]) + credential[place + 1:]
                for place in (2, 40, 70, 100)]
     for wrong in (credential[:-1], credential + b'\0', b'\0', bytes(4), bytes(512), *flipped):

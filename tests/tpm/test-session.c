@@ -28,7 +28,7 @@ static CmkTpm *
 open_keeping (SoftwareTpm *software, const CmkTpmHandover *handover)
 {
   g_autoptr (GError) error = NULL;
-  CmkTpm *tpm = cmk_tpm_open_warm (software->counted, handover, &error);
+  CmkTpm *tpm = cmk_tpm_open_warm (software->counted, handover, NULL, &error);
   g_assert_no_error (error);
   cmk_tpm_keep_sessions (tpm, LONG_ENOUGH);
   return tpm;

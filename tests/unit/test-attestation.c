@@ -67,7 +67,9 @@ test_accepted (void)
   g_assert_false (findings.is_known_signer);
   g_assert_false (findings.is_genuine_maker);
 
-  decode (vector_parts[CMK_ATTESTED_SIGNER], &attestation.known_signer);
+  g_assert_false (findings.is_credential_opened);
+
+  decode (vector_parts[CMK_ATTESTED_SIGNER_AREA], &attestation.known_signer);
   g_assert_cmpstr (cmk_attestation_module.verify (&attestation, &findings), ==, NULL);
   g_assert_true (findings.is_known_signer);
 }

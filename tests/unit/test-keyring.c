@@ -270,7 +270,39 @@ run_foreign_keys (CmkKeyring *keyring)
   g_assert_true (context_is (next, "set", "a sealed key"));
 }
 
+static gboolean
+note_is (CmkKeyring *keyring, const char *text)
+{
+  g_autoptr (CmkSecret) note = cmk_keyring_read_note (keyring);
+  return note != NULL && cmk_secret_length (note) == strlen (text) &&
+         memcmp (cmk_secret_peek (note), text, strlen (text)) == 0;
+}
+
+static void
+run_note (CmkKeyring *keyring)
+{
+  g_assert_null (cmk_keyring_read_note (keyring));
+  cmk_keyring_note (keyring, "one", 3);
+  long serial = keyctl_search (find_ring (), "user", "loaded", 0);
+  for (guint i = 0; i < 1000; i++) /* more keys than a user may have */
+    cmk_keyring_note (keyring, "another", 7);
+  g_assert_cmpint (keyctl_search (find_ring (), "user", "loaded", 0), ==, serial);
+  g_assert_true (note_is (keyring, "another"));
+
+  g_autoptr (CmkKeyring) next = open_keyring (300, 300);
+  g_assert_true (note_is (next, "another"));
+  cmk_keyring_note (next, "of the next", 11);
+  g_assert_true (note_is (next, "of the next"));
+  g_assert_cmpint (keyctl_invalidate ((key_serial_t) keyctl_search (find_ring (), "user", "loaded", 0)), ==, 0);
+  g_assert_null (cmk_keyring_read_note (next));
+  cmk_keyring_note (next, "again", 5);
+  g_assert_true (note_is (next, "again"));
+  cmk_keyring_note (next, NULL, 0);
+  g_assert_null (cmk_keyring_read_note (next));
+}
+
 static const Case cases[] = {
+  { "/keyring/note/replaced-in-place-and-read-by-the-next", run_note, 300, 300, FALSE, 0 },
   { "/keyring/context/kept-replaced-dropped", run_contexts, 300, 300, FALSE, 0 },
   { "/keyring/context/is-there-for-the-next-daemon", run_restart, 300, 300, FALSE, 0 },
   { "/keyring/context/as-root", run_restart, 300, 300, TRUE, 0 },
