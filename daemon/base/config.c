@@ -24,6 +24,7 @@ static const NumberKey number_keys[] = {
   { "Cache", "ContextSeconds", G_STRUCT_OFFSET (CmkConfig, context_seconds), 0, 7 * 86400 },
   { "Cache", "MaterialSeconds", G_STRUCT_OFFSET (CmkConfig, material_seconds), 0, 86400 },
   { "Cache", "SessionSeconds", G_STRUCT_OFFSET (CmkConfig, session_seconds), 0, 86400 },
+  { "Cache", "SessionAfterStopSeconds", G_STRUCT_OFFSET (CmkConfig, session_after_stop_seconds), 0, 86400 },
   { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 0, 86400 },
   { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 0, 10000000 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 0, 10000000 },

@@ -23,6 +23,7 @@ typedef struct
   guint context_seconds;                          /* [Cache] ContextSeconds */
   guint material_seconds;                         /* [Cache] MaterialSeconds; 0 = never cached */
   guint session_seconds;                          /* [Cache] SessionSeconds; 0 = never kept, or BY_TPM */
+  guint session_after_stop_seconds;               /* [Cache] SessionAfterStopSeconds; 0 = it ends with the daemon */
   guint keys_per_user;                            /* [Limits] KeysPerUser */
   guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
   guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */

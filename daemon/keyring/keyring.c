@@ -373,10 +373,14 @@ cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gs
   /* A timeout of 0 would be none at all. */
   if (keyring->contexts.ring == 0 || seconds == 0)
     return FALSE;
-  if (put_key (&keyring->contexts, key_name, data, size, seconds) >= 0)
-    return TRUE;
-  complain (keyring, errno);
-  return FALSE;
+  keyctl_set_timeout (keyring->contexts.ring, MAX (seconds, keyring->contexts.seconds));
+  while (put_key (&keyring->contexts, key_name, data, size, seconds) < 0)
+    if (errno != EDQUOT || !(evict_oldest (&keyring->material) || evict_oldest (&keyring->contexts)))
+      {
+        complain (keyring, errno);
+        return FALSE;
+      }
+  return TRUE;
 }
 
 /* What an earlier daemon has put under @key_name; *ret_serial is below 0 if there is nothing. */

@@ -41,10 +41,10 @@ leave_session (CmkKeyring *keyring, const CmkTpmHandover *handover, guint second
 }
 
 void
-cmk_handover_leave (CmkTpm *tpm, CmkKeyring *keyring, CmkStore *store, guint seconds)
+cmk_handover_leave (CmkTpm *tpm, CmkKeyring *keyring, CmkStore *store, guint seconds, guint session_seconds)
 {
   guint8 digests[CMK_HANDOVER_SIZE];
-  g_autoptr (CmkTpmHandover) handover = cmk_tpm_hand_over (tpm);
+  g_autoptr (CmkTpmHandover) handover = cmk_tpm_hand_over (tpm, session_seconds);
   if (handover == NULL)
     return;
   gsize snapshot_size, session_size = 0;
@@ -60,6 +60,13 @@ cmk_handover_leave (CmkTpm *tpm, CmkKeyring *keyring, CmkStore *store, guint sec
       cmk_tpm_abandon_session (tpm, handover->session);
       cmk_tpm_rest (tpm);
     }
+}
+
+void
+cmk_handover_put_back (CmkKeyring *keyring, GBytes *session, guint seconds)
+{
+  if (!cmk_keyring_leave (keyring, SESSION, g_bytes_get_data (session, NULL), g_bytes_get_size (session), seconds))
+    g_debug ("a session stays in the TPM until it is reset");
 }
 
 static GBytes *

@@ -10,7 +10,11 @@
 #include "store/store.h"
 #include "tpm/handover.h"
 
-void cmk_handover_leave (CmkTpm *tpm, CmkKeyring *keyring, CmkStore *store, guint seconds);
+/* What is no secret for @seconds; the session only if @session_seconds is not 0, and for as long at most. */
+void cmk_handover_leave (CmkTpm *tpm, CmkKeyring *keyring, CmkStore *store, guint seconds, guint session_seconds);
+
+/* For the next start to take out of the TPM: this one has not got to it. */
+void cmk_handover_put_back (CmkKeyring *keyring, GBytes *session, guint seconds);
 
 /* NULL if there is none; never handed out twice. *@ret_abandoned (may be set in any case) is a session that nobody can use
  * any more, for cmk_tpm_abandon_session(). */

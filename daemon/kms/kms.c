@@ -414,7 +414,6 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     return NULL;
   kms->worker = cmk_worker_start ("worker");
   kms->settling = cmk_settling_new (config, kms->vault, kms->worker);
-  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, rest, kms->vault);
   if (!cmk_vault_is_unlocked (kms->vault))
     cmk_due_retry (kms->due);
   else if (cmk_anchor_check (cmk_vault_anchor (kms->vault), NULL) && !cmk_due_run (kms->due, CMK_DUE_ALL, error))
@@ -423,8 +422,10 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
     cmk_settling_run (kms->settling);
   guint session_seconds = cmk_vault_session_seconds (kms->vault);
   if (session_seconds != 0)
-    kms->rest_timer = g_timeout_add_seconds (session_seconds, on_rest_timer, kms);
+    kms->rest_timer = g_timeout_add_seconds (MAX (session_seconds / 2, 1), on_rest_timer, kms);
   kms->calculator = cmk_worker_start ("calculator");
+  /* From here on the TPM is the worker's. */
+  cmk_worker_submit (kms->worker, CMK_WORKER_OWN_ERRANDS, rest, kms->vault);
   kms->pool = cmk_wrapping_pool_start (config, kms->vault, kms->worker);
   return g_steal_pointer (&kms);
 }

@@ -136,9 +136,10 @@ on_job_done (gpointer data, gboolean is_idle)
   CmkSettling *settling = data;
   gboolean somebody_waits = settling->waiting->len > 0;
   settling->jobs_waited_for = somebody_waits ? settling->jobs_waited_for + 1 : 0;
+  cmk_tpm_begin_call (); /* what the last job left of its time is not what the step of all has */
   if ((is_idle && (somebody_waits || settling->is_wanted)) || settling->jobs_waited_for > MAX_JOBS_WAITED_FOR)
     cmk_settling_run (settling);
-  cmk_tpm_begin_call (); /* the next; for this one it was also the step */
+  cmk_tpm_begin_call ();
 }
 
 static void

@@ -23,10 +23,12 @@ struct _CmkVault
   guint context_seconds;
   guint material_seconds;
   guint session_seconds;
+  guint session_after_stop_seconds;
   CmkStore *store;
   CmkTpm *tpm;
   CmkKeyring *keyring;       /* atomic: set when unlocked */
   CmkTpmHandover *handover;  /* of the last cmkd; NULL when it was used */
+  gboolean is_warm;          /* the TPM is known by it, and has not been asked */
   GBytes *abandoned_session; /* the same */
   GBytes *leftovers;         /* what the last cmkd has noted, if it was killed; NULL when they were seen to */
   CmkAnchor *anchor;

@@ -94,6 +94,7 @@ connect_tpm (CmkVault *vault, GError **error)
   vault->tpm = cmk_tpm_open_warm (vault->tcti, vault->handover, &notebook, error);
   if (vault->tpm == NULL)
     return FALSE;
+  vault->is_warm = vault->handover != NULL;
   g_clear_pointer (&vault->handover, cmk_tpm_handover_free);
   if (vault->abandoned_session != NULL)
     cmk_tpm_abandon_session (vault->tpm, vault->abandoned_session);
@@ -227,12 +228,12 @@ open_root (CmkVault *vault, CmkRootSecret *root, CmkTpmSession **ret_session, GE
 
 /* The same, by what the last cmkd knew of the TPM if it has left that; and if the TPM is not as it says, by asking. */
 static gboolean
-open_root_warm (CmkVault *vault, CmkRootSecret *root, gboolean is_warm, CmkTpmSession **ret_session, GError **error)
+open_root_warm (CmkVault *vault, CmkRootSecret *root, CmkTpmSession **ret_session, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   if (open_root (vault, root, ret_session, &local_error))
     return TRUE;
-  if (!is_warm || local_error->code == CMK_ERROR_TPM_UNAVAILABLE)
+  if (!vault->is_warm || local_error->code == CMK_ERROR_TPM_UNAVAILABLE)
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
@@ -248,7 +249,6 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
   g_autoptr (CmkRootSecret) root = cmk_root_secret_read (vault->store, &local_error);
   if (root != NULL)
     know_store (vault, root);
-  gboolean is_warm = vault->handover != NULL;
   /* Which TPM is there can be told in any case. */
   if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error), error))
     return NULL;
@@ -259,9 +259,8 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
     }
   if (root == NULL)
     return check_unused (vault, error) ? provision (vault, error) : NULL;
-  return cmk_vault_note_tpm (vault, open_root_warm (vault, root, is_warm, ret_session, error), error)
-             ? g_steal_pointer (&root)
-             : NULL;
+  return cmk_vault_note_tpm (vault, open_root_warm (vault, root, ret_session, error), error) ? g_steal_pointer (&root)
+                                                                                             : NULL;
 }
 
 static gboolean
@@ -491,6 +490,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
   vault->context_seconds = config->context_seconds;
   vault->material_seconds = config->material_seconds;
   vault->session_seconds = session_seconds (config);
+  vault->session_after_stop_seconds = config->session_after_stop_seconds;
   vault->tpm_state = "absent";
   vault->anchor_state = "locked";
   vault->manufacturer = vault->firmware = "";
@@ -517,7 +517,13 @@ cmk_vault_close (CmkVault *vault)
     return;
   cmk_anchor_free (vault->anchor);
   if (vault->unlocked && vault->tpm != NULL)
-    cmk_handover_leave (vault->tpm, vault->keyring, vault->store, vault->context_seconds);
+    cmk_handover_leave (vault->tpm, vault->keyring, vault->store, vault->context_seconds,
+                        vault->session_after_stop_seconds);
+  /* What was taken and could not be used is still in the TPM. */
+  if (vault->handover != NULL && vault->handover->session != NULL)
+    cmk_handover_put_back (vault->keyring, vault->handover->session, vault->context_seconds);
+  else if (vault->abandoned_session != NULL)
+    cmk_handover_put_back (vault->keyring, vault->abandoned_session, vault->context_seconds);
   cmk_tpm_close (vault->tpm);
   cmk_tpm_handover_free (vault->handover);
   g_clear_pointer (&vault->abandoned_session, g_bytes_unref);

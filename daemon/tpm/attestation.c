@@ -118,11 +118,10 @@ create (CmkTpmSession *session, CmkResidentKind kind, GBytes *nonce, Created *cr
     return FALSE;
 
   TSS2_RC rc;
-  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
-                           Esys_Create (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr,
-                                        ESYS_TR_NONE, &nothing, &template, &outside_info, &no_pcrs, &created->private,
-                                        &created->public, &created->creation_data, &created->creation_hash,
-                                        &created->ticket));
+  CMK_TPM_ROOT_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
+                        Esys_Create (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
+                                     &nothing, &template, &outside_info, &no_pcrs, &created->private, &created->public,
+                                     &created->creation_data, &created->creation_hash, &created->ticket));
   gboolean ok = cmk_tpm_session_ok (session, rc, CMK_TPM_MORE, "make a wrapping key", error);
   if (ok || cmk_tss_base (rc) != TPM2_RC_SIZE || outside_info.size <= ANY_TPM_NONCE)
     return ok;

@@ -12,7 +12,10 @@
 
 #define SNAPSHOT_VERSION 1
 
-#define ESYS_KEY_RESOURCE 1U /* IESYSC_KEY_RSRC */
+#define ESYS_KEY_RESOURCE     1U /* IESYSC_KEY_RSRC */
+#define ESYS_SESSION_RESOURCE 3U /* IESYSC_SESSION_RSRC */
+
+#define MAX_SESSION_VALUE 128 /* two SHA-512 digests */
 
 /* Bytes that are written, or read, one value after another. */
 typedef struct
@@ -87,6 +90,42 @@ marshal_context (const TPMS_CONTEXT *context, GBytes **ret_bytes)
   return TRUE;
 }
 
+static gboolean
+skip (Buffer *buffer, gsize size)
+{
+  if (size > buffer->size - buffer->offset)
+    return FALSE;
+  buffer->offset += size;
+  return TRUE;
+}
+
+static gboolean
+skip_sized (Buffer *buffer)
+{
+  guint16 size;
+  return get_u16 (buffer, &size) && skip (buffer, size);
+}
+
+/* Is it, to the byte, what ESYS writes of an HMAC session with AES? tpm2-tss 3.2 copies sessionValue, whose size is in the
+ * data, without a look at the room that it has. */
+static gboolean
+is_state_of_session (gconstpointer state, gsize size)
+{
+  g_auto (Buffer) data = { 0 };
+  guint32 type;
+  guint16 value_size;
+  gboolean has_kind = put (&data, state, size) && skip (&data, 2 + 4) && /* size (ESYS leaves it 0), handle */
+                      skip_sized (&data) &&                              /* name */
+                      get_u32 (&data, &type) && type == ESYS_SESSION_RESOURCE;
+  return has_kind && skip_sized (&data) && skip_sized (&data) && skip_sized (&data) && /* bound_entity, both salts */
+         skip (&data, 2 + 2 + 2 + 2) &&               /* symmetric: algorithm, bits, mode; authHash */
+         skip_sized (&data) && skip (&data, 1 + 1) && /* sessionKey; sessionType, sessionAttributes */
+         skip_sized (&data) && skip_sized (&data) &&  /* nonceCaller, nonceTPM */
+         skip (&data, 4 + 4 + 4) &&                   /* encrypt, decrypt, type_policy_session */
+         get_u16 (&data, &value_size) && value_size <= MAX_SESSION_VALUE && skip (&data, value_size) &&
+         skip (&data, 2) && data.offset == data.size; /* sizeHmacValue */
+}
+
 /* Take apart what ESYS made of a saved session. */
 static gboolean
 split (TPMS_CONTEXT *context, CmkTpmHandover *handover)
@@ -99,6 +138,8 @@ split (TPMS_CONTEXT *context, CmkTpmHandover *handover)
     return FALSE;
   const guint8 *tpm_part = blob.data + blob.offset;
   blob.offset += tpm_size;
+  if (!is_state_of_session (blob.data + blob.offset, blob.size - blob.offset))
+    return FALSE;
   handover->session_state = cmk_secret_new_copy (blob.data + blob.offset, blob.size - blob.offset, NULL);
   if (handover->session_state == NULL)
     return FALSE;
@@ -152,8 +193,19 @@ load_session (CmkTpm *tpm, GBytes *session, gconstpointer state, gsize state_siz
   return ok;
 }
 
+/* What cannot be taken apart goes back to where it can be flushed from. */
 static void
-save_session (CmkTpm *tpm, CmkTpmHandover *handover)
+take_back (CmkTpm *tpm, const TPMS_CONTEXT *context)
+{
+  ESYS_TR tr = ESYS_TR_NONE;
+  TSS2_RC rc;
+  CMK_TPM_COMMAND (tpm, rc, Esys_ContextLoad (tpm->esys, context, &tr));
+  if (cmk_tpm_ok (tpm, rc, "load a session", NULL))
+    cmk_tpm_hold (tpm, tr, &tpm->kept_session);
+}
+
+static void
+save_session (CmkTpm *tpm, guint seconds, CmkTpmHandover *handover)
 {
   gint64 unused = (g_get_monotonic_time () - tpm->kept_since) / G_USEC_PER_SEC;
   if (tpm->kept_session.tr == ESYS_TR_NONE || tpm->broken || unused >= tpm->session_seconds)
@@ -166,9 +218,11 @@ save_session (CmkTpm *tpm, CmkTpmHandover *handover)
   /* Saved is not in the TPM any more, but for its number. */
   cmk_tpm_unnote (tpm, tpm->kept_session.handle);
   tpm->kept_session = CMK_TPM_HANDLE_NONE;
-  handover->session_seconds = (guint) (tpm->session_seconds - unused);
-  if (!split (context, handover))
-    g_debug ("this tpm2-tss saves sessions in a form of its own; the next start opens a new one");
+  handover->session_seconds = seconds;
+  TPMS_CONTEXT parts = *context;
+  if (!split (&parts, handover))
+    take_back (tpm, context);
+  wipe_context (&parts);
   wipe_context (context);
   Esys_Free (context);
 }
@@ -266,7 +320,7 @@ restore_snapshot (CmkTpm *tpm, GBytes *bytes)
 /* --- from one to the next ---------------------------------------------------------------------------------------- */
 
 CmkTpmHandover *
-cmk_tpm_hand_over (CmkTpm *tpm)
+cmk_tpm_hand_over (CmkTpm *tpm, guint session_seconds)
 {
   if (tpm->broken || tpm->esys == NULL)
     return NULL;
@@ -275,7 +329,8 @@ cmk_tpm_hand_over (CmkTpm *tpm)
   handover->snapshot = take_snapshot (tpm);
   if (handover->snapshot == NULL)
     return NULL;
-  save_session (tpm, handover);
+  if (session_seconds != 0)
+    save_session (tpm, session_seconds, handover);
   return g_steal_pointer (&handover);
 }
 
@@ -283,6 +338,7 @@ gboolean
 cmk_tpm_take_over (CmkTpm *tpm, const CmkTpmHandover *handover)
 {
   if (handover->session_state != NULL &&
+      is_state_of_session (cmk_secret_peek (handover->session_state), cmk_secret_length (handover->session_state)) &&
       load_session (tpm, handover->session, cmk_secret_peek (handover->session_state),
                     cmk_secret_length (handover->session_state), &tpm->kept_session))
     tpm->kept_since = g_get_monotonic_time ();

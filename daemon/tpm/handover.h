@@ -21,8 +21,9 @@ struct _CmkTpmHandover
 void cmk_tpm_handover_free (CmkTpmHandover *handover);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpmHandover, cmk_tpm_handover_free)
 
-/* The kept session leaves the TPM. NULL if there is nothing to hand over. @tpm can be closed afterwards, and nothing else. */
-CmkTpmHandover *cmk_tpm_hand_over (CmkTpm *tpm);
+/* The kept session leaves the TPM, to be of use for @session_seconds at most; 0: it is not handed over. NULL if there is nothing
+ * at all. @tpm can be closed afterwards, and nothing else. */
+CmkTpmHandover *cmk_tpm_hand_over (CmkTpm *tpm, guint session_seconds);
 
 /* Take back a session whose state is lost, when cmk_tpm_rest() is called next: it would stay in one of the 64 places of the
  * TPM, and hold up everybody when contexts saved by others come to be too far ahead. @session needs no authentication. */

@@ -63,6 +63,7 @@ struct _CmkTpm
   CmkTpmHandle kept_session; /* open, and in no call's hands */
   gint64 kept_since;         /* monotonic time */
   guint session_seconds;     /* after which it is given back; 0 = none is kept */
+  gboolean root_has_password;
   GBytes *abandoned_session; /* of an earlier cmkd, still in the TPM */
   gboolean gap_is_wide;      /* TRUE: a session may stay open while others come and go */
 
@@ -78,7 +79,10 @@ struct _CmkTpmSession
   CmkTpmHandle session;
   gboolean was_kept;
   gboolean has_begun_again;
-  GError *failure; /* why it could not begin again */
+  gboolean is_under_root; /* the command under way is authorised by the root key's empty password, too */
+  gboolean root_refused;  /* and that is not its password */
+  gboolean check_failed;  /* the authorisation in a kept session; in the new one we shall see */
+  GError *failure;        /* why it could not begin again */
 };
 
 static inline void
@@ -220,6 +224,17 @@ gboolean cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc);
         (rc) = (__VA_ARGS__);                                                                                          \
     }                                                                                                                  \
   while (cmk_tpm_session_again ((session), (rc)))
+
+/* The same for a command under the root key, which it names, with ESYS_TR_PASSWORD for that before the session: a root key
+ * without noDA counts no guesses where there is nothing to guess. */
+#define CMK_TPM_ROOT_COMMAND(session, crypt, place, rc, ...)                                                           \
+  do                                                                                                                   \
+    {                                                                                                                  \
+      (session)->is_under_root = TRUE;                                                                                 \
+      CMK_TPM_SESSION_COMMAND (session, crypt, place, rc, __VA_ARGS__);                                                \
+      (session)->is_under_root = FALSE;                                                                                \
+    }                                                                                                                  \
+  while (0)
 
 /* cmk_tpm_ok() for a command in the session: forgets the session that the TPM has closed with it. */
 gboolean cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const char *what, GError **error);

@@ -103,7 +103,9 @@ is_altered (CmkTpmSession *session, TSS2_RC rc)
   rc = cmk_tpm_session_make_ready (session, TPMA_SESSION_ENCRYPT, CMK_TPM_MORE);
   if (rc == TSS2_RC_SUCCESS)
     rc = Esys_GetRandom (tpm->esys, session->session.tr, ESYS_TR_NONE, ESYS_TR_NONE, 16, &nonce);
-  return !cmk_tpm_ok (tpm, rc, "try the session", NULL);
+  (void) cmk_tpm_ok (tpm, rc, "try the session", NULL);
+  return cmk_tss_base (rc) == TPM2_RC_BAD_AUTH || cmk_tss_base (rc) == TPM2_RC_AUTH_FAIL ||
+         rc == TSS2_ESYS_RC_RSP_AUTH_FAILED;
 }
 
 /* What came of a command that only the owner can give. */

@@ -45,10 +45,9 @@ cmk_tpm_object_create (CmkTpmSession *session, const TPM2B_SENSITIVE_CREATE *sen
     return NULL;
 
   TSS2_RC rc;
-  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
-                           Esys_Create (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr,
-                                        ESYS_TR_NONE, sensitive, template, &no_info, &no_pcrs, &private, &public, NULL,
-                                        NULL, NULL));
+  CMK_TPM_ROOT_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
+                        Esys_Create (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
+                                     sensitive, template, &no_info, &no_pcrs, &private, &public, NULL, NULL, NULL));
   cmk_tpm_scrub (tpm);
   if (!cmk_tpm_session_ok (session, rc, place, what, error))
     return NULL;
@@ -65,9 +64,9 @@ load (CmkTpmSession *session, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *p
   ESYS_TR tr = ESYS_TR_NONE;
   TSS2_RC rc;
   cmk_tpm_announce (tpm, public);
-  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
-                           Esys_Load (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
-                                      private, public, &tr));
+  CMK_TPM_ROOT_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, CMK_TPM_MORE, rc,
+                        Esys_Load (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
+                                   private, public, &tr));
   if (!cmk_tpm_session_ok (session, rc, CMK_TPM_MORE, "load a sealed object", error))
     {
       cmk_tpm_withdraw (tpm);

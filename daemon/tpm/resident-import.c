@@ -106,9 +106,9 @@ import (CmkTpmSession *session, const CmkResidentPublic *public, const TPM2B_PUB
 
   cmk_tpm_auto_free TPM2B_PRIVATE *private = NULL;
   TSS2_RC rc;
-  CMK_TPM_SESSION_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
-                           Esys_Import (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr,
-                                        ESYS_TR_NONE, &key, described, &duplicate, &no_seed, &aes, &private));
+  CMK_TPM_ROOT_COMMAND (session, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, place, rc,
+                        Esys_Import (tpm->esys, session->root.tr, ESYS_TR_PASSWORD, session->session.tr, ESYS_TR_NONE,
+                                     &key, described, &duplicate, &no_seed, &aes, &private));
   cmk_tpm_scrub (tpm);
   if (explain_refusal (public, rc, error) || !cmk_tpm_session_ok (session, rc, place, "put a key into the TPM", error))
     return NULL;

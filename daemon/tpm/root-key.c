@@ -194,6 +194,7 @@ cmk_tpm_forget_root (CmkTpm *tpm)
   if (tpm->root != ESYS_TR_NONE)
     (void) Esys_TR_Close (tpm->esys, &tpm->root);
   tpm->root = ESYS_TR_NONE;
+  tpm->root_has_password = FALSE;
   g_clear_pointer (&tpm->root_context, Esys_Free);
 }
 

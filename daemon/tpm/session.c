@@ -27,10 +27,31 @@ start_session (CmkTpmSession *session, GError **error)
   return TRUE;
 }
 
+static gboolean
+refuse_root (TSS2_RC rc, GError **error)
+{
+  g_set_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE,
+               "the storage root key at 0x%x has a password: an administrator must put one without there "
+               "(tpm2_evictcontrol), then restart cmkd (TPM code 0x%x)",
+               CMK_TPM_ROOT_HANDLE, rc);
+  return FALSE;
+}
+
+/* A key that is guarded against guesses has had one counted: there is no second. */
+static void
+note_refusal (CmkTpm *tpm)
+{
+  TPM2B_PUBLIC public = { 0 };
+  tpm->root_has_password = tpm->root != ESYS_TR_NONE && cmk_tpm_read_root_public (tpm, &public) &&
+                           (public.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0;
+}
+
 gboolean
 cmk_tpm_session_need_root (CmkTpmSession *session, GError **error)
 {
   CmkTpm *tpm = session->tpm;
+  if (tpm->root_has_password)
+    return refuse_root (TPM2_RC_AUTH_FAIL, error);
   return session->root.tr != ESYS_TR_NONE ||
          ((cmk_tpm_has_root (tpm) || cmk_tpm_find_root (tpm, error)) && cmk_tpm_load_root (tpm, &session->root, error));
 }
@@ -181,11 +202,20 @@ is_bad_authorisation (TSS2_RC rc)
   return cmk_tss_base (rc) == TPM2_RC_BAD_AUTH || cmk_tss_base (rc) == TPM2_RC_AUTH_FAIL;
 }
 
-/* The kept session may be why @rc was answered. */
+/* The kept session, or the root key since it was opened, may be why @rc was answered. */
 static gboolean
 is_suspect (const CmkTpmSession *session, TSS2_RC rc)
 {
-  return session->was_kept && ((rc & TPM2_RC_FMT1) != 0 || rc == TPM2_RC_CONTEXT_GAP);
+  return session->was_kept &&
+         (is_bad_authorisation (rc) || cmk_tss_base (rc) == TPM2_RC_HANDLE || cmk_tss_base (rc) == TPM2_RC_CONTEXT_GAP);
+}
+
+/* Of the authorisations of a command the first, which is the password of the root key. */
+static gboolean
+is_refused_by_root (const CmkTpmSession *session, TSS2_RC rc)
+{
+  return session->is_under_root && is_bad_authorisation (rc) &&
+         (rc & (TPM2_RC_S | TPM2_RC_N_MASK)) == TPM2_RC_S + TPM2_RC_1;
 }
 
 gboolean
@@ -194,15 +224,12 @@ cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc)
   CmkTpm *tpm = session->tpm;
   if (cmk_tpm_again (tpm, rc))
     return TRUE;
-  if (rc == TSS2_RC_SUCCESS || !cmk_tss_is_answer (rc) || session->has_begun_again ||
+  session->root_refused = is_refused_by_root (session, rc);
+  if (rc == TSS2_RC_SUCCESS || !cmk_tss_is_answer (rc) || session->has_begun_again || session->root_refused ||
       !(is_lost (rc) || is_suspect (session, rc)))
     return FALSE;
   session->has_begun_again = TRUE;
-  if (is_bad_authorisation (rc))
-    g_warning (
-        "a session with the TPM failed its check: something may alter the traffic between processor and TPM; going "
-        "on in a new one (TPM code 0x%x)",
-        rc);
+  session->check_failed = is_bad_authorisation (rc);
   if (is_lost (rc))
     drop_lost (session);
   return cmk_tpm_session_restart (session, &session->failure);
@@ -230,6 +257,16 @@ cmk_tpm_session_ok (CmkTpmSession *session, TSS2_RC rc, CmkTpmPlace place, const
       g_propagate_error (error, g_steal_pointer (&session->failure));
       return FALSE;
     }
+  if (session->root_refused)
+    {
+      note_refusal (tpm);
+      return refuse_root (rc, error);
+    }
+  if (rc == TSS2_RC_SUCCESS && session->check_failed)
+    g_warning (
+        "a session with the TPM failed its check, and a new one did not: something may alter the traffic between "
+        "processor and TPM");
+  session->check_failed = FALSE;
   /* Salted to another key of the same kind a session opens, and fails at its first use. If that key is guarded against
    * guesses the TPM has counted one, so the next call is to look before. */
   if (is_bad_authorisation (rc) && !cmk_tpm_root_is_unchanged (tpm))

@@ -103,6 +103,19 @@ flush (TSS2_TCTI_CONTEXT *tcti, const guint8 handle[4])
     (void) Tss2_Tcti_Receive (tcti, &size, answer, TSS2_TCTI_TIMEOUT_BLOCK);
 }
 
+/* Nobody can leave more to @line from here on. */
+static GArray *
+take_left (Line *line)
+{
+  g_mutex_lock (&mutex);
+  GArray *left = line->left;
+  line->left = g_array_new (FALSE, FALSE, sizeof (TPM2_HANDLE));
+  if (stuck == line)
+    stuck = NULL;
+  g_mutex_unlock (&mutex);
+  return left;
+}
+
 /* An answer that nobody waits for any more has come: the TPM was not restarted, so what it holds of ours is still ours.
  * A resource manager does the same when the connection goes. */
 static void
@@ -123,9 +136,10 @@ give_back (TSS2_TCTI_CONTEXT *tcti, Line *line)
       default:
         break;
       }
-  for (guint i = 0; i < line->left->len; i++)
+  g_autoptr (GArray) left = take_left (line);
+  for (guint i = 0; i < left->len; i++)
     {
-      guint32 handle = GUINT32_TO_BE (g_array_index (line->left, TPM2_HANDLE, i));
+      guint32 handle = GUINT32_TO_BE (g_array_index (left, TPM2_HANDLE, i));
       flush (tcti, (const guint8 *) &handle);
     }
 }
@@ -206,12 +220,13 @@ time_to_clean_up (void)
   return MAX (cmk_transport_time_left (), MIN (CLEANUP_SECONDS, answer_seconds) * G_USEC_PER_SEC);
 }
 
-/* Is it a TPM2_Create of a key pair? Its template follows the authorisations and the sensitive area. */
+/* Is it a TPM2_Create or TPM2_CreatePrimary of a key pair? The template follows the authorisations and the sensitive area. */
 static gboolean
 makes_pair (const guint8 *command, gsize size)
 {
   gsize at = HEADER_SIZE + 4;
-  if (read_u32 (command + CODE_AT) != TPM2_CC_Create || size < at + 4)
+  guint32 code = read_u32 (command + CODE_AT);
+  if ((code != TPM2_CC_Create && code != TPM2_CC_CreatePrimary) || size < at + 4)
     return FALSE;
   at += 4 + read_u32 (command + at);
   if (size < at + 2)

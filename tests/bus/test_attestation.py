@@ -407,6 +407,30 @@ def test_credential(machine, kms, sample, custodian, tmp_path, kind):
     assert machine.tpm_handles(TRANSIENT) == ()
 
 
+@pytest.mark.parametrize('code, why', [('0x085', 'switched off'), ('0x185', 'switched off'), ('0x9a2', 'password'),
+                                       ('0x921', 'takes no authorisations')])
+def test_endorsement_hierarchy_that_is_not_for_us(machine, kms, code, why):
+    """Not for this, that is: the TPM is as well as before."""
+    credential = b64(b'\0\x40' + bytes(64) + b'\1\0' + b'\x11' * 256)
+    for command in ('CreatePrimary', 'PolicySecret'):
+        machine.tpm_fault(f'{command} 1-1 {code}')
+        with refused('UnsupportedOperation') as refusal:
+            attested(kms, Credential=credential)
+        assert refusal.message.startswith('Credential: ') and why in refusal.message
+        assert 'leave Credential out' in refusal.message and kms.GetStatus()['TpmState'] == 'ok'
+        assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_endorsement_hierarchy_is_off():
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
+        tpm_tool(machine, 'hierarchycontrol', '-C', 'p', 'ehEnable', 'clear')
+        kms = machine.client(BOB)
+        with refused('UnsupportedOperation') as refusal:
+            attested(kms, Credential=b64(b'\0\x40' + bytes(64) + b'\1\0' + b'\x11' * 256))
+        assert 'switched off' in refusal.message and kms.GetStatus()['TpmState'] == 'ok'
+        attested(kms)
+
+
 @pytest.mark.parametrize('options', [{'Credential': b64(bytes(300))}, {'Credential': 'x', 'Attest': True},
                                      {'Credential': '', 'Attest': True}, {'Credential': 'A' * 1028, 'Attest': True}])
 def test_credential_that_makes_no_sense(kms, options):

@@ -13,7 +13,7 @@ from client import DBusError, b64, iterate_until
 from ring import Ring
 
 CONFIG = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Anchor': {'AnchorSeconds': 86400},
-          'Cache': {'MaterialSeconds': 0, 'SessionSeconds': 300}}
+          'Cache': {'MaterialSeconds': 0, 'SessionSeconds': 300, 'SessionAfterStopSeconds': 300}}
 USE = ['ContextLoad', 'Unseal', 'FlushContext']
 COLD_USE = ['Load', 'ContextSave', 'Unseal', 'FlushContext']
 OPEN_STORE = ['Load', 'Unseal', 'FlushContext', 'NV_ReadPublic', 'NV_Read']
@@ -185,18 +185,46 @@ def test_another_tpm_meanwhile(machine, key):
     assert machine.client().state(key) == 'Enabled'
 
 
-def test_absent_tpm_loses_nothing(machine, ring, key):
+def test_session_that_cannot_be_used_is_not_lost(machine, ring, key):
+    """No answer at a start: a later one takes the session out of the TPM."""
     machine.stop()
-    machine.stop_tpm()
+    machine.tpm_fault('* 1-1000 io')
     machine.start()
     with pytest.raises(DBusError) as refusal:
         machine.client().Encrypt(key, SEALED)
     assert refusal.value.name == 'TpmUnavailable'
     machine.stop()
+    assert set(left(ring)) == {'session'} and sessions(machine) == (0, 1)
+    machine.tpm_fault('')
+    start(machine)
+    assert sessions(machine) == (1, 0)
+    assert use(machine, key) == USE
+
+
+def test_session_ends_with_the_daemon():
+    """Unless it is told to leave it."""
+    with new_machine(config={**CONFIG, 'Cache': {'SessionSeconds': 300}}) as machine:
+        machine.client().own_key()
+        with machine.tpm_commands() as commands:
+            machine.stop()
+        assert commands[-1] == 'FlushContext' and sessions(machine) == (0, 0)
+        assert set(left(Ring(machine))) == {'tpm'}
+        assert start(machine) == ['StartAuthSession', *OPEN_STORE]
+
+
+def test_ring_that_ends_before_the_session():
+    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 1, 'SessionSeconds': 300,
+                                                 'SessionAfterStopSeconds': 300}}) as machine:
+        ring, key = Ring(machine), machine.client().own_key()
+        machine.stop()
+        iterate_until(lambda: 'tpm' not in left(ring), 'what is no secret ends')
+        assert start(machine)[:3] == COLD_START[:3]
+        assert sessions(machine) == (1, 0)
+        machine.client().Encrypt(key, SEALED)
 
 
 def test_no_keyring_no_handover(machine):
-    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 0, 'SessionSeconds': 300}}) as machine:
+    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 0, 'SessionSeconds': 300, 'SessionAfterStopSeconds': 300}}) as machine:
         machine.client().own_key()
         machine.stop()
         assert sessions(machine) == (0, 0)
