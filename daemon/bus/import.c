@@ -161,10 +161,17 @@ wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer dat
   cmk_pair_wait_begin (&request->wait, call, kms, caller, wanted->wrapping_spec, &wanted->key_id);
 }
 
+static gboolean
+is_attested (gconstpointer data)
+{
+  return ((const ParametersRequest *) data)->parameters.attest.nonce != NULL;
+}
+
 static const CmkMethod get_parameters = {
   .name = "GetParametersForImport",
   .run = run_get_parameters,
   .wait = wait_for_pair,
+  .is_long = is_attested,
   .free_request = free_get_parameters,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };

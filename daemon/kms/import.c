@@ -149,6 +149,9 @@ issue_attested (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersR
                 CmkImportParameters *ret_parameters, GError **error)
 {
   g_auto (CmkAttestation) attestation = { 0 };
+  if (!cmk_kms_charge_tpm_key (kms, caller->uid, error) ||
+      (request->attest.credential != NULL && !cmk_kms_charge_tpm_key (kms, caller->uid, error)))
+    return FALSE;
   g_autoptr (CmkWrappingPair) pair =
       cmk_attested_pair_make (cmk_kms_vault (kms), request->wrapping_spec, &request->attest, &attestation, error);
   if (pair == NULL || !issue_parameters (kms, caller, request, pair, now, ret_parameters, error))

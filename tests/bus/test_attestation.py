@@ -27,7 +27,8 @@ BUDGET = 8
 
 @pytest.fixture(scope='module')
 def machine():
-    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}, start=False) as machine:
+    config = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Limits': {'TpmKeysPerHour': 0}}
+    with new_machine(config=config, start=False) as machine:
         machine.trusted = certify_tpm(machine)
         machine.start()
         yield machine
