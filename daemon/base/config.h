@@ -30,6 +30,7 @@ typedef struct
   guint anchor_seconds;                           /* [Anchor] AnchorSeconds */
   guint steps_per_day;                            /* [Anchor] StepsPerDay; 0 = no limit */
   guint decrypt_failures_per_minute;              /* [Limits] DecryptFailuresPerMinute; 0 = no limit */
+  guint tpm_keys_per_hour;                        /* [Limits] TpmKeysPerHour; 0 = no limit */
   guint notice_days[CMK_MAX_NOTICES];             /* [Expiry] NoticeDays, most days first */
   guint n_notice_days;
 } CmkConfig;

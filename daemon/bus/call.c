@@ -8,7 +8,7 @@
  * program that does not can make us hold. */
 #define MAX_CALLS_PER_USER 256
 
-/* A call that the worker has not taken by then is not worth doing: most clients give up after 25 seconds. */
+/* A call that the worker has not taken by then is refused, and not done: most clients give up after 25 seconds. */
 #define QUEUE_DEADLINE (20 * G_USEC_PER_SEC)
 
 struct _CmkCalls
@@ -16,12 +16,23 @@ struct _CmkCalls
   CmkKms *kms;
   GDBusConnection *connection;
   CmkCallers *callers;
-  GHashTable *per_user; /* uid -> number of calls */
+  GHashTable *per_user;   /* uid -> number of calls */
+  GHashTable *long_users; /* uids that have a long call under way */
+  GQueue waiting;         /* CmkCall, those that may be in a queue, earliest deadline first */
+  guint deadline_timer;   /* 0 = none */
   guint count;
   gint64 last_use; /* monotonic time */
   void (*answered) (gpointer);
   gpointer user_data;
 };
+
+/* Who gets a queued call first has it: the worker, or the deadline. */
+typedef enum
+{
+  PROGRESS_QUEUED,
+  PROGRESS_BEGUN,
+  PROGRESS_REFUSED, /* was answered; what is left is freed when its turn comes */
+} Progress;
 
 struct _CmkCall
 {
@@ -31,9 +42,12 @@ struct _CmkCall
   gpointer request;
   CmkCaller caller;
   gboolean is_counted; /* in per_user */
+  gboolean is_long;    /* in long_users */
   char request_id[CMK_UUID_TEXT_SIZE];
   CmkEffort effort; /* of the run that is queued */
+  gint progress;    /* atomic: Progress */
   gint64 deadline;
+  GList waiting; /* the link in CmkCalls.waiting; has data while it is there */
   GVariantDict answer;
   GError *error;
 };
@@ -47,6 +61,8 @@ cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_uid_admini
   calls->connection = g_object_ref (connection);
   calls->callers = cmk_callers_new (connection, own_uid_administers);
   calls->per_user = g_hash_table_new (NULL, NULL);
+  calls->long_users = g_hash_table_new (NULL, NULL);
+  g_queue_init (&calls->waiting);
   calls->answered = answered;
   calls->user_data = user_data;
   calls->last_use = g_get_monotonic_time ();
@@ -58,9 +74,12 @@ cmk_calls_free (CmkCalls *calls)
 {
   if (calls == NULL)
     return;
+  if (calls->deadline_timer != 0)
+    g_source_remove (calls->deadline_timer);
   cmk_callers_free (calls->callers);
   g_object_unref (calls->connection);
   g_hash_table_unref (calls->per_user);
+  g_hash_table_unref (calls->long_users);
   g_free (calls);
 }
 
@@ -126,11 +145,23 @@ log_call (CmkCall *call)
 }
 
 static void
-end_call (CmkCall *call)
+stop_waiting (CmkCall *call)
+{
+  if (call->waiting.data == NULL)
+    return;
+  g_queue_unlink (&call->calls->waiting, &call->waiting);
+  call->waiting.data = NULL;
+}
+
+static void
+answer_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
   log_call (call);
   note_use (calls, call->method);
+  stop_waiting (call);
+  if (call->is_long)
+    g_hash_table_remove (calls->long_users, GUINT_TO_POINTER (call->caller.uid));
   if (call->error == NULL)
     {
       g_variant_dict_insert (&call->answer, "RequestId", "s", call->request_id);
@@ -142,22 +173,92 @@ end_call (CmkCall *call)
       g_autofree char *name = g_strconcat (CMKD_ERROR_PREFIX, error_name (call->error), NULL);
       g_dbus_method_invocation_return_dbus_error (call->invocation, name, call->error->message);
     }
-  if (call->is_counted)
-    set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
   g_variant_dict_clear (&call->answer);
   g_clear_error (&call->error);
   if (call->request != NULL)
     call->method->free_request (call->request);
+}
+
+static void
+free_call (CmkCall *call)
+{
+  CmkCalls *calls = call->calls;
+  if (call->is_counted)
+    set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
   g_free (call);
   calls->count--;
   calls->answered (calls->user_data);
 }
 
 static void
+end_call (CmkCall *call)
+{
+  answer_call (call);
+  free_call (call);
+}
+
+static void
 refuse (CmkCall *call, const GError *error)
 {
+  g_clear_error (&call->error);
   call->error = g_error_copy (error);
   end_call (call);
+}
+
+/* --- its deadline --- */
+
+static void
+note_lateness (CmkCall *call)
+{
+  g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                       "cmkd was too busy to take this call in time; nothing was done: try again");
+}
+
+static gboolean
+advance (CmkCall *call, Progress progress)
+{
+  return g_atomic_int_compare_and_exchange (&call->progress, PROGRESS_QUEUED, progress);
+}
+
+static void watch_deadlines (CmkCalls *calls);
+
+static gboolean
+on_deadline (gpointer data)
+{
+  CmkCalls *calls = data;
+  gint64 now = g_get_monotonic_time ();
+  for (CmkCall *call; (call = g_queue_peek_head (&calls->waiting)) != NULL && call->deadline <= now;)
+    {
+      stop_waiting (call);
+      if (advance (call, PROGRESS_REFUSED))
+        {
+          note_lateness (call);
+          answer_call (call);
+        }
+    }
+  calls->deadline_timer = 0;
+  watch_deadlines (calls);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+watch_deadlines (CmkCalls *calls)
+{
+  const CmkCall *next = g_queue_peek_head (&calls->waiting);
+  if (next == NULL || calls->deadline_timer != 0)
+    return;
+  gint64 left = MAX (next->deadline - g_get_monotonic_time (), 0);
+  calls->deadline_timer = g_timeout_add ((guint) (left / 1000) + 1, on_deadline, calls);
+}
+
+static void
+start_waiting (CmkCall *call)
+{
+  stop_waiting (call);
+  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
+  call->waiting.data = call;
+  g_queue_push_tail_link (&call->calls->waiting, &call->waiting);
+  watch_deadlines (call->calls);
 }
 
 /* --- its way through the worker --- */
@@ -178,6 +279,11 @@ static gboolean
 on_worked (gpointer data)
 {
   CmkCall *call = data;
+  if (g_atomic_int_get (&call->progress) == PROGRESS_REFUSED)
+    {
+      free_call (call);
+      return G_SOURCE_REMOVE;
+    }
   gboolean missed = call->error != NULL && call->error->domain == CMK_CACHE_MISS;
   if (!missed || (call->effort == CMK_EFFORT_FULL && call->method->wait == NULL))
     {
@@ -220,20 +326,12 @@ static void
 work (gpointer data)
 {
   CmkCall *call = data;
-  if (g_get_monotonic_time () > call->deadline)
-    g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
-                         "cmkd was too busy to take this call in time; nothing was done: try again");
-  else if (call->effort == CMK_EFFORT_CACHED)
+  gboolean begun = advance (call, PROGRESS_BEGUN);
+  if (begun && call->effort == CMK_EFFORT_CACHED)
     run (call, CMK_EFFORT_CACHED);
-  else if (run_and_hold (call))
+  else if (begun && run_and_hold (call))
     return;
   g_idle_add_full (G_PRIORITY_DEFAULT, on_worked, call, NULL);
-}
-
-static void
-start_waiting (CmkCall *call)
-{
-  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
 }
 
 /* To the calculator, which has what is cached, or to the worker. */
@@ -241,9 +339,23 @@ static void
 submit (CmkCall *call, CmkEffort effort)
 {
   CmkKms *kms = call->calls->kms;
+  if (call->deadline <= g_get_monotonic_time ())
+    {
+      note_lateness (call);
+      end_call (call);
+      return;
+    }
   call->effort = effort;
+  g_atomic_int_set (&call->progress, PROGRESS_QUEUED);
   cmk_worker_submit (effort == CMK_EFFORT_CACHED ? cmk_kms_calculator (kms) : cmk_kms_worker (kms), call->caller.uid,
                      work, call);
+}
+
+static void
+enqueue (CmkCall *call, CmkEffort effort)
+{
+  start_waiting (call);
+  submit (call, effort);
 }
 
 /* --- waiting for what is missing --- */
@@ -259,8 +371,7 @@ on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
     g_variant_get (reply, "(b)", &is_there);
   if (is_there)
     {
-      start_waiting (call);
-      submit (call, CMK_EFFORT_FULL);
+      enqueue (call, CMK_EFFORT_FULL);
       return;
     }
   g_autoptr (GError) gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
@@ -299,6 +410,18 @@ count_for_user (CmkCall *call, GError **error)
   return TRUE;
 }
 
+static gboolean
+admit_long (CmkCall *call, GError **error)
+{
+  if (call->error != NULL || call->method->is_long == NULL || !call->method->is_long (call->request))
+    return TRUE;
+  call->is_long = g_hash_table_add (call->calls->long_users, GUINT_TO_POINTER (call->caller.uid));
+  if (!call->is_long)
+    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_THROTTLED,
+                         "another key of yours is being made by the TPM: wait for it, then try again");
+  return call->is_long;
+}
+
 static void
 on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
 {
@@ -309,21 +432,20 @@ on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
       return;
     }
   call->caller = *caller;
-  start_waiting (call);
   g_autoptr (GError) throttled = NULL;
-  if (!count_for_user (call, &throttled))
+  if (!count_for_user (call, &throttled) || !admit_long (call, &throttled))
     refuse (call, throttled);
   else if (call->error != NULL)
     end_call (call);
   else if (call->method->cached == CMK_CACHED_ON_CALCULATOR)
-    submit (call, CMK_EFFORT_CACHED);
+    enqueue (call, CMK_EFFORT_CACHED);
   else if (call->method->cached == CMK_CACHED_ON_MAIN_LOOP &&
            (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
     end_call (call);
   else
     {
       g_clear_error (&call->error);
-      submit (call, CMK_EFFORT_FULL);
+      enqueue (call, CMK_EFFORT_FULL);
     }
 }
 

@@ -37,6 +37,10 @@ typedef struct
   /* A serial number of the caller's own, for the journal. NULL if the method has none, or the request. */
   const char *(*sequence) (gconstpointer request);
 
+  /* Does @request keep the TPM, and so everybody, waiting for seconds? A user has one such call under way at a time. NULL:
+   * none does. */
+  gboolean (*is_long) (gconstpointer request);
+
   GDestroyNotify free_request;
 
   /* Asking about cmkd itself is no use of it: it ends all the same when there is none. */

@@ -2,6 +2,7 @@
 #include "bus/interfaces.h"
 
 #include "base/error.h"
+#include "base64.h"
 #include "bus/answer.h"
 #include "bus/arguments.h"
 #include "bus/pair-wait.h"
@@ -63,7 +64,7 @@ parse_nonce (GVariant *options, GBytes **ret_nonce, GError **error)
     }
   if (!attest)
     return TRUE;
-  g_autoptr (GBytes) nonce = cmk_arguments_decode ("Nonce", text, 0, error);
+  g_autoptr (GBytes) nonce = cmk_arguments_decode ("Nonce", text, CMK_BASE64_CHARS (CMKD_MAX_NONCE_BYTES), error);
   if (nonce == NULL)
     return FALSE;
   gsize size = g_bytes_get_size (nonce);
@@ -160,10 +161,17 @@ wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer dat
   cmk_pair_wait_begin (&request->wait, call, kms, caller, wanted->wrapping_spec, &wanted->key_id);
 }
 
+static gboolean
+is_attested (gconstpointer data)
+{
+  return ((const ParametersRequest *) data)->parameters.attest.nonce != NULL;
+}
+
 static const CmkMethod get_parameters = {
   .name = "GetParametersForImport",
   .run = run_get_parameters,
   .wait = wait_for_pair,
+  .is_long = is_attested,
   .free_request = free_get_parameters,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };

@@ -101,10 +101,19 @@ wait_for_pair (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer dat
   cmk_pair_wait_begin (&request->wait, call, kms, caller, cmk_keys_pair_spec (request->create.spec), NULL);
 }
 
+static gboolean
+is_made_by_tpm (gconstpointer data)
+{
+  const CmkCreateKeyRequest *create = &((const CreateKeyRequest *) data)->create;
+  return create->protection_level == CMK_PROTECTION_LEVEL_TPM && create->origin == CMK_ORIGIN_CMKD_KMS &&
+         cmk_key_spec_rsa_bits (create->spec) != 0;
+}
+
 static const CmkMethod create_key = {
   .name = "CreateKey",
   .run = run_create_key,
   .wait = wait_for_pair,
+  .is_long = is_made_by_tpm,
   .free_request = free_create_key,
   .log_level = G_LOG_LEVEL_MESSAGE,
 };

@@ -35,7 +35,7 @@ kind_of (CmkWrappingKeySpec spec)
 }
 
 gboolean
-cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, GError **error)
+cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAttestationRequest *request, GError **error)
 {
   if (spec != CMK_WRAPPING_KEY_RSA_2048 && spec != CMK_WRAPPING_KEY_RSA_3072)
     {
@@ -44,8 +44,12 @@ cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, GError **erro
                    cmk_spec_name (cmk_wrapping_key_specs, (int) spec));
       return FALSE;
     }
-  return cmk_resident_check_spec (vault, cmk_wrapping_key_spec_key (spec), error) &&
-         cmk_resident_check_spec (vault, CMK_KEY_SPEC_EC_P256, error);
+  if (request->credential != NULL && !cmk_tpm_check_credential (request->credential, error))
+    return FALSE;
+  /* To begin a session is to connect. */
+  g_autoptr (CmkTpmSession) session = vault->tpm == NULL ? cmk_vault_begin_session (vault, error) : NULL;
+  return vault->tpm != NULL &&
+         cmk_vault_note_tpm (vault, cmk_tpm_can_attest (vault->tpm, kind_of (spec), error), error);
 }
 
 /* --- the attestation key --- */

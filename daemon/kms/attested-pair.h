@@ -26,15 +26,17 @@ typedef struct
 void cmk_attestation_clear (CmkAttestation *attestation);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkAttestation, cmk_attestation_clear)
 
-/* CMK_ERROR_UNSUPPORTED_OPERATION if the TPM makes no pairs of @spec, saying why. */
-gboolean cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /* What the custodian asks. */
 typedef struct
 {
   GBytes *nonce;
   GBytes *credential; /* see cmk_tpm_activate_credential(); NULL: none */
 } CmkAttestationRequest;
+
+/* Before anything is made: CMK_ERROR_UNSUPPORTED_OPERATION if the TPM makes no pairs of @spec, saying why;
+ * CMK_ERROR_INVALID_PARAMETER if the credential has not the form. */
+gboolean cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAttestationRequest *request,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A fresh pair, certified for the nonce by the attestation key of the store, which is made with the first. May take
  * the TPM a minute. CMK_ERROR_INVALID_PARAMETER for a credential that does not open. */

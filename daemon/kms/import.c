@@ -118,7 +118,7 @@ check_parameters_request (CmkKms *kms, const CmkCaller *caller, const CmkImportP
   g_autoptr (CmkKeyRecord) record = load_external_key (kms, caller, &request->key_id, now, error);
   if (record == NULL || !check_carries (request->algorithm, record->spec, error) ||
       (request->attest.nonce != NULL &&
-       !cmk_attested_pair_check (cmk_kms_vault (kms), request->wrapping_spec, error)) ||
+       !cmk_attested_pair_check (cmk_kms_vault (kms), request->wrapping_spec, &request->attest, error)) ||
       !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   guint n_waiting_for_key = 0, n_waiting_of_uid = 0;
@@ -149,6 +149,9 @@ issue_attested (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersR
                 CmkImportParameters *ret_parameters, GError **error)
 {
   g_auto (CmkAttestation) attestation = { 0 };
+  if (!cmk_kms_charge_tpm_key (kms, caller->uid, error) ||
+      (request->attest.credential != NULL && !cmk_kms_charge_tpm_key (kms, caller->uid, error)))
+    return FALSE;
   g_autoptr (CmkWrappingPair) pair =
       cmk_attested_pair_make (cmk_kms_vault (kms), request->wrapping_spec, &request->attest, &attestation, error);
   if (pair == NULL || !issue_parameters (kms, caller, request, pair, now, ret_parameters, error))

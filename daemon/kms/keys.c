@@ -146,6 +146,8 @@ static gboolean
 have_material_made (CmkKms *kms, CmkKeyRecord *record, GBytes **ret_public_key, GError **error)
 {
   CmkVault *vault = cmk_kms_vault (kms);
+  if (cmk_key_spec_rsa_bits (record->spec) != 0 && !cmk_kms_charge_tpm_key (kms, record->owner_uid, error))
+    return FALSE;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
   if (session == NULL)
     return FALSE;

@@ -16,7 +16,8 @@ struct _CmkKms
   CmkWorker *calculator;
   CmkWrappingPool *pool;
   CmkActiveKeys *active_keys;
-  CmkDecryptFailures *decrypt_failures;
+  CmkBudgets *decrypt_failures;
+  CmkBudgets *tpm_keys;
   CmkSettling *settling;
   CmkDue *due;
   guint rest_timer; /* 0 = none */
@@ -68,7 +69,7 @@ cmk_kms_settling (CmkKms *kms)
   return kms->settling;
 }
 
-CmkDecryptFailures *
+CmkBudgets *
 cmk_kms_decrypt_failures (CmkKms *kms)
 {
   return kms->decrypt_failures;
@@ -282,6 +283,12 @@ cmk_kms_seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record
   return TRUE;
 }
 
+gboolean
+cmk_kms_charge_tpm_key (CmkKms *kms, guint32 uid, GError **error)
+{
+  return cmk_budgets_charge (kms->tpm_keys, NULL, uid, g_get_monotonic_time (), error);
+}
+
 CmkSecretIdentity
 cmk_kms_material_identity (const CmkKeyRecord *record)
 {
@@ -393,7 +400,12 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->events_data = user_data;
   kms->active_keys = cmk_active_keys_new ();
   kms->import_windows = cmk_import_windows_new ();
-  kms->decrypt_failures = cmk_decrypt_failures_new (config->decrypt_failures_per_minute);
+  kms->decrypt_failures = cmk_budgets_new (config->decrypt_failures_per_minute, G_TIME_SPAN_MINUTE,
+                                           "too many ciphertexts of yours could not be decrypted with this key",
+                                           "DecryptFailuresPerMinute");
+  kms->tpm_keys = cmk_budgets_new (config->tpm_keys_per_hour, G_TIME_SPAN_HOUR,
+                                   "so many keys and credentials of one user would keep the TPM from everybody else",
+                                   "TpmKeysPerHour");
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
     return NULL;
@@ -428,8 +440,9 @@ cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds)
     return "the TPM has not opened the state yet";
   if (cmk_due_is_near (kms->due, seconds))
     return "something is due soon";
-  if (cmk_settling_has_charged (kms->settling) ||
-      cmk_decrypt_failures_any (kms->decrypt_failures, g_get_monotonic_time ()))
+  gint64 now = g_get_monotonic_time ();
+  if (cmk_settling_has_charged (kms->settling) || cmk_budgets_any_used (kms->decrypt_failures, now) ||
+      cmk_budgets_any_used (kms->tpm_keys, now))
     return "a budget is not full again yet";
   return NULL;
 }
@@ -464,7 +477,8 @@ cmk_kms_close (CmkKms *kms)
     cmk_wrapping_pool_free (kms->pool);
   cmk_settling_free (kms->settling);
   cmk_due_free (kms->due);
-  cmk_decrypt_failures_free (kms->decrypt_failures);
+  cmk_budgets_free (kms->tpm_keys);
+  cmk_budgets_free (kms->decrypt_failures);
   cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
   cmk_vault_close (kms->vault);

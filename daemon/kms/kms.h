@@ -10,7 +10,7 @@
 #include "base/spec.h"
 #include "base/uuid.h"
 #include "kms/active-keys.h"
-#include "kms/decrypt-failures.h"
+#include "kms/budget.h"
 #include "kms/import-windows.h"
 #include "kms/settling.h"
 #include "kms/vault.h"
@@ -81,7 +81,7 @@ CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
-CmkDecryptFailures *cmk_kms_decrypt_failures (CmkKms *kms);
+CmkBudgets *cmk_kms_decrypt_failures (CmkKms *kms); /* by key and uid */
 CmkDue *cmk_kms_due (CmkKms *kms);
 CmkImportWindows *cmk_kms_import_windows (CmkKms *kms);
 
@@ -146,6 +146,10 @@ gboolean cmk_kms_protect_material (CmkKms *kms, CmkKeyRecord *record, GError **e
 /* Put @material into @record, sealed or inside the TPM as its level asks, as the last command of the session. */
 gboolean cmk_kms_seal_material (CmkKms *kms, CmkTpmSession *session, CmkKeyRecord *record, const CmkSecret *material,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Before the TPM makes an RSA key for @uid, or opens a credential: either takes it seconds, and everybody waits.
+ * CMK_ERROR_THROTTLED if @uid has had too many (TpmKeysPerHour). */
+gboolean cmk_kms_charge_tpm_key (CmkKms *kms, guint32 uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Who the envelope of the material of @record is sealed for. */
 CmkSecretIdentity cmk_kms_material_identity (const CmkKeyRecord *record);

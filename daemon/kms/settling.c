@@ -2,12 +2,11 @@
 #include "kms/settling.h"
 
 #include "base/error.h"
+#include "kms/budget.h"
 #include "tpm/tpm.h"
 
 /* Who waits is not made to wait for more jobs than these: they may be somebody else's, and have no end. */
 #define MAX_JOBS_WAITED_FOR 16
-
-#define SECONDS_PER_DAY (24 * 60 * 60)
 
 typedef struct
 {
@@ -21,9 +20,7 @@ struct _CmkSettling
   CmkVault *vault;
   CmkWorker *worker;
   guint timer;
-  guint steps_per_day;            /* 0 = as many as you like */
-  GHashTable *budgets;            /* uid -> Budget */
-  _Atomic gint64 budgets_full_at; /* monotonic time */
+  CmkBudgets *budgets;
   GArray *waiting;
   guint jobs_waited_for;
   CmkSettlingHold hold; /* of the call under way */
@@ -31,63 +28,19 @@ struct _CmkSettling
   gboolean is_wanted;   /* by nobody who waits */
 };
 
-/* --- budgets --- */
-
-typedef struct
-{
-  double steps; /* that may be asked for now */
-  gint64 at;    /* monotonic time */
-} Budget;
-
-static Budget *
-find_budget (CmkSettling *settling, guint32 uid, gint64 now)
-{
-  Budget *budget = g_hash_table_lookup (settling->budgets, GUINT_TO_POINTER (uid));
-  if (budget != NULL)
-    return budget;
-  budget = g_new (Budget, 1);
-  *budget = (Budget) { .steps = settling->steps_per_day, .at = now };
-  g_hash_table_insert (settling->budgets, GUINT_TO_POINTER (uid), budget);
-  return budget;
-}
-
-static gboolean
-spend (CmkSettling *settling, guint32 uid, GError **error)
-{
-  gint64 now = g_get_monotonic_time ();
-  Budget *budget = find_budget (settling, uid, now);
-  double seconds = (double) (now - budget->at) / G_USEC_PER_SEC;
-  budget->at = now;
-  budget->steps =
-      MIN (budget->steps + seconds * settling->steps_per_day / SECONDS_PER_DAY, (double) settling->steps_per_day);
-  if (budget->steps >= 1)
-    {
-      budget->steps--;
-      double missing = settling->steps_per_day - budget->steps;
-      gint64 full_at = now + (gint64) (missing * SECONDS_PER_DAY / settling->steps_per_day * G_USEC_PER_SEC);
-      settling->budgets_full_at = MAX (settling->budgets_full_at, full_at);
-      return TRUE;
-    }
-  g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
-               "so many changes by one user would wear out the memory of the TPM: try again in %d seconds; an "
-               "administrator can raise StepsPerDay= in cmkd.conf",
-               (int) ((1 - budget->steps) * SECONDS_PER_DAY / settling->steps_per_day) + 1);
-  return FALSE;
-}
+/* --- the call under way --- */
 
 gboolean
 cmk_settling_charge (CmkSettling *settling, guint32 uid, GError **error)
 {
-  return settling->steps_per_day == 0 || spend (settling, uid, error);
+  return cmk_budgets_charge (settling->budgets, NULL, uid, g_get_monotonic_time (), error);
 }
 
 gboolean
 cmk_settling_has_charged (CmkSettling *settling)
 {
-  return settling->budgets_full_at > g_get_monotonic_time ();
+  return cmk_budgets_any_used (settling->budgets, g_get_monotonic_time ());
 }
-
-/* --- the call under way --- */
 
 gboolean
 cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error)
@@ -211,8 +164,9 @@ cmk_settling_new (const CmkConfig *config, CmkVault *vault, CmkWorker *worker)
   CmkSettling *settling = g_new0 (CmkSettling, 1);
   settling->vault = vault;
   settling->worker = worker;
-  settling->steps_per_day = config->steps_per_day;
-  settling->budgets = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  settling->budgets =
+      cmk_budgets_new (config->steps_per_day, G_TIME_SPAN_DAY,
+                       "so many changes by one user would wear out the memory of the TPM", "StepsPerDay");
   settling->waiting = g_array_new (FALSE, FALSE, sizeof (Waiting));
   settling->timer = g_timeout_add_seconds (MAX (config->anchor_seconds, 1), on_timer, settling);
   cmk_worker_set_after_job (worker, on_job_done, settling);
@@ -232,7 +186,7 @@ cmk_settling_free (CmkSettling *settling)
   if (settling == NULL)
     return;
   g_source_remove (settling->timer);
-  g_hash_table_unref (settling->budgets);
+  cmk_budgets_free (settling->budgets);
   g_array_unref (settling->waiting);
   g_free (settling);
 }

@@ -24,8 +24,7 @@ gboolean cmk_settling_charge (CmkSettling *settling, guint32 uid, GError **error
 /* The same, and the call under way, of @uid, is to be answered after a step. */
 gboolean cmk_settling_require (CmkSettling *settling, guint32 uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Is the budget of anybody not full again yet? No process knows of another's, so each that ends would give everybody a
- * new one. Any thread. */
+/* Is the budget of anybody not full again yet (kms/budget.h)? Any thread. */
 gboolean cmk_settling_has_charged (CmkSettling *settling);
 
 /* The call under way has nothing to do, because it was done: if the step after that has failed it is to be answered after

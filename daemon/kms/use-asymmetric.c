@@ -83,9 +83,9 @@ cmk_use_asymmetric_decrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effo
 {
   g_auto (CmkUsable) usable = { 0 };
   const CmkPurpose purpose = encryption_purpose (algorithm, FALSE);
-  CmkDecryptFailures *failures = cmk_kms_decrypt_failures (kms);
+  CmkBudgets *failures = cmk_kms_decrypt_failures (kms);
   if (!cmk_usable_get (kms, caller, effort, reference, &purpose, &usable, error) ||
-      !cmk_decrypt_failures_charge (failures, &usable.id, caller->uid, g_get_monotonic_time (), error))
+      !cmk_budgets_charge (failures, &usable.id, caller->uid, g_get_monotonic_time (), error))
     return NULL;
   *ret_key_id = usable.id;
   g_autoptr (GError) local_error = NULL;
@@ -93,7 +93,7 @@ cmk_use_asymmetric_decrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effo
   g_autoptr (CmkSecret) plaintext =
       key != NULL ? cmk_asymmetric_decrypt (key, algorithm, ciphertext, &local_error) : NULL;
   if (!g_error_matches (local_error, CMK_ERROR, CMK_ERROR_INVALID_CIPHERTEXT))
-    cmk_decrypt_failures_refund (failures, &usable.id, caller->uid);
+    cmk_budgets_refund (failures, &usable.id, caller->uid);
   if (plaintext == NULL)
     g_propagate_error (error, g_steal_pointer (&local_error));
   return g_steal_pointer (&plaintext);

@@ -144,6 +144,11 @@ static const Need ec_commands[] = {
   { TPM2_CC_Sign, "TPM2_Sign command" },
   { 0 },
 };
+static const Need attested_commands[] = {
+  { TPM2_CC_CertifyCreation, "TPM2_CertifyCreation command" },
+  { TPM2_CC_RSA_Decrypt, "TPM2_RSA_Decrypt command" },
+  { 0 },
+};
 static const Need hashes[] = {
   { TPM2_ALG_SHA256, "SHA-256" },
   { TPM2_ALG_SHA384, "SHA-384" },
@@ -175,14 +180,21 @@ has_id (const GArray *ids, guint16 id)
   return FALSE;
 }
 
-/* What the TPM lacks for @kind, or NULL. */
+/* Which of @needs the TPM lacks, or NULL. */
 static const char *
-lacking (const CmkTpmAbilities *abilities, CmkResidentKind kind)
+lacking_command (const CmkTpmAbilities *abilities, const Need *needs)
 {
-  const CmkTpmKindTraits *wanted = cmk_tpm_kind_traits (kind);
-  for (const Need *need = commands_for (wanted->type); need->name != NULL; need++)
+  for (const Need *need = needs; need->name != NULL; need++)
     if (!has_command (abilities, need->id))
       return need->name;
+  return NULL;
+}
+
+/* What the TPM lacks for keys of @kind, whatever is done with them, or NULL. */
+static const char *
+lacking_algorithm (const CmkTpmAbilities *abilities, CmkResidentKind kind)
+{
+  const CmkTpmKindTraits *wanted = cmk_tpm_kind_traits (kind);
   for (gsize i = 0; i < G_N_ELEMENTS (hashes); i++)
     if (wanted->hash == hashes[i].id && !has_id (abilities->algorithms, wanted->hash))
       return hashes[i].name;
@@ -209,10 +221,29 @@ cmk_tpm_can_hold (CmkTpm *tpm, CmkResidentKind kind, GError **error)
 {
   if (tpm->abilities == NULL && !ask (tpm, error))
     return FALSE;
-  const char *what = lacking (tpm->abilities, kind);
+  const char *what = lacking_command (tpm->abilities, commands_for (cmk_tpm_kind_traits (kind)->type));
+  if (what == NULL)
+    what = lacking_algorithm (tpm->abilities, kind);
   if (what == NULL)
     return TRUE;
   g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "this TPM has no %s: use ProtectionLevel SOFTWARE",
                what);
+  return FALSE;
+}
+
+gboolean
+cmk_tpm_can_attest (CmkTpm *tpm, CmkResidentKind kind, GError **error)
+{
+  if (tpm->abilities == NULL && !ask (tpm, error))
+    return FALSE;
+  const char *what = lacking_command (tpm->abilities, attested_commands);
+  if (what == NULL)
+    what = lacking_algorithm (tpm->abilities, kind);
+  if (what == NULL)
+    what = lacking_algorithm (tpm->abilities, CMK_RESIDENT_EC_P256);
+  if (what == NULL)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "Attest: this TPM has no %s: %s", what,
+               kind == CMK_RESIDENT_RSA_3072 ? "try wrapping_key_spec RSA_2048" : "leave Attest out");
   return FALSE;
 }

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
-#define OWNED "the endorsement hierarchy of the TPM has a password; leave Credential out"
-
 /* PolicySecret (TPM_RH_ENDORSEMENT): "PolicyA" of the profile. */
 #define ENDORSEMENT_POLICY                                                                                             \
   {                                                                                                                    \
@@ -124,13 +122,33 @@ parse (GBytes *credential, Activation *job, GError **error)
          refuse (error);
 }
 
-static gboolean
-owner_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
+/* What the owner has made of the endorsement hierarchy is no trouble of the TPM's: all else goes on. NULL: something
+ * else is the matter. */
+static const char *
+explain (TSS2_RC rc)
 {
-  if (cmk_tss_base (rc) != TPM2_RC_BAD_AUTH && cmk_tss_base (rc) != TPM2_RC_AUTH_FAIL)
+  switch (cmk_tss_base (rc))
+    {
+    case TPM2_RC_BAD_AUTH:
+    case TPM2_RC_AUTH_FAIL:
+      return "the endorsement hierarchy of this TPM has a password";
+    case TPM2_RC_HIERARCHY:
+      return "the endorsement hierarchy of this TPM is switched off, in the firmware or by tpm2_hierarchycontrol";
+    case TPM2_RC_LOCKOUT:
+      return "the TPM takes no authorisations for now, after some that failed";
+    default:
+      return NULL;
+    }
+}
+
+static gboolean
+hierarchy_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
+{
+  const char *why = explain (rc);
+  if (why == NULL)
     return cmk_tpm_ok (tpm, rc, what, error);
-  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION, "Credential: cannot %s: " OWNED " (TPM code 0x%x)",
-               what, rc);
+  g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
+               "Credential: cannot %s: %s; leave Credential out (TPM code 0x%x)", what, why, rc);
   return FALSE;
 }
 
@@ -145,7 +163,7 @@ make_endorsement_key (CmkTpm *tpm, const TPM2B_PUBLIC *template, CmkTpmHandle *k
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_CreatePrimary (tpm->esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
                                        &nothing, template, &no_info, &no_pcrs, &tr, NULL, NULL, NULL, NULL));
-  if (!owner_ok (tpm, rc, "make the endorsement key", error))
+  if (!hierarchy_ok (tpm, rc, "make the endorsement key", error))
     return FALSE;
   cmk_tpm_hold (tpm, tr, key);
   return TRUE;
@@ -167,7 +185,7 @@ start_policy (CmkTpm *tpm, CmkTpmHandle *policy, GError **error)
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_PolicySecret (tpm->esys, ESYS_TR_RH_ENDORSEMENT, tr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                       ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL));
-  return owner_ok (tpm, rc, "use the endorsement key", error);
+  return hierarchy_ok (tpm, rc, "use the endorsement key", error);
 }
 
 /* Whatever the TPM finds wrong with the two parameters. Some say FAILURE to a seed that does not decrypt (libtpms
@@ -195,6 +213,13 @@ activate (CmkTpmSession *session, ESYS_TR attestation_key, CmkTpmPlace place, gp
     return FALSE;
   job->secret = g_bytes_new (secret->buffer, secret->size);
   return TRUE;
+}
+
+gboolean
+cmk_tpm_check_credential (GBytes *credential, GError **error)
+{
+  Activation job;
+  return parse (credential, &job, error);
 }
 
 GBytes *

@@ -7,6 +7,9 @@
 
 #include "tpm/session.h"
 
+/* Has @credential the form? CMK_ERROR_INVALID_PARAMETER. */
+gboolean cmk_tpm_check_credential (GBytes *credential, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The secret in @credential, TPM2B_ID_OBJECT || TPM2B_ENCRYPTED_SECRET, made for the name of @attestation_key and the
  * endorsement key of template L-1 or L-2 (TCG EK Credential Profile), whichever the length says. That key is made for
  * this, from the seed that the TPM was made with, which may take seconds. CMK_ERROR_INVALID_PARAMETER if it was made

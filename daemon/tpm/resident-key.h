@@ -26,6 +26,9 @@ typedef enum
  * asked. */
 gboolean cmk_tpm_can_hold (CmkTpm *tpm, CmkResidentKind kind, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same for wrapping keys of the RSA @kind, made inside and certified by an attestation key. */
+gboolean cmk_tpm_can_attest (CmkTpm *tpm, CmkResidentKind kind, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The public half of an RSA or EC key. Numbers are big-endian and as long as modulus or field. */
 typedef struct
 {

@@ -440,7 +440,7 @@ def test_failures_are_limited_per_key_and_caller():
         for ciphertext in (bytes(256), b'x', good) * 3:
             with refused('Throttled') as refusal:
                 kms.AsymmetricDecrypt(cmk, b64(ciphertext), algorithm)
-            assert re.search(r'\b[1-9][0-9]* s\b', refusal.message)  # when to come back
+            assert re.search(r'\b[1-9][0-9]* seconds\b', refusal.message)  # when to come back
         with refused('Throttled'):  # for the caller, not for the connection
             machine.new_client(ALICE).AsymmetricDecrypt(cmk, b64(good), algorithm)
         for client, key in [(kms, other), (root, cmk)]:

@@ -27,7 +27,8 @@ BUDGET = 8
 
 @pytest.fixture(scope='module')
 def machine():
-    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}, start=False) as machine:
+    config = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Limits': {'TpmKeysPerHour': 0}}
+    with new_machine(config=config, start=False) as machine:
         machine.trusted = certify_tpm(machine)
         machine.start()
         yield machine
@@ -166,7 +167,7 @@ def test_nonces_of_every_length(kms, custodian):
 
 @pytest.mark.parametrize('options', [
     {'Attest': True}, {'Nonce': b64(bytes(32))}, {'Attest': False, 'Nonce': b64(bytes(32))},
-    *({'Attest': True, 'Nonce': nonce} for nonce in ('', 'x', 'AAAA', b64(bytes(15)), b64(bytes(65)),
+    *({'Attest': True, 'Nonce': nonce} for nonce in ('', 'x', 'AAAA', b64(bytes(15)), b64(bytes(65)), b64(bytes(300)),
                                                      b64(bytes(32)) + '\n', b64(bytes(32)).rstrip('=')))])
 def test_options_that_make_no_sense(kms, options):
     with refused('InvalidParameter') as refusal:
@@ -184,6 +185,18 @@ def test_keys_that_no_tpm_makes(kms, algorithm, spec):
     with refused('UnsupportedOperation') as refusal:
         attested(kms, algorithm, spec)
     assert refusal.message.startswith('Attest: ')
+
+
+def test_tpm_without_that_rsa():
+    """What it lacks is of wrapping keys, and what to do is not about ProtectionLevel."""
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
+        for fault, spec, why in (('TestParms 2-2 0x1c4', 'RSA_3072', '3072 bits: try wrapping_key_spec RSA_2048'),
+                                 ('TestParms 1-1 0x1c4', 'RSA_2048', '2048 bits: leave Attest out')):
+            machine.restart()
+            machine.tpm_fault(fault)
+            with refused('UnsupportedOperation') as refusal:
+                attested(machine.new_client(BOB), spec=spec)
+            assert refusal.message == f'Attest: this TPM has no RSA with {why}'
 
 
 def test_the_other_rules_stand(kms):
@@ -398,12 +411,36 @@ def test_credential(machine, kms, sample, custodian, tmp_path, kind):
     flipped = [credential[:place] + bytes([credential[place] ^ 1]) + credential[place + 1:]
                for place in (2, 40, 70, 100)]
     for wrong in (credential[:-1], credential + b'\0', b'\0', bytes(4), bytes(512), *flipped):
-        with refused('InvalidParameter') as refusal:
+        with machine.tpm_commands() as commands, refused('InvalidParameter') as refusal:
             attested(kms, Credential=b64(wrong))
-        assert refusal.message.startswith('Credential: ')
+        assert refusal.message.startswith('Credential: ') and (wrong in flipped or not commands)
     with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as stranger, refused('InvalidParameter'):
         attested(stranger.client(), Credential=b64(credential))
     assert machine.tpm_handles(TRANSIENT) == ()
+
+
+@pytest.mark.parametrize('code, why', [('0x085', 'switched off'), ('0x185', 'switched off'), ('0x9a2', 'password'),
+                                       ('0x921', 'takes no authorisations')])
+def test_endorsement_hierarchy_that_is_not_for_us(machine, kms, code, why):
+    """Not for this, that is: the TPM is as well as before."""
+    credential = b64(b'\0\x40' + bytes(64) + b'\1\0' + b'\x11' * 256)
+    for command in ('CreatePrimary', 'PolicySecret'):
+        machine.tpm_fault(f'{command} 1-1 {code}')
+        with refused('UnsupportedOperation') as refusal:
+            attested(kms, Credential=credential)
+        assert refusal.message.startswith('Credential: ') and why in refusal.message
+        assert 'leave Credential out' in refusal.message and kms.GetStatus()['TpmState'] == 'ok'
+        assert machine.tpm_handles(TRANSIENT) == ()
+
+
+def test_endorsement_hierarchy_is_off():
+    with new_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
+        tpm_tool(machine, 'hierarchycontrol', '-C', 'p', 'ehEnable', 'clear')
+        kms = machine.client(BOB)
+        with refused('UnsupportedOperation') as refusal:
+            attested(kms, Credential=b64(b'\0\x40' + bytes(64) + b'\1\0' + b'\x11' * 256))
+        assert 'switched off' in refusal.message and kms.GetStatus()['TpmState'] == 'ok'
+        attested(kms)
 
 
 @pytest.mark.parametrize('options', [{'Credential': b64(bytes(300))}, {'Credential': 'x', 'Attest': True},

@@ -196,6 +196,18 @@ def test_its_end_gives_nobody_a_new_budget_of_failures():
         machine.wait_for_end()
 
 
+def test_its_end_gives_nobody_a_new_budget_of_tpm_keys():
+    with activated(idle=IDLE, config={'Limits': {'TpmKeysPerHour': 1}}) as machine:
+        kms = machine.client()
+
+        def create():
+            return kms.own_key(KeySpec='RSA_2048', ProtectionLevel='TPM')
+
+        call_one_that_stays(machine, 'a budget is not full again yet', create)
+        with refused('Throttled'):
+            create()
+
+
 def test_a_long_call_is_not_cut_off():
     with activated(idle=0.001, config={'WrappingKeys': {'ReadyRsa2048': 0}}) as machine:
         kms = machine.client()

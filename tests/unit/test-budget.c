@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
-#include "kms/decrypt-failures.h"
-
-#include <string.h>
+#include "kms/budget.h"
 
 #define ALICE 1000
 #define BOB   1001
 
 typedef struct
 {
-  CmkDecryptFailures *failures;
+  CmkBudgets *budgets;
   CmkUuid key, other_key;
   gint64 now;
 } Fixture;
@@ -17,7 +15,7 @@ typedef struct
 static void
 set_up (Fixture *fixture, gconstpointer per_minute)
 {
-  fixture->failures = cmk_decrypt_failures_new (GPOINTER_TO_UINT (per_minute));
+  fixture->budgets = cmk_budgets_new (GPOINTER_TO_UINT (per_minute), G_TIME_SPAN_MINUTE, "too much", "ThisPerMinute");
   fixture->key = cmk_uuid_new ();
   fixture->other_key = cmk_uuid_new ();
   fixture->now = 1000 * G_TIME_SPAN_HOUR;
@@ -26,14 +24,14 @@ set_up (Fixture *fixture, gconstpointer per_minute)
 static void
 tear_down (Fixture *fixture, G_GNUC_UNUSED gconstpointer per_minute)
 {
-  cmk_decrypt_failures_free (fixture->failures);
+  cmk_budgets_free (fixture->budgets);
 }
 
 static void
 assert_charged (Fixture *fixture, const CmkUuid *key, guint32 uid)
 {
   g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_decrypt_failures_charge (fixture->failures, key, uid, fixture->now, &error));
+  g_assert_true (cmk_budgets_charge (fixture->budgets, key, uid, fixture->now, &error));
   g_assert_no_error (error);
 }
 
@@ -42,10 +40,11 @@ static void
 assert_throttled (Fixture *fixture, const CmkUuid *key, guint32 uid, guint seconds)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *when = g_strdup_printf ("in %u s;", seconds);
-  g_assert_false (cmk_decrypt_failures_charge (fixture->failures, key, uid, fixture->now, &error));
+  g_autofree char *when = g_strdup_printf (
+      "too much: try again in %u seconds; an administrator can raise ThisPerMinute= in cmkd.conf", seconds);
+  g_assert_false (cmk_budgets_charge (fixture->budgets, key, uid, fixture->now, &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_THROTTLED);
-  g_assert_nonnull (strstr (error->message, when));
+  g_assert_cmpstr (error->message, ==, when);
 }
 
 static void
@@ -62,6 +61,28 @@ test_apart (Fixture *fixture, gconstpointer per_minute)
   test_limit (fixture, per_minute);
   assert_charged (fixture, &fixture->key, BOB);
   assert_charged (fixture, &fixture->other_key, ALICE);
+  assert_charged (fixture, NULL, ALICE);
+}
+
+static void
+test_no_key (Fixture *fixture, gconstpointer per_minute)
+{
+  for (guint i = 0; i < GPOINTER_TO_UINT (per_minute); i++)
+    assert_charged (fixture, NULL, ALICE);
+  assert_throttled (fixture, NULL, ALICE, 12);
+  assert_charged (fixture, NULL, BOB);
+  cmk_budgets_refund (fixture->budgets, NULL, ALICE);
+  assert_charged (fixture, NULL, ALICE);
+}
+
+static void
+test_any_used (Fixture *fixture, G_GNUC_UNUSED gconstpointer per_minute)
+{
+  g_assert_false (cmk_budgets_any_used (fixture->budgets, fixture->now));
+  assert_charged (fixture, NULL, ALICE);
+  fixture->now += 12 * G_TIME_SPAN_SECOND - 1;
+  g_assert_true (cmk_budgets_any_used (fixture->budgets, fixture->now));
+  g_assert_false (cmk_budgets_any_used (fixture->budgets, fixture->now + 1));
 }
 
 static void
@@ -83,7 +104,7 @@ test_refund (Fixture *fixture, G_GNUC_UNUSED gconstpointer per_minute)
   for (guint i = 0; i < 100; i++)
     {
       assert_charged (fixture, &fixture->key, ALICE);
-      cmk_decrypt_failures_refund (fixture->failures, &fixture->key, ALICE);
+      cmk_budgets_refund (fixture->budgets, &fixture->key, ALICE);
     }
 }
 
@@ -96,7 +117,7 @@ test_many (Fixture *fixture, gconstpointer per_minute)
     {
       CmkUuid key = cmk_uuid_new ();
       assert_charged (fixture, &key, ALICE);
-      cmk_decrypt_failures_refund (fixture->failures, &key, ALICE);
+      cmk_budgets_refund (fixture->budgets, &key, ALICE);
     }
   assert_throttled (fixture, &fixture->key, ALICE, 12);
 }
@@ -117,12 +138,14 @@ main (int argc, char **argv)
     guint per_minute;
     void (*test) (Fixture *, gconstpointer);
   } cases[] = {
-    { "/decrypt-failures/a-minute-s-worth-and-no-more", 5, test_limit },
-    { "/decrypt-failures/keys-and-callers-apart", 5, test_apart },
-    { "/decrypt-failures/come-back-with-time", 5, test_refill },
-    { "/decrypt-failures/success-is-not-counted", 5, test_refund },
-    { "/decrypt-failures/many-keys-hide-nothing", 5, test_many },
-    { "/decrypt-failures/zero-is-no-limit", 0, test_no_limit },
+    { "/budget/a-minute-s-worth-and-no-more", 5, test_limit },
+    { "/budget/keys-and-callers-apart", 5, test_apart },
+    { "/budget/of-a-caller-for-all-keys", 5, test_no_key },
+    { "/budget/used-until-it-is-full-again", 5, test_any_used },
+    { "/budget/come-back-with-time", 5, test_refill },
+    { "/budget/what-is-given-back-is-not-counted", 5, test_refund },
+    { "/budget/many-keys-hide-nothing", 5, test_many },
+    { "/budget/zero-is-no-limit", 0, test_no_limit },
   };
   g_test_init (&argc, &argv, NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
