@@ -451,6 +451,7 @@ void
 cmk_kms_begin_stop (CmkKms *kms)
 {
   kms->is_told_to_stop = TRUE;
+  cmk_tpm_hurry ();
   cmk_wrapping_pool_stop (kms->pool);
 }
 

@@ -4,6 +4,7 @@
  * behind in it. */
 #pragma once
 
+#include "base/error.h"
 #include "tpm/handover.h"
 #include "tpm/resident-key.h"
 #include "tpm/session.h"
@@ -102,6 +103,9 @@ TSS2_RC cmk_tss_base (TSS2_RC rc);
 
 /* Did the TPM itself say so? If not, it never got the command or its answer was lost on the way. */
 gboolean cmk_tss_is_answer (TSS2_RC rc);
+
+/* FALSE, with "cannot @what: @why (code)". @why is static: it becomes cmk_tpm_trouble(). */
+gboolean cmk_tss_fail (TSS2_RC rc, const char *what, CmkError code, const char *why, GError **error);
 
 /* TRUE for success. Otherwise "cannot @what: why, what to do (code)". */
 gboolean cmk_tss_ok (TSS2_RC rc, const char *what, GError **error);

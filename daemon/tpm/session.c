@@ -30,11 +30,10 @@ start_session (CmkTpmSession *session, GError **error)
 static gboolean
 refuse_root (TSS2_RC rc, GError **error)
 {
-  g_set_error (error, CMK_ERROR, CMK_ERROR_TPM_UNAVAILABLE,
-               "the storage root key at 0x%x has a password: an administrator must put one without there "
-               "(tpm2_evictcontrol), then restart cmkd (TPM code 0x%x)",
-               CMK_TPM_ROOT_HANDLE, rc);
-  return FALSE;
+  return cmk_tss_fail (rc, "use the storage root key", CMK_ERROR_TPM_UNAVAILABLE,
+                       "the key at 0x81000001 has a password; an administrator must put one without there "
+                       "(tpm2_evictcontrol), then restart cmkd",
+                       error);
 }
 
 /* A key that is guarded against guesses has had one counted: there is no second. */

@@ -50,6 +50,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
  * answering. Generating and importing asymmetric keys does not count. */
 void cmk_tpm_set_answer_seconds (guint seconds);
 
+/* Somebody wants to end: what takes a TPM minutes, as making a key may, is given up after the time of any other call. Any
+ * thread. */
+void cmk_tpm_hurry (void);
+
 /* A call begins. Until the first, each command has that time for itself. */
 void cmk_tpm_begin_call (void);
 

@@ -47,6 +47,10 @@ static guint n_stuck;
 static gint64 stuck_since; /* the last */
 static Line *stuck;        /* the last, until it comes back */
 
+static Line *waited_for;
+static gint64 hurried_at;
+static gint is_hurried; /* atomic */
+
 static guint answer_seconds = DEFAULT_ANSWER_SECONDS;
 static gboolean is_shared; /* the time, by the commands of a call */
 static gint64 spent;
@@ -241,7 +245,8 @@ makes_pair (const guint8 *command, gsize size)
 static gboolean
 has_own_time (const guint8 *command, gsize size)
 {
-  return read_u32 (command + CODE_AT) == TPM2_CC_Import || makes_pair (command, size);
+  return !g_atomic_int_get (&is_hurried) &&
+         (read_u32 (command + CODE_AT) == TPM2_CC_Import || makes_pair (command, size));
 }
 
 static gint64
@@ -254,21 +259,42 @@ time_for (const guint8 *command, gsize size)
 
 /* --- waiting for the thread -------------------------------------------------------------------------------------- */
 
+void
+cmk_tpm_hurry (void)
+{
+  g_mutex_lock (&mutex);
+  if (g_atomic_int_compare_and_exchange (&is_hurried, FALSE, TRUE))
+    hurried_at = g_get_monotonic_time ();
+  if (waited_for != NULL)
+    g_cond_broadcast (&waited_for->changed);
+  g_mutex_unlock (&mutex);
+}
+
+/* A wait that had begun before somebody was in a hurry ends soon after. */
+static gint64
+hurry (gint64 began, gint64 when)
+{
+  return hurried_at > began ? MIN (when, hurried_at + answer_seconds * G_USEC_PER_SEC) : when;
+}
+
 /* The mutex is held. FALSE: it does not come back in time, and @line is no longer the caller's. */
 static gboolean
 wait_until (Line *line, gint64 when)
 {
-  while (line->is_busy)
-    if (!g_cond_wait_until (&line->changed, &mutex, when) && line->is_busy)
-      {
-        line->is_abandoned = TRUE;
-        g_thread_unref (line->thread);
-        stuck = line;
-        stuck_since = g_get_monotonic_time ();
-        n_stuck++;
-        return FALSE;
-      }
-  return TRUE;
+  gint64 began = g_get_monotonic_time ();
+  gboolean is_late = FALSE;
+  waited_for = line;
+  while (line->is_busy && !is_late)
+    is_late = !g_cond_wait_until (&line->changed, &mutex, hurry (began, when)) && line->is_busy;
+  waited_for = NULL;
+  if (!is_late)
+    return TRUE;
+  line->is_abandoned = TRUE;
+  g_thread_unref (line->thread);
+  stuck = line;
+  stuck_since = g_get_monotonic_time ();
+  n_stuck++;
+  return FALSE;
 }
 
 static void

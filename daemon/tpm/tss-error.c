@@ -20,9 +20,8 @@
 #define CHANGED   "this TPM cannot open it: it was cleared or replaced; bring the old TPM back or import the keys again"
 #define RESTARTED "the TPM was restarted or cleared meanwhile; try again"
 #define TAMPERED                                                                                                       \
-  "a session with the TPM failed its check: something altered the traffic between processor and TPM; have the "        \
-  "machine "                                                                                                           \
-  "examined if it happens again"
+  "a session with the TPM failed its check: something altered the traffic between processor and TPM; "                 \
+  "have the machine examined if it happens again"
 #define MALFORMED                                                                                                      \
   "the TPM, or what lies between it and cmkd, gave an answer that is none; restart the machine if it goes on"
 #define FAILED  "the TPM reports a failure of its own; tpm2_gettestresult says more, restart the machine"
@@ -30,9 +29,8 @@
 #define UNABLE  "the TPM, or the resource manager before it, does not know the command; update its firmware"
 #define REFUSED "the TPM refused it; update cmkd, or report the code"
 #define SILENT                                                                                                         \
-  "the TPM has not answered for %u seconds; another program may hold it, or the chip hangs: restart the machine if "   \
-  "it "                                                                                                                \
-  "goes on"
+  "the TPM has not answered for %u seconds; another program may hold it, or the chip hangs: "                          \
+  "restart the machine if it goes on"
 
 static const struct
 {
@@ -112,8 +110,8 @@ explain (TSS2_RC rc, CmkError *ret_code)
   return cmk_tss_is_answer (rc) ? REFUSED : explain_lost (rc);
 }
 
-static gboolean
-fail (TSS2_RC rc, const char *what, CmkError code, const char *why, GError **error)
+gboolean
+cmk_tss_fail (TSS2_RC rc, const char *what, CmkError code, const char *why, GError **error)
 {
   if (error != NULL)
     g_atomic_pointer_set (&trouble, why);
@@ -134,7 +132,7 @@ cmk_tss_ok (TSS2_RC rc, const char *what, GError **error)
     return TRUE;
   CmkError code;
   const char *why = explain (rc, &code);
-  return fail (rc, what, code, why, error);
+  return cmk_tss_fail (rc, what, code, why, error);
 }
 
 /* libtpms before 0.10 says FAILURE where it should say VALUE. A TPM that has failed answers nothing else but this. */
@@ -172,9 +170,9 @@ cmk_tpm_ok (CmkTpm *tpm, TSS2_RC rc, const char *what, GError **error)
   if (tpm->broken && rc == TSS2_ESYS_RC_BAD_SEQUENCE)
     rc = tpm->broken_by;
   if (error != NULL && cmk_tss_base (rc) == TPM2_RC_FAILURE && is_well (tpm))
-    return fail (rc, what, CMK_ERROR_TPM_UNAVAILABLE, UNWELL, error);
+    return cmk_tss_fail (rc, what, CMK_ERROR_TPM_UNAVAILABLE, UNWELL, error);
   if (error != NULL && cmk_tss_base (rc) == TPM2_RC_LOCKOUT)
-    return fail (rc, what, CMK_ERROR_TPM_LOCKOUT, explain_lockout (tpm), error);
+    return cmk_tss_fail (rc, what, CMK_ERROR_TPM_LOCKOUT, explain_lockout (tpm), error);
   return cmk_tss_ok (rc, what, error);
 }
 

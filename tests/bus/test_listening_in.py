@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody between processor and TPM: what he hears, and what becomes of what he changes. test_secrecy.py has what he
 hears of imports and of use."""
+import contextlib
 import os
 import struct
 import subprocess
@@ -337,3 +338,21 @@ def test_an_interposer_who_does_not_stop(machine, kms, what):
     for call in use, kms.own_key, note:
         call()
     assert machine.tpm_handles(TRANSIENT) == ()
+
+
+@pytest.mark.parametrize('seconds', [0, 300])
+def test_root_key_with_a_password(seconds):
+    """It is said what is the matter, and guessed at once at most: each guess at a key that is guarded counts for everybody."""
+    cache = {'MaterialSeconds': 0, 'SessionSeconds': seconds}
+    with contextlib.closing(TappedMachine(start=False, config={**CONFIG, 'Cache': cache})) as machine:
+        context = machine.directory / 'guarded'
+        tpm_tool(machine, 'createprimary', '-C', 'o', '-p', 'secret', '-G', 'ecc256:aes128cfb', '-c', context)
+        tpm_tool(machine, 'evictcontrol', '-C', 'o', '-c', context, ROOT_KEY)
+        tpm_tool(machine, 'flushcontext', '--transient-object')
+        machine.start()
+        for _ in range(3):
+            with refused('TpmUnavailable') as refusal:
+                machine.client().own_key()
+            assert 'has a password' in refusal.message
+        assert 'has a password' in machine.client().GetStatus()['TpmAdvice']
+        assert machine.lockout_counter() <= 1

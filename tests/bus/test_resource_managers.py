@@ -23,7 +23,7 @@ from tpm_trace import Trace
 from wrapping import send, wrapped
 
 NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}, 'Anchor': {'AnchorSeconds': 86400}}
-KEPT = 300  # SessionSeconds
+KEPT = 300  # SessionSeconds, and over a stop as well
 MANAGERS = {'bare': ('none', 0), 'bare, session kept': ('none', KEPT), 'abrmd': ('abrmd', KEPT),
             'kernel': ('kernel', KEPT)}
 MOST_OBJECTS, MOST_SESSIONS = 2, 1  # of cmkd's at a time, but for what test_what_takes_most() is about
@@ -65,7 +65,7 @@ def imported_key(kms, again=False):
 def traced_machine(place):
     """A machine that never has more in the TPM at a time than it may, and leaves nothing."""
     manager, seconds = place
-    cache = {'MaterialSeconds': 0, 'SessionSeconds': seconds}
+    cache = {'MaterialSeconds': 0, 'SessionSeconds': seconds, 'SessionAfterStopSeconds': seconds}
     with new_machine(manager=manager, start=False, config={**NO_POOL, 'Cache': cache}) as machine:
         machine.session_seconds, machine.orphans = seconds, 0
         machine.trace = Trace(machine)
@@ -141,7 +141,8 @@ def test_a_reset_under_cmkd(place):
 def test_what_takes_most(place, root):
     """Keys inside the TPM, and attested wrapping keys: attesting one under a root key that has to be loaded fills the TPM."""
     manager, seconds = place
-    with new_machine(manager=manager, start=False, config={**NO_POOL, 'Cache': {'SessionSeconds': seconds}}) as machine:
+    cache = {'SessionSeconds': seconds, 'SessionAfterStopSeconds': seconds}
+    with new_machine(manager=manager, start=False, config={**NO_POOL, 'Cache': cache}) as machine:
         if root == 'transient':
             occupy_root_place(machine)
         machine.session_seconds = seconds
@@ -356,7 +357,8 @@ def through_manager(machine, name, *arguments):
 @pytest.mark.parametrize('sessions, seconds', [('session of each call', 0), ('session kept', KEPT)])
 def test_commands(manager, sessions, seconds):
     """In the order of a day: each step finds what the one before has left."""
-    with new_machine(manager=manager, config={**NO_POOL, 'Cache': {'SessionSeconds': seconds}}) as machine:
+    cache = {'SessionSeconds': seconds, 'SessionAfterStopSeconds': seconds}
+    with new_machine(manager=manager, config={**NO_POOL, 'Cache': cache}) as machine:
         seen = costs_of_a_day(machine)
     assert {name: commands for name, (commands, _) in seen.items()} == COMMANDS[sessions]
     if manager == 'kernel':

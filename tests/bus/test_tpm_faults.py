@@ -329,6 +329,20 @@ def test_a_tpm_that_hangs_does_not_keep_cmkd_from_ending():
         machine.stop()
 
 
+def test_a_key_that_the_tpm_makes_does_not_keep_cmkd_from_ending():
+    """It may take minutes, and whoever is told to end does not have them."""
+    with new_machine(config={**NO_POOL, 'Tpm': {'AnswerSeconds': 2}}) as machine:
+        kms = machine.client()
+        kms.own_key(KeySpec='HMAC_256', ProtectionLevel='TPM')
+        before = len(machine.tpm_log.read_text())
+        machine.tpm_fault('Create 1-1 hang')
+        call = kms.start('CreateKey', KeySpec='RSA_2048', ProtectionLevel='TPM')
+        iterate_until(lambda: 'StartAuthSession' in machine.tpm_log.read_text()[before:], 'the TPM is to make a key')
+        machine.stop()
+        with refused('TpmUnavailable'):
+            call.result()
+
+
 @pytest.mark.parametrize('seconds', [0, 601])
 def test_answer_seconds_that_cannot_be(seconds):
     with new_machine(config={'Tpm': {'AnswerSeconds': seconds}}, start=False) as machine:

@@ -173,6 +173,21 @@ def test_tpm_reset_under_an_open_session(machine, key):
     assert sessions(machine) == (1, 0)
 
 
+def test_start_with_much_to_do():
+    """A session to take out of the TPM and a key to erase: one after the other, each TPM has one user at a time."""
+    with new_machine(config=CONFIG) as machine:
+        kms, ring = machine.client(), Ring(machine)
+        key = kms.imported_key(expires=machine.now() + 100)
+        machine.stop()
+        ring.keyctl('invalidate', left(ring)['session-state'])
+        machine.synchronise_clock()
+        machine.pass_time(200)
+        machine.tpm_fault('ContextLoad 1-1 delay-300')
+        commands = start(machine)
+        assert 'NV_Write' in commands and commands[-2:] == ['ContextLoad', 'FlushContext']
+        assert kms.state(key) == 'PendingImport'
+
+
 def test_another_tpm_meanwhile(machine, key):
     machine.stop()
     machine.replace_tpm()
