@@ -12,6 +12,7 @@ enum
   CMK_EXIT_NO_SUCH_KEY = 3, /* unknown key or alias, or one that is somebody else's */
   CMK_EXIT_DENIED = 4,      /* no permission */
   CMK_EXIT_NOT_THERE = 5,   /* no bus, no daemon or no TPM */
+  CMK_EXIT_NOT_KNOWN = 6,   /* verify-attestation: all fits together, but the attestation key is not known yet */
 };
 
 /* Print "cmkctl: " and the message to stderr as one line, control characters replaced (a message may come from another

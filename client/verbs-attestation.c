@@ -192,7 +192,7 @@ run_verify (const CmkArguments *arguments)
 
   print_findings (&findings, accepted != NULL);
   if (!findings.is_known_signer && accepted == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED,
+    return cmk_fail (CMK_EXIT_NOT_KNOWN,
                      "the attestation key is not yet known: give the one you know with --attestation-key, or, once you "
                      "are sure whose it is, take it with --accept-attestation-key");
   code = write_key (accepted, false, &attestation.parts[CMK_ATTESTED_SIGNER_AREA]);
