@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the verifiers of an attested wrapping key trust, and what somebody makes of it who wants to be trusted: certificates
 that are none of a TPM, and attestation keys that are not in one."""
+import json
 import os
 
 import pytest
 
-from client import b64, openssl
+from client import b64, modulus, openssl
 from custodian import CERTIFICATE, Custodian
 from harness import new_machine
 from state import tpm_tool
-from tpm_structures import SIGN, Forger, ecc_area, name_of
+from tpm_structures import SIGN, Forger, ecc_area, name_of, rsa_area
 
 EK_USE = 'extendedKeyUsage=2.23.133.8.1\n'
 
@@ -54,6 +55,40 @@ def with_certificate(forger, custodian, certificate):
     answer = {**forger.answer(nonce), CERTIFICATE: b64(certificate)}
     custodian.know(answer)
     return answer, nonce
+
+
+@pytest.mark.parametrize('change, is_good', [
+    (lambda text: text + '\n\n', True), (lambda text: text.replace(':', ' \t\r\n:'), True),
+    (lambda text: text[:-1] + ', "X": true, "Y": null, "Z": -1.5}', True),
+    (lambda text: text[:-1] + ', "EndorsementKeyCertificate": null}', True),
+    (lambda text: text[:-1] + ', "X": "\'PublicKey\': a, {b} ] [ $(exit 9) `exit 9`"}', True),
+    (lambda text: text[:-1] + ', "$(exit 9)": "", "": "", "@": "", "*": "", "a[0]": ""}', True),
+    (lambda text: text + ' ' * (65536 - len(text)), True), (lambda text: text + ' ' * (65537 - len(text)), False),
+    (lambda text: text + 'x', False), (lambda text: text + text, False), (lambda text: text + '\0', False),
+    (lambda text: text.replace('PublicKey', 'Public\0Key', 1), False), (lambda text: text[1:-1], False),
+    (lambda text: text[:-1] + ',}', False), (lambda text: text[:-1], False), (lambda text: '', False),
+    (lambda text: '{"Public\\u004bey": "AAAA", ' + text[1:], False), (lambda text: '\ufeff' + text, False),
+    (lambda text: '{"X": "a\\"b", ' + text[1:], False), (lambda text: '{"X": "\u00e9", ' + text[1:], False),
+    (lambda text: '{"X": {"PublicKey": 1}, ' + text[1:], False), (lambda text: '{"X": [], ' + text[1:], False),
+    (lambda text: '{"X": 1, "X": 1, ' + text[1:], False), (lambda text: text.replace(':', '\f:'), False),
+    (lambda text: text[:-1] + ', "EndorsementKeyCertificate": ""}', False)])
+def test_forms_of_an_answer(forger, tmp_path, program, change, is_good):
+    """Both read the same, or nothing."""
+    nonce = os.urandom(32)
+    answer, custodian = forger.answer(nonce), Custodian(tmp_path)
+    text = change(json.dumps(answer))
+    (custodian.know(answer).accepts if is_good else custodian.refuses)(program, text, nonce)
+
+
+@pytest.mark.parametrize('first', [0, 1, 0x7f])
+def test_modulus_with_zeros_before_it(forger, tmp_path, program, first):
+    """It is a shorter one, or one in DER that is none."""
+    nonce, key = os.urandom(32), forger.key_der
+    changed = bytes([first]) + key[-260:-5]
+    area = rsa_area(modulus(b64(key)))[:-256] + changed
+    answer = forger.answer(nonce, attest={'name': name_of(area)}, WrappingKeyPublicArea=area,
+                           PublicKey=key[:-261] + changed + key[-5:])
+    Custodian(tmp_path).know(answer).refuses(program, answer, nonce)
 
 
 def test_authorities_of_the_system_are_not_trusted(forger, maker, tmp_path, program, monkeypatch):
