@@ -46,10 +46,8 @@ cmk_attested_pair_check (CmkVault *vault, CmkWrappingKeySpec spec, const CmkAtte
     }
   if (request->credential != NULL && !cmk_tpm_check_credential (request->credential, error))
     return FALSE;
-  /* To begin a session is to connect. */
-  g_autoptr (CmkTpmSession) session = vault->tpm == NULL ? cmk_vault_begin_session (vault, error) : NULL;
-  return vault->tpm != NULL &&
-         cmk_vault_note_tpm (vault, cmk_tpm_can_attest (vault->tpm, kind_of (spec), error), error);
+  return cmk_vault_note_tpm (
+      vault, cmk_vault_connect_tpm (vault, error) && cmk_tpm_can_attest (vault->tpm, kind_of (spec), error), error);
 }
 
 /* --- the attestation key --- */

@@ -61,11 +61,8 @@ cmk_resident_check_spec (CmkVault *vault, CmkKeySpec spec, GError **error)
 {
   CmkResidentKind kind;
   if (find_kind (spec, &kind))
-    {
-      /* To begin a session is to connect. */
-      g_autoptr (CmkTpmSession) session = vault->tpm == NULL ? cmk_vault_begin_session (vault, error) : NULL;
-      return vault->tpm != NULL && cmk_vault_note_tpm (vault, cmk_tpm_can_hold (vault->tpm, kind, error), error);
-    }
+    return cmk_vault_note_tpm (
+        vault, cmk_vault_connect_tpm (vault, error) && cmk_tpm_can_hold (vault->tpm, kind, error), error);
   g_set_error (error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
                "ProtectionLevel TPM does not go with KeySpec %s: %s; use ProtectionLevel SOFTWARE",
                cmk_spec_name (cmk_key_specs, (int) spec), explain (spec));

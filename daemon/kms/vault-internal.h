@@ -47,6 +47,9 @@ struct _CmkVault
   const char *firmware;     /* atomic; interned */
 };
 
+/* Have vault->tpm, whichever TPM it is. */
+gboolean cmk_vault_connect_tpm (CmkVault *vault, GError **error);
+
 /* What the TPM said last, by @ok and *@error, for the contract's TpmState. Returns @ok. */
 gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
 

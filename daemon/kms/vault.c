@@ -85,8 +85,8 @@ cache_contexts (CmkVault *vault)
   cmk_tpm_set_context_cache (vault->tpm, &cache);
 }
 
-static gboolean
-connect_tpm (CmkVault *vault, GError **error)
+gboolean
+cmk_vault_connect_tpm (CmkVault *vault, GError **error)
 {
   if (vault->tpm != NULL)
     return TRUE;
@@ -136,7 +136,7 @@ check_tpm (CmkVault *vault, GBytes *pinned, GError **error)
 static CmkTpmSession *
 begin_session (CmkVault *vault, GError **error)
 {
-  CmkTpmSession *session = connect_tpm (vault, error) ? cmk_tpm_session_begin (vault->tpm, error) : NULL;
+  CmkTpmSession *session = cmk_vault_connect_tpm (vault, error) ? cmk_tpm_session_begin (vault->tpm, error) : NULL;
   cmk_vault_note_trouble (vault, session != NULL, error);
   return session;
 }
@@ -144,8 +144,8 @@ begin_session (CmkVault *vault, GError **error)
 CmkTpmSession *
 cmk_vault_begin_session (CmkVault *vault, GError **error)
 {
-  if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error),
-                               error))
+  if (!cmk_vault_note_trouble (
+          vault, cmk_vault_connect_tpm (vault, error) && check_tpm (vault, vault->storage_key_name, error), error))
     return NULL;
   return begin_session (vault, error);
 }
@@ -239,7 +239,7 @@ open_root_warm (CmkVault *vault, CmkRootSecret *root, CmkTpmSession **ret_sessio
       return FALSE;
     }
   g_clear_pointer (&vault->tpm, cmk_tpm_close);
-  return connect_tpm (vault, error) && open_root (vault, root, ret_session, error);
+  return cmk_vault_connect_tpm (vault, error) && open_root (vault, root, ret_session, error);
 }
 
 static CmkRootSecret *
@@ -250,7 +250,7 @@ load_root (CmkVault *vault, CmkTpmSession **ret_session, GError **error)
   if (root != NULL)
     know_store (vault, root);
   /* Which TPM is there can be told in any case. */
-  if (!cmk_vault_note_trouble (vault, connect_tpm (vault, error), error))
+  if (!cmk_vault_note_trouble (vault, cmk_vault_connect_tpm (vault, error), error))
     return NULL;
   if (local_error != NULL)
     {
