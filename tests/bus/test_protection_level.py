@@ -208,7 +208,7 @@ def test_refusals_of_ciphertexts_are_those_of_other_keys(kms, there):
 
 
 def test_the_budget_of_failures():
-    with new_machine(config={'Limits': {'DecryptFailuresPerMinute': 2}}) as machine:
+    with new_machine(config={**NO_POOL, 'Limits': {'DecryptFailuresPerMinute': 2}}) as machine:
         kms, key = tpm_client(machine), key_of('RSA_2048')
         cmk = bring(kms, key, KeyUsage=DECRYPT)
         good = b64(key.encrypt('RSAES_OAEP_SHA_256', MESSAGE))

@@ -239,7 +239,8 @@ def test_ring_that_ends_before_the_session():
 
 
 def test_no_keyring_no_handover(machine):
-    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 0, 'SessionSeconds': 300, 'SessionAfterStopSeconds': 300}}) as machine:
+    with new_machine(config={**CONFIG, 'Cache': {'ContextSeconds': 0, 'SessionSeconds': 300,
+                                                 'SessionAfterStopSeconds': 300}}) as machine:
         machine.client().own_key()
         machine.stop()
         assert sessions(machine) == (0, 0)
