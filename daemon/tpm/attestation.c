@@ -54,18 +54,6 @@ encode_creation_data (const TPM2B_CREATION_DATA *creation, GError **error)
   return g_bytes_new (data, size);
 }
 
-/* As long as the order, where the TPM may leave out zeros in front. */
-static gboolean
-copy_number (const TPM2B_ECC_PARAMETER *number, guint8 ret_number[CMK_TPM_ATTESTATION_SIGNATURE_SIZE / 2])
-{
-  gsize size = CMK_TPM_ATTESTATION_SIGNATURE_SIZE / 2;
-  if (number->size > size)
-    return FALSE;
-  memset (ret_number, 0, size - number->size);
-  memcpy (ret_number + size - number->size, number->buffer, number->size);
-  return TRUE;
-}
-
 /* --- making and certifying --- */
 
 /* What TPM2_Create says of the key that it made. */
@@ -162,8 +150,7 @@ certify (CmkTpmSession *session, ESYS_TR key, CmkTpmPlace place, gpointer data, 
   if (!cmk_tpm_session_ok (session, rc, place, what, error))
     return FALSE;
   guint8 *numbers = job->attestation->signature;
-  if (signature->sigAlg != TPM2_ALG_ECDSA || !copy_number (&signature->signature.ecdsa.signatureR, numbers) ||
-      !copy_number (&signature->signature.ecdsa.signatureS, numbers + CMK_TPM_ATTESTATION_SIGNATURE_SIZE / 2))
+  if (!cmk_tpm_split_ecdsa (signature, numbers, CMK_TPM_ATTESTATION_SIGNATURE_SIZE / 2))
     return cmk_tss_ok (TSS2_ESYS_RC_MALFORMED_RESPONSE, what, error);
   g_clear_pointer (&job->attestation->attest, g_bytes_unref);
   job->attestation->attest = g_bytes_new (attest->attestationData, attest->size);

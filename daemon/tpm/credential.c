@@ -8,43 +8,11 @@
 #include <tss2/tss2_mu.h>
 
 /* PolicySecret (TPM_RH_ENDORSEMENT): "PolicyA" of the profile. */
-#define ENDORSEMENT_POLICY                                                                                             \
-  {                                                                                                                    \
-    .size = 32, .buffer = {                                                                                            \
-      0x83,                                                                                                            \
-      0x71,                                                                                                            \
-      0x97,                                                                                                            \
-      0x67,                                                                                                            \
-      0x44,                                                                                                            \
-      0x84,                                                                                                            \
-      0xb3,                                                                                                            \
-      0xf8,                                                                                                            \
-      0x1a,                                                                                                            \
-      0x90,                                                                                                            \
-      0xcc,                                                                                                            \
-      0x8d,                                                                                                            \
-      0x46,                                                                                                            \
-      0xa5,                                                                                                            \
-      0xd7,                                                                                                            \
-      0x24,                                                                                                            \
-      0xfd,                                                                                                            \
-      0x52,                                                                                                            \
-      0xd7,                                                                                                            \
-      0x6e,                                                                                                            \
-      0x06,                                                                                                            \
-      0x52,                                                                                                            \
-      0x0b,                                                                                                            \
-      0x64,                                                                                                            \
-      0xf2,                                                                                                            \
-      0xa1,                                                                                                            \
-      0xda,                                                                                                            \
-      0x1b,                                                                                                            \
-      0x33,                                                                                                            \
-      0x14,                                                                                                            \
-      0x69,                                                                                                            \
-      0xaa                                                                                                             \
-    }                                                                                                                  \
-  }
+/* clang-format off */
+#define ENDORSEMENT_POLICY { .size = 32, .buffer = { \
+  0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, \
+  0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa } }
+/* clang-format on */
 
 #define ENDORSEMENT_ATTRIBUTES                                                                                         \
   (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_ADMINWITHPOLICY |    \

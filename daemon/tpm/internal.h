@@ -272,6 +272,11 @@ void cmk_tpm_abilities_free (CmkTpmAbilities *abilities);
 /* What TPM2_Create makes a key of @kind from, bound to this TPM: for one that the TPM makes itself. */
 void cmk_tpm_resident_template (CmkResidentKind kind, TPM2B_PUBLIC *ret_template);
 
+/* --- resident-key.c ---------------------------------------------------------------------------------------------- */
+
+/* r || s, @size bytes each, where the TPM may leave out zeros in front. FALSE: it is no ECDSA signature of that size. */
+gboolean cmk_tpm_split_ecdsa (const TPMT_SIGNATURE *signature, guint8 *ret_numbers, gsize size);
+
 /* --- context.c --------------------------------------------------------------------------------------------------- */
 
 /* The object whose public area is @public, from the context kept under @cache_name. FALSE: not there, or of no use. */

@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-#define INNER_KEY_SIZE   16
-#define DEFAULT_EXPONENT 65537
+#define INNER_KEY_SIZE 16
 
 static guint8 *
 put_u16 (guint8 *at, gsize value)
@@ -49,7 +48,7 @@ describe (const CmkResidentPublic *public, TPM2B_PUBLIC *ret_described)
   gsize size = cmk_tpm_kind_traits (public->kind)->size;
   if (area->type == TPM2_ALG_RSA)
     {
-      area->parameters.rsaDetail.exponent = public->exponent == DEFAULT_EXPONENT ? 0 : public->exponent;
+      area->parameters.rsaDetail.exponent = public->exponent == CMK_TPM_RSA_EXPONENT ? 0 : public->exponent;
       area->unique.rsa.size = (guint16) size;
       memcpy (area->unique.rsa.buffer, g_bytes_get_data (public->modulus, NULL), size);
       return;
@@ -78,7 +77,7 @@ explain_refusal (const CmkResidentPublic *public, TSS2_RC rc, GError **error)
 {
   if (!is_about_key (rc))
     return FALSE;
-  if (public->modulus != NULL && public->exponent != DEFAULT_EXPONENT)
+  if (public->modulus != NULL && public->exponent != CMK_TPM_RSA_EXPONENT)
     g_set_error (
         error, CMK_ERROR, CMK_ERROR_UNSUPPORTED_OPERATION,
         "this TPM takes RSA keys with the public exponent 65537 only: use ProtectionLevel SOFTWARE (TPM code 0x%x)",

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define DEFAULT_EXPONENT 65537
-
 GBytes *
 cmk_tpm_resident_generate (CmkTpmSession *session, CmkResidentKind kind, CmkTpmPlace place, GError **error)
 {
@@ -42,6 +40,15 @@ pad (const guint8 *number, gsize number_size, guint8 *ret_padded, gsize size)
   return TRUE;
 }
 
+gboolean
+cmk_tpm_split_ecdsa (const TPMT_SIGNATURE *signature, guint8 *ret_numbers, gsize size)
+{
+  const TPMS_SIGNATURE_ECC *ecdsa = &signature->signature.ecdsa;
+  return signature->sigAlg == TPM2_ALG_ECDSA &&
+         pad (ecdsa->signatureR.buffer, ecdsa->signatureR.size, ret_numbers, size) &&
+         pad (ecdsa->signatureS.buffer, ecdsa->signatureS.size, ret_numbers + size, size);
+}
+
 static GBytes *
 padded_bytes (const guint8 *number, gsize number_size, gsize size)
 {
@@ -64,7 +71,7 @@ cmk_tpm_resident_public (GBytes *blob, CmkResidentPublic *ret_public, GError **e
   if (is_ours && public.publicArea.type == TPM2_ALG_RSA)
     {
       guint32 exponent = public.publicArea.parameters.rsaDetail.exponent;
-      found.exponent = exponent == 0 ? DEFAULT_EXPONENT : exponent;
+      found.exponent = exponent == 0 ? CMK_TPM_RSA_EXPONENT : exponent;
       found.modulus = padded_bytes (unique->rsa.buffer, unique->rsa.size, size);
     }
   else if (is_ours && public.publicArea.type == TPM2_ALG_ECC)
@@ -142,10 +149,7 @@ sign (CmkTpmSession *session, ESYS_TR object, CmkTpmPlace place, gpointer data, 
                                       &scheme_of_key, &no_ticket, &signature));
   if (!cmk_tpm_session_ok (session, rc, place, "use an EC key", error))
     return FALSE;
-  const TPMS_SIGNATURE_ECC *ecdsa = &signature->signature.ecdsa;
-  if (signature->sigAlg != TPM2_ALG_ECDSA ||
-      !pad (ecdsa->signatureR.buffer, ecdsa->signatureR.size, job->ret_output, job->size) ||
-      !pad (ecdsa->signatureS.buffer, ecdsa->signatureS.size, job->ret_output + job->size, job->size))
+  if (!cmk_tpm_split_ecdsa (signature, job->ret_output, job->size))
     return cmk_tss_ok (TSS2_ESYS_RC_MALFORMED_RESPONSE, "use an EC key", error);
   return TRUE;
 }

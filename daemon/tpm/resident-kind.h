@@ -6,6 +6,8 @@
 #include "tpm/internal.h"
 #include "tpm/resident-key.h"
 
+#define CMK_TPM_RSA_EXPONENT 65537 /* which a TPM writes as 0 */
+
 typedef struct
 {
   const char *name;       /* in errors */
