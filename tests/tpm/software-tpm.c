@@ -107,6 +107,15 @@ make_state (SoftwareTpm *software)
   g_assert_cmpint (g_mkdir (state, 0700), ==, 0);
 }
 
+void
+software_tpm_test_init (int *argc, char ***argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_setenv ("TSS2_LOG", "all+none", FALSE);
+  g_test_init (argc, argv, NULL);
+  g_assert_true (cmk_secret_init (&error));
+}
+
 SoftwareTpm *
 software_tpm_new (void)
 {

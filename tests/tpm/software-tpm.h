@@ -18,6 +18,9 @@ typedef struct
   gsize log_read;
 } SoftwareTpm;
 
+/* First thing in main(): the test framework, secrets, and a tpm2-tss that does not tell of each error it is meant to meet. */
+void software_tpm_test_init (int *argc, char ***argv);
+
 /* Fresh state, running. */
 SoftwareTpm *software_tpm_new (void);
 void software_tpm_free (SoftwareTpm *software);

@@ -122,10 +122,7 @@ test_no_memory (void)
 int
 main (int argc, char **argv)
 {
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
-  g_test_init (&argc, &argv, NULL);
-  g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_secret_init (&error));
+  software_tpm_test_init (&argc, &argv);
 
   g_test_add_func ("/esys-hashing/context-is-kept-until-the-tpm-is-closed", test_kept);
   g_test_add_func ("/esys-hashing/each-thread-has-its-own", test_thread);

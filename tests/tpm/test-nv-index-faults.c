@@ -208,10 +208,7 @@ test_nothing_in_memory (void)
 int
 main (int argc, char **argv)
 {
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
-  g_test_init (&argc, &argv, NULL);
-  g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_secret_init (&error));
+  software_tpm_test_init (&argc, &argv);
 
   g_test_add_func ("/nv-index-faults/nothing-is-left-in-the-tpm", test_failures_leave_nothing);
   g_test_add_func ("/nv-index-faults/busy-tpm-is-waited-for", test_busy);

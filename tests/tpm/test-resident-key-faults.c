@@ -378,10 +378,7 @@ int
 main (int argc, char **argv)
 {
   static const char *actions[] = { "io", "drop", "garble", "0x101", "0x910", "0x918", "0x905" };
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
-  g_test_init (&argc, &argv, NULL);
-  g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_secret_init (&error));
+  software_tpm_test_init (&argc, &argv);
 
   for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
     {

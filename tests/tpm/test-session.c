@@ -318,9 +318,8 @@ test_abandoned_session (void)
 int
 main (int argc, char **argv)
 {
-  g_setenv ("TSS2_LOG", "all+none", TRUE);
-  g_test_init (&argc, &argv, NULL);
-  g_assert_true (cmk_secret_init (NULL));
+  software_tpm_test_init (&argc, &argv);
+
   g_test_add_func ("/session/calls-share-a-session", test_calls_share_a_session);
   g_test_add_func ("/session/unused-session-is-given-back", test_unused_session_is_given_back);
   g_test_add_func ("/session/small-gap-keeps-none", test_small_gap_keeps_none);

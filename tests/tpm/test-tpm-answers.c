@@ -296,10 +296,7 @@ test_another_try (void)
 int
 main (int argc, char **argv)
 {
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
-  g_test_init (&argc, &argv, NULL);
-  g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_secret_init (&error));
+  software_tpm_test_init (&argc, &argv);
 
   g_test_add_func ("/tpm-answers/TP-11-none", test_hang);
   g_test_add_func ("/tpm-answers/TP-11-none-with-transient-root", test_hang_with_transient_root);

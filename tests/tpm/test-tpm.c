@@ -512,10 +512,7 @@ test_lockout (void)
 int
 main (int argc, char **argv)
 {
-  g_setenv ("TSS2_LOG", "all+none", FALSE);
-  g_test_init (&argc, &argv, NULL);
-  g_autoptr (GError) error = NULL;
-  g_assert_true (cmk_secret_init (&error));
+  software_tpm_test_init (&argc, &argv);
 
   g_test_add_func ("/tpm/sealed-data-key-comes-back", test_round_trip);
   g_test_add_func ("/tpm/damaged-blob-is-refused", test_damaged_blob);
