@@ -64,6 +64,29 @@ const CmkSpecName cmk_wrapping_key_specs[] = {
   { 0, NULL },
 };
 
+const CmkSpecName cmk_operations[] = {
+  { CMK_OPERATION_DESCRIBE_KEY, "DescribeKey" },
+  { CMK_OPERATION_GET_PUBLIC_KEY, "GetPublicKey" },
+  { CMK_OPERATION_ENCRYPT, "Encrypt" },
+  { CMK_OPERATION_DECRYPT, "Decrypt" },
+  { CMK_OPERATION_RE_ENCRYPT_FROM, "ReEncryptFrom" },
+  { CMK_OPERATION_RE_ENCRYPT_TO, "ReEncryptTo" },
+  { CMK_OPERATION_GENERATE_DATA_KEY, "GenerateDataKey" },
+  { CMK_OPERATION_GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, "GenerateDataKeyWithoutPlaintext" },
+  { CMK_OPERATION_SIGN, "Sign" },
+  { CMK_OPERATION_VERIFY, "Verify" },
+  { CMK_OPERATION_ASYMMETRIC_ENCRYPT, "AsymmetricEncrypt" },
+  { CMK_OPERATION_ASYMMETRIC_DECRYPT, "AsymmetricDecrypt" },
+  { CMK_OPERATION_GENERATE_MAC, "GenerateMac" },
+  { CMK_OPERATION_VERIFY_MAC, "VerifyMac" },
+  { CMK_OPERATION_GET_PARAMETERS_FOR_IMPORT, "GetParametersForImport" },
+  { CMK_OPERATION_IMPORT_KEY_MATERIAL, "ImportKeyMaterial" },
+  { CMK_OPERATION_DELETE_KEY_MATERIAL, "DeleteKeyMaterial" },
+  { CMK_OPERATION_ENABLE_KEY, "EnableKey" },
+  { CMK_OPERATION_DISABLE_KEY, "DisableKey" },
+  { 0, NULL },
+};
+
 const char *
 cmk_spec_name (const CmkSpecName *set, int value)
 {

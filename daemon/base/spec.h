@@ -69,6 +69,34 @@ typedef enum
   CMK_WRAPPING_KEY_EC_SM2 = 4,
 } CmkWrappingKeySpec;
 
+/* What is done with a key, one bit each: a set of them is what a grant gives. A method that works on two keys is two
+ * operations. */
+typedef enum
+{
+  CMK_OPERATION_DESCRIBE_KEY = 1 << 0,
+  CMK_OPERATION_GET_PUBLIC_KEY = 1 << 1,
+  CMK_OPERATION_ENCRYPT = 1 << 2,
+  CMK_OPERATION_DECRYPT = 1 << 3,
+  CMK_OPERATION_RE_ENCRYPT_FROM = 1 << 4,
+  CMK_OPERATION_RE_ENCRYPT_TO = 1 << 5,
+  CMK_OPERATION_GENERATE_DATA_KEY = 1 << 6,
+  CMK_OPERATION_GENERATE_DATA_KEY_WITHOUT_PLAINTEXT = 1 << 7,
+  CMK_OPERATION_SIGN = 1 << 8,
+  CMK_OPERATION_VERIFY = 1 << 9,
+  CMK_OPERATION_ASYMMETRIC_ENCRYPT = 1 << 10,
+  CMK_OPERATION_ASYMMETRIC_DECRYPT = 1 << 11,
+  CMK_OPERATION_GENERATE_MAC = 1 << 12,
+  CMK_OPERATION_VERIFY_MAC = 1 << 13,
+  CMK_OPERATION_GET_PARAMETERS_FOR_IMPORT = 1 << 14,
+  CMK_OPERATION_IMPORT_KEY_MATERIAL = 1 << 15,
+  CMK_OPERATION_DELETE_KEY_MATERIAL = 1 << 16,
+  CMK_OPERATION_ENABLE_KEY = 1 << 17,
+  CMK_OPERATION_DISABLE_KEY = 1 << 18,
+
+  /* Whatever else is done with a key: its owner's (and root's), never granted. */
+  CMK_OPERATION_OWNER_ONLY = 1 << 30,
+} CmkOperation;
+
 /* One member of a set and its wire name; a set ends with a NULL name. */
 typedef struct
 {
@@ -86,6 +114,8 @@ extern const CmkSpecName cmk_protection_levels[];
 extern const CmkSpecName cmk_key_states[];
 extern const CmkSpecName cmk_wrapping_algorithms[];
 extern const CmkSpecName cmk_wrapping_key_specs[];
+/* Those that can be granted. */
+extern const CmkSpecName cmk_operations[];
 
 /* The wire name of @value, or NULL if @set has no such member. */
 const char *cmk_spec_name (const CmkSpecName *set, int value);
