@@ -13,7 +13,7 @@ typedef struct _CmkActiveKeys CmkActiveKeys;
 typedef struct
 {
   CmkUuid id;
-  guint32 owner_uid;
+  gint64 owner;
   CmkKeySpec spec;
   CmkKeyUsage usage;
   gint64 expires_at;  /* 0 = never */

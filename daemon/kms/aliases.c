@@ -146,7 +146,7 @@ cmk_aliases_list (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesRequ
     return NULL;
   const CmkSecret *marker_key = cmk_vault_marker_key (cmk_kms_vault (kms));
   CmkAliasFilter filter = {
-    .uid = caller->uid,
+    .owner = caller->uid,
     .key_id = request->has_key ? &key_id : NULL,
     .limit = request->limit,
   };
@@ -171,7 +171,7 @@ cmk_aliases_of_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id,
 {
   gboolean more;
   const CmkAliasFilter filter = {
-    .uid = caller->uid == 0 ? -1 : (gint64) caller->uid,
+    .owner = caller->uid == 0 ? -1 : (gint64) caller->uid,
     .key_id = key_id,
     .limit = CMKD_MAX_ALIASES_PER_KEY,
   };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Other names of keys. An alias lives in the name space of the uid that made it: to anybody else, root included, it
+ * Other names of keys. An alias lives in the name space of the owner that made it: to anybody else, root included, it
  * names nothing. Worker thread. */
 #pragma once
 

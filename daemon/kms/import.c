@@ -77,7 +77,7 @@ store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReques
   g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
   set->id = pair->id;
   set->key_id = request->key_id;
-  set->uid = caller->uid;
+  set->owner = caller->uid;
   set->algorithm = request->algorithm;
   set->wrapping_spec = request->wrapping_spec;
   set->expires_at = expires_at;

@@ -143,10 +143,10 @@ adopt_pair (CmkKms *kms, CmkKeyRecord *record, const CmkWrappingPair *pair, GByt
 }
 
 static gboolean
-have_material_made (CmkKms *kms, CmkKeyRecord *record, GBytes **ret_public_key, GError **error)
+have_material_made (CmkKms *kms, const CmkCaller *caller, CmkKeyRecord *record, GBytes **ret_public_key, GError **error)
 {
   CmkVault *vault = cmk_kms_vault (kms);
-  if (cmk_key_spec_rsa_bits (record->spec) != 0 && !cmk_kms_charge_tpm_key (kms, record->owner_uid, error))
+  if (cmk_key_spec_rsa_bits (record->spec) != 0 && !cmk_kms_charge_tpm_key (kms, caller->uid, error))
     return FALSE;
   g_autoptr (CmkTpmSession) session = cmk_vault_begin_session (vault, error);
   if (session == NULL)
@@ -157,10 +157,11 @@ have_material_made (CmkKms *kms, CmkKeyRecord *record, GBytes **ret_public_key, 
 }
 
 static gboolean
-make_material (CmkKms *kms, CmkKeyRecord *record, CmkWrappingPair *waited_pair, GBytes **ret_public_key, GError **error)
+make_material (CmkKms *kms, const CmkCaller *caller, CmkKeyRecord *record, CmkWrappingPair *waited_pair,
+               GBytes **ret_public_key, GError **error)
 {
   if (record->protection_level == CMK_PROTECTION_LEVEL_TPM)
-    return have_material_made (kms, record, ret_public_key, error);
+    return have_material_made (kms, caller, record, ret_public_key, error);
   if (cmk_key_spec_rsa_bits (record->spec) == 0)
     return generate_material (kms, record, ret_public_key, error);
   g_autoptr (CmkWrappingPair) pair = waited_pair;
@@ -188,7 +189,7 @@ new_record (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 
 {
   CmkKeyRecord *record = cmk_key_record_new ();
   record->id = request->id != NULL ? *request->id : cmk_uuid_new ();
-  record->owner_uid = caller->uid;
+  record->owner = caller->uid;
   record->created_at = now;
   record->spec = request->spec;
   record->usage = request->usage;
@@ -254,7 +255,7 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
   g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, request, now);
   g_autoptr (GBytes) public_key = NULL;
   if (request->origin == CMK_ORIGIN_CMKD_KMS &&
-      !make_material (kms, metadata->record, g_steal_pointer (&pair), &public_key, error))
+      !make_material (kms, caller, metadata->record, g_steal_pointer (&pair), &public_key, error))
     return NULL;
   return insert_key (kms, metadata, public_key, error) ? g_steal_pointer (&metadata) : NULL;
 }
@@ -339,7 +340,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
   CmkVault *vault = cmk_kms_vault (kms);
   const CmkSecret *marker_key = cmk_vault_marker_key (vault);
   CmkKeyFilter filter = {
-    .owner_uid = caller->uid == 0 ? -1 : (gint64) caller->uid,
+    .owner = caller->uid == 0 ? -1 : (gint64) caller->uid,
     .state = request->state,
     .now = now,
     .spec = request->spec,

@@ -174,7 +174,7 @@ static gboolean
 is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, const GError *error)
 {
   if (record != NULL)
-    return (caller->uid == 0 || caller->uid == record->owner_uid) && !cmk_kms_is_deleted (record);
+    return (caller->uid == 0 || caller->uid == record->owner) && !cmk_kms_is_deleted (record);
   if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
@@ -305,7 +305,7 @@ cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *m
 {
   CmkActiveKey key = {
     .id = record->id,
-    .owner_uid = record->owner_uid,
+    .owner = record->owner,
     .spec = record->spec,
     .usage = record->usage,
     .expires_at = record->expires_at,

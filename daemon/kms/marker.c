@@ -13,19 +13,19 @@
 #define MARKER_CHARS CMK_BASE64_CHARS (MARKER_BYTES)
 
 static GByteArray *
-signed_bytes (CmkMarkerList list, gint64 after_serial, guint32 uid)
+signed_bytes (CmkMarkerList list, gint64 after_serial, gint64 owner)
 {
   GByteArray *bytes = g_byte_array_new ();
   cmk_bytes_put_u8 (bytes, (guint8) list);
   cmk_bytes_put_i64 (bytes, after_serial);
-  cmk_bytes_put_u32 (bytes, uid);
+  cmk_bytes_put_i64 (bytes, owner);
   return bytes;
 }
 
 char *
-cmk_marker_encode (CmkMarkerList list, gint64 after_serial, guint32 uid, const CmkSecret *key, GError **error)
+cmk_marker_encode (CmkMarkerList list, gint64 after_serial, gint64 owner, const CmkSecret *key, GError **error)
 {
-  g_autoptr (GByteArray) bytes = signed_bytes (list, after_serial, uid);
+  g_autoptr (GByteArray) bytes = signed_bytes (list, after_serial, owner);
   guint8 marker[MARKER_BYTES];
   memcpy (marker, bytes->data + 1, SERIAL_BYTES);
   if (!cmk_mac_compute (key, bytes->data, bytes->len, marker + SERIAL_BYTES, error))
@@ -36,7 +36,7 @@ cmk_marker_encode (CmkMarkerList list, gint64 after_serial, guint32 uid, const C
 }
 
 gboolean
-cmk_marker_decode (CmkMarkerList list, const char *marker, guint32 uid, const CmkSecret *key, gint64 *ret_after_serial,
+cmk_marker_decode (CmkMarkerList list, const char *marker, gint64 owner, const CmkSecret *key, gint64 *ret_after_serial,
                    GError **error)
 {
   guint8 bytes[CMK_BASE64_BYTES (MARKER_CHARS)];
@@ -45,7 +45,7 @@ cmk_marker_decode (CmkMarkerList list, const char *marker, guint32 uid, const Cm
     {
       const guint8 *position = bytes;
       gint64 after_serial = cmk_bytes_get_i64 (&position);
-      g_autoptr (GByteArray) expected = signed_bytes (list, after_serial, uid);
+      g_autoptr (GByteArray) expected = signed_bytes (list, after_serial, owner);
       if (cmk_mac_verify (key, expected->data, expected->len, position))
         {
           *ret_after_serial = after_serial;

@@ -83,7 +83,7 @@ static gboolean
 rewrite_keys (gpointer user_data, CmkLoss loss, GError **error)
 {
   const Rewriting *rewriting = user_data;
-  CmkKeyFilter filter = { .owner_uid = -1, .limit = PAGE };
+  CmkKeyFilter filter = { .owner = -1, .limit = PAGE };
   gboolean more = loss != CMK_LOSS_NOTHING;
   while (more)
     {

@@ -57,7 +57,7 @@ get_cached (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPu
   g_auto (CmkActiveKey) key = { 0 };
   if (!cmk_active_keys_lookup (cmk_kms_active_keys (kms), id, &key))
     return miss (error);
-  if (caller->uid != 0 && caller->uid != key.owner_uid)
+  if (caller->uid != 0 && caller->uid != key.owner)
     {
       cmk_kms_refuse_unknown_key (error);
       return FALSE;

@@ -50,7 +50,7 @@ find_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const
     {
       g_auto (CmkActiveKey) key = { 0 };
       if (expected->alias != NULL || !cmk_active_keys_lookup (cmk_kms_active_keys (kms), &expected->id, &key) ||
-          (caller->uid != 0 && caller->uid != key.owner_uid))
+          (caller->uid != 0 && caller->uid != key.owner))
         {
           g_set_error_literal (error, CMK_CACHE_MISS, 0, "not cached");
           return FALSE;

@@ -9,7 +9,7 @@
 enum
 {
   SERIAL,
-  UID,
+  OWNER,
   NAME,
   KEY_ID,
   N_VALUES
@@ -20,10 +20,10 @@ const CmkTable cmk_aliases_table = {
 };
 
 CmkAliasRecord *
-cmk_alias_record_new (guint32 uid, const char *name, const CmkUuid *key_id)
+cmk_alias_record_new (gint64 owner, const char *name, const CmkUuid *key_id)
 {
   CmkAliasRecord *record = g_new0 (CmkAliasRecord, 1);
-  record->uid = uid;
+  record->owner = owner;
   record->name = g_strdup (name);
   record->key_id = *key_id;
   return record;
@@ -43,7 +43,7 @@ write_record (CmkStore *store, const char *sql, const CmkAliasRecord *record, GE
 {
   const CmkValue values[N_VALUES] = {
     [SERIAL] = cmk_value_number (record->serial),
-    [UID] = cmk_value_number (record->uid),
+    [OWNER] = cmk_value_number (record->owner),
     [NAME] = cmk_value_text (record->name),
     [KEY_ID] = cmk_value_id (&record->key_id),
   };
@@ -64,7 +64,7 @@ read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
     }
   CmkAliasRecord *record = g_new0 (CmkAliasRecord, 1);
   record->serial = values[SERIAL].number;
-  record->uid = (guint32) values[UID].number;
+  record->owner = values[OWNER].number;
   record->name = cmk_value_dup_text (&values[NAME]);
   record->key_id = cmk_value_to_id (&values[KEY_ID]);
   return record;
@@ -86,11 +86,11 @@ fail_not_found (GError **error)
 }
 
 static sqlite3_stmt *
-select_of_uid (CmkStore *store, guint32 uid, GError **error)
+select_of_owner (CmkStore *store, gint64 owner, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store, "SELECT " COLUMNS " FROM aliases INDEXED BY aliases_by_uid WHERE uid = ?1", error);
-  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error)
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner), error)
              ? g_steal_pointer (&statement)
              : NULL;
 }
@@ -98,11 +98,11 @@ select_of_uid (CmkStore *store, guint32 uid, GError **error)
 /* A row is found by the name that stands in it: one that was renamed on the disk is not, but is damaged. Nobody damages
  * rows while the store is open, so once is enough. */
 static gboolean
-fail_missing (CmkStore *store, guint32 uid, GError **error)
+fail_missing (CmkStore *store, gint64 owner, GError **error)
 {
-  if (g_hash_table_contains (store->uids_of_intact_aliases, GUINT_TO_POINTER (uid)))
+  if (g_hash_table_contains (store->owners_of_intact_aliases, &owner))
     return fail_not_found (error);
-  g_autoptr (sqlite3_stmt) statement = select_of_uid (store, uid, error);
+  g_autoptr (sqlite3_stmt) statement = select_of_owner (store, owner, error);
   int step = SQLITE_ERROR;
   while (statement != NULL && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
     {
@@ -114,7 +114,7 @@ fail_missing (CmkStore *store, guint32 uid, GError **error)
     }
   if (step != SQLITE_DONE)
     return FALSE;
-  g_hash_table_add (store->uids_of_intact_aliases, GUINT_TO_POINTER (uid));
+  g_hash_table_add (store->owners_of_intact_aliases, g_memdup2 (&owner, sizeof owner));
   return fail_not_found (error);
 }
 
@@ -128,31 +128,31 @@ cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record, GError **
 }
 
 gboolean
-cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name, GError **error)
+cmk_store_delete_alias (CmkStore *store, gint64 owner, const char *name, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare_change (store, "DELETE FROM aliases WHERE uid = ?1 AND name = ?2", error);
-  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error) &&
+  return statement != NULL && cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner), error) &&
          cmk_store_check (store, sqlite3_bind_text (statement, 2, name, -1, SQLITE_STATIC), error) &&
          cmk_store_run (store, statement, error) &&
-         (sqlite3_changes (store->database) > 0 || fail_missing (store, uid, error));
+         (sqlite3_changes (store->database) > 0 || fail_missing (store, owner, error));
 }
 
 static sqlite3_stmt *
-find_by_name (CmkStore *store, guint32 uid, const char *name, GError **error)
+find_by_name (CmkStore *store, gint64 owner, const char *name, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store, "SELECT " COLUMNS " FROM aliases WHERE uid = ?1 AND name = ?2", error);
-  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, uid), error) ||
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner), error) ||
       !cmk_store_check (store, sqlite3_bind_text (statement, 2, name, -1, SQLITE_STATIC), error))
     return NULL;
   return g_steal_pointer (&statement);
 }
 
 gboolean
-cmk_store_check_alias_free (CmkStore *store, guint32 uid, const char *name, GError **error)
+cmk_store_check_alias_free (CmkStore *store, gint64 owner, const char *name, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = find_by_name (store, uid, name, error);
+  g_autoptr (sqlite3_stmt) statement = find_by_name (store, owner, name, error);
   int step = statement != NULL ? cmk_store_step (store, statement, error) : SQLITE_ERROR;
   if (step == SQLITE_ROW)
     g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ALIAS_ALREADY_EXISTS,
@@ -161,14 +161,14 @@ cmk_store_check_alias_free (CmkStore *store, guint32 uid, const char *name, GErr
 }
 
 CmkAliasRecord *
-cmk_store_get_alias (CmkStore *store, guint32 uid, const char *name, GError **error)
+cmk_store_get_alias (CmkStore *store, gint64 owner, const char *name, GError **error)
 {
-  g_autoptr (sqlite3_stmt) statement = find_by_name (store, uid, name, error);
+  g_autoptr (sqlite3_stmt) statement = find_by_name (store, owner, name, error);
   int step = statement != NULL ? cmk_store_step (store, statement, error) : SQLITE_ERROR;
   if (step == SQLITE_ROW)
     return read_record (store, statement, error);
   if (step == SQLITE_DONE)
-    fail_missing (store, uid, error);
+    fail_missing (store, owner, error);
   return NULL;
 }
 
@@ -211,7 +211,7 @@ select_aliases (CmkStore *store, const CmkAliasFilter *filter, GError **error)
                                         : "SELECT " COLUMNS " FROM aliases INDEXED BY aliases_by_uid "
                                           "WHERE uid = ?1 AND serial > ?2 ORDER BY serial",
                          error);
-  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->uid), error) ||
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner), error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, filter->after_serial), error) ||
       (key_id != NULL &&
        !cmk_store_check (store, sqlite3_bind_blob (statement, 3, key_id->bytes, sizeof key_id->bytes, SQLITE_STATIC),

@@ -236,7 +236,7 @@ cmk_store_open (const char *directory, GError **error)
   store->lock_fd = -1;
   store->reserve_fd = -1;
   store->statements = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, finalize_statement);
-  store->uids_of_intact_aliases = g_hash_table_new (NULL, NULL);
+  store->owners_of_intact_aliases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
 
   gboolean exists = FALSE;
   if (!cmk_store_claim_directory (store, error) || !cmk_store_inspect_file (store, &exists, error))
@@ -258,7 +258,7 @@ cmk_store_close (CmkStore *store)
     return;
   g_hash_table_unref (store->statements);
   sqlite3_close (store->database);
-  g_hash_table_unref (store->uids_of_intact_aliases);
+  g_hash_table_unref (store->owners_of_intact_aliases);
   g_free (store->anchor);
   if (store->reserve_fd >= 0)
     close (store->reserve_fd);
@@ -279,7 +279,7 @@ cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data)
   store->reads_unverified = FALSE;
   store->rows = (CmkRowSum) { .is_known = FALSE };
   g_clear_pointer (&store->anchor, g_free);
-  g_hash_table_remove_all (store->uids_of_intact_aliases);
+  g_hash_table_remove_all (store->owners_of_intact_aliases);
 }
 
 void

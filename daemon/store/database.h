@@ -34,7 +34,7 @@ struct _CmkStore
   CmkRowSum rows;
   CmkStoreAnchor *anchor; /* NULL: none, or not loaded */
 
-  GHashTable *uids_of_intact_aliases; /* of whose aliases every row has been read and is ours */
+  GHashTable *owners_of_intact_aliases; /* gint64: of whose aliases every row has been read and is ours */
 
   CmkStoreTransaction *transaction; /* the one that is open, or NULL */
 };

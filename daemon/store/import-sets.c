@@ -11,7 +11,7 @@ enum
 {
   ID,
   KEY_ID,
-  UID,
+  OWNER,
   ALGORITHM,
   WRAPPING_SPEC,
   EXPIRES_AT,
@@ -60,7 +60,7 @@ write_record (CmkStore *store, const char *sql, const CmkImportSetRecord *record
   const CmkValue values[N_VALUES] = {
     [ID] = cmk_value_id (&record->id),
     [KEY_ID] = cmk_value_id (&record->key_id),
-    [UID] = cmk_value_number (record->uid),
+    [OWNER] = cmk_value_number (record->owner),
     [ALGORITHM] = cmk_value_number (record->algorithm),
     [WRAPPING_SPEC] = cmk_value_number (record->wrapping_spec),
     [EXPIRES_AT] = cmk_value_number (choose_expiry (record)),
@@ -153,7 +153,7 @@ read_record (CmkStore *store, sqlite3_stmt *statement, GError **error)
   CmkImportSetRecord *record = cmk_import_set_record_new ();
   record->id = cmk_value_to_id (&values[ID]);
   record->key_id = cmk_value_to_id (&values[KEY_ID]);
-  record->uid = (guint32) values[UID].number;
+  record->owner = values[OWNER].number;
   record->algorithm = (CmkWrappingAlgorithm) values[ALGORITHM].number;
   record->wrapping_spec = (CmkWrappingKeySpec) values[WRAPPING_SPEC].number;
   record->expires_at = values[EXPIRES_AT].number;
@@ -176,8 +176,8 @@ cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error)
 }
 
 gboolean
-cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, gint64 latest,
-                             guint *ret_of_key, guint *ret_of_uid, GError **error)
+cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, gint64 owner, gint64 now, gint64 latest,
+                             guint *ret_of_key, guint *ret_of_owner, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement = cmk_store_prepare (
       store,
@@ -187,12 +187,12 @@ cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid
   if (statement == NULL ||
       !cmk_store_check (store, sqlite3_bind_blob (statement, 1, key_id->bytes, sizeof key_id->bytes, SQLITE_STATIC),
                         error) ||
-      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, uid), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, owner), error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 3, now), error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 4, latest), error) ||
       cmk_store_step (store, statement, error) != SQLITE_ROW)
     return FALSE;
   *ret_of_key = (guint) sqlite3_column_int64 (statement, 0);
-  *ret_of_uid = (guint) sqlite3_column_int64 (statement, 1);
+  *ret_of_owner = (guint) sqlite3_column_int64 (statement, 1);
   return TRUE;
 }

@@ -14,7 +14,7 @@ enum
 {
   SERIAL,
   ID,
-  OWNER_UID,
+  OWNER,
   CREATED_AT,
   SPEC,
   USAGE,
@@ -42,6 +42,8 @@ is_sound (const CmkValue *values)
     { ORIGIN, cmk_origins },   { PROTECTION_LEVEL, cmk_protection_levels },
     { STATE, cmk_key_states },
   };
+  if (values[OWNER].number < 0)
+    return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (closed); i++)
     {
       gint64 member = values[closed[i].column].number;
@@ -84,7 +86,7 @@ write_record (CmkStore *store, sqlite3_stmt *statement, const CmkKeyRecord *reco
   const CmkValue values[N_VALUES] = {
     [SERIAL] = cmk_value_number (record->serial),
     [ID] = cmk_value_id (&record->id),
-    [OWNER_UID] = cmk_value_number (record->owner_uid),
+    [OWNER] = cmk_value_number (record->owner),
     [CREATED_AT] = cmk_value_number (record->created_at),
     [SPEC] = cmk_value_number (record->spec),
     [USAGE] = cmk_value_number (record->usage),
@@ -119,7 +121,7 @@ read_row (CmkStore *store, sqlite3_stmt *statement, GError **error)
   CmkKeyRecord *record = g_new0 (CmkKeyRecord, 1);
   record->serial = values[SERIAL].number;
   record->id = cmk_value_to_id (&values[ID]);
-  record->owner_uid = (guint32) values[OWNER_UID].number;
+  record->owner = values[OWNER].number;
   record->created_at = values[CREATED_AT].number;
   record->spec = (CmkKeySpec) values[SPEC].number;
   record->usage = (CmkKeyUsage) values[USAGE].number;
@@ -288,11 +290,11 @@ cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_
   "serial > ?2 AND (?3 = 0 OR " STATE " = ?3) AND (?4 = 0 OR spec = ?4) AND (?5 = 0 OR origin = ?5) ORDER BY serial"
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store,
-                         filter->owner_uid >= 0 ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND " LIST_CONDITIONS
-                                                : "SELECT serial FROM keys WHERE " LIST_CONDITIONS,
+                         filter->owner >= 0 ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND " LIST_CONDITIONS
+                                            : "SELECT serial FROM keys WHERE " LIST_CONDITIONS,
                          error);
   g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
-  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner_uid), error) ||
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner), error) ||
       !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, filter->after_serial), error) ||
       !cmk_store_check (store, sqlite3_bind_int (statement, 3, filter->state), error) ||
       !cmk_store_check (store, sqlite3_bind_int (statement, 4, filter->spec), error) ||
@@ -307,13 +309,13 @@ cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_
 }
 
 gboolean
-cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid)
+cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, gint64 owner)
 {
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store, "SELECT 1 FROM keys WHERE id = ?1 AND owner_uid = ?2", NULL);
   return statement != NULL &&
          cmk_store_check (store, sqlite3_bind_blob (statement, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC), NULL) &&
-         cmk_store_check (store, sqlite3_bind_int64 (statement, 2, uid), NULL) &&
+         cmk_store_check (store, sqlite3_bind_int64 (statement, 2, owner), NULL) &&
          cmk_store_step (store, statement, NULL) == SQLITE_ROW;
 }
 
@@ -328,11 +330,11 @@ cmk_store_is_empty (CmkStore *store, gboolean *ret_empty, GError **error)
 }
 
 gboolean
-cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count, GError **error)
+cmk_store_count_keys (CmkStore *store, gint64 owner, guint *ret_count, GError **error)
 {
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store, "SELECT count (*) FROM keys WHERE owner_uid = ?1", error);
-  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner_uid), error) ||
+  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, owner), error) ||
       cmk_store_step (store, statement, error) != SQLITE_ROW)
     return FALSE;
   *ret_count = (guint) sqlite3_column_int64 (statement, 0);

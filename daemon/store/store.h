@@ -134,7 +134,7 @@ typedef struct
 {
   CmkUuid id;
   gint64 serial; /* position in ListKeys; set by cmk_store_insert_key() */
-  guint32 owner_uid;
+  gint64 owner;  /* see kms/accounts.h */
   gint64 created_at;
   CmkKeySpec spec;
   CmkKeyUsage usage;
@@ -177,14 +177,14 @@ gboolean cmk_store_put_public_key (CmkStore *store, const CmkUuid *id, GBytes *p
 /* CMK_ERROR_STATE_CORRUPTED if it is missing or not as we wrote it: call it only for a key that must have one. */
 GBytes *cmk_store_get_public_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Does the row of @id, whose MAC may be wrong, say that @uid owns the key? Good for nothing but to choose what not to
+/* Does the row of @id, whose MAC may be wrong, say that @owner owns the key? Good for nothing but to choose what not to
  * tell others. */
-gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, guint32 uid);
+gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, gint64 owner);
 
 typedef struct
 {
-  gint64 owner_uid; /* -1 = of everybody */
-  int state;        /* 0 = any; a key whose material expires by @now is without it */
+  gint64 owner; /* -1 = of everybody */
+  int state;    /* 0 = any; a key whose material expires by @now is without it */
   gint64 now;
   int spec;   /* 0 = any */
   int origin; /* 0 = any */
@@ -192,7 +192,7 @@ typedef struct
   guint limit;
 } CmkKeyFilter;
 
-/* Up to filter->limit records in the order they were made; by index, never a scan of other uids' keys for one uid.
+/* Up to filter->limit records in the order they were made; by index, never a scan of others' keys for one owner.
  * A corrupted row is left out, with a warning in the log, and does not count.
  * *ret_more: is there another one after the last? */
 GPtrArray *cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more,
@@ -201,7 +201,7 @@ GPtrArray *cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gbo
 /* Is there no key at all? */
 gboolean cmk_store_is_empty (CmkStore *store, gboolean *ret_empty, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-gboolean cmk_store_count_keys (CmkStore *store, guint32 owner_uid, guint *ret_count,
+gboolean cmk_store_count_keys (CmkStore *store, gint64 owner, guint *ret_count,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Ids of keys whose material expires at or before @when, soonest first, at most @limit; by index. */
@@ -221,21 +221,21 @@ gboolean cmk_store_next_expiry (CmkStore *store, gint64 after, gint64 *ret_when,
 GArray *cmk_store_list_deletable (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean cmk_store_next_deletion (CmkStore *store, gint64 *ret_when, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* One alias, in the name space of the uid that made it. */
+/* One alias, in the name space of the owner that made it. */
 typedef struct
 {
   gint64 serial; /* position in ListAliases; set by cmk_store_insert_alias() */
-  guint32 uid;
+  gint64 owner;
   char *name; /* with its prefix */
   CmkUuid key_id;
 } CmkAliasRecord;
 
-CmkAliasRecord *cmk_alias_record_new (guint32 uid, const char *name, const CmkUuid *key_id);
+CmkAliasRecord *cmk_alias_record_new (gint64 owner, const char *name, const CmkUuid *key_id);
 void cmk_alias_record_free (CmkAliasRecord *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkAliasRecord, cmk_alias_record_free)
 
-/* FALSE with CMK_ERROR_ALIAS_ALREADY_EXISTS if @uid has an alias @name, be its row damaged or not. */
-gboolean cmk_store_check_alias_free (CmkStore *store, guint32 uid, const char *name,
+/* FALSE with CMK_ERROR_ALIAS_ALREADY_EXISTS if @owner has an alias @name, be its row damaged or not. */
+gboolean cmk_store_check_alias_free (CmkStore *store, gint64 owner, const char *name,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The name is free. Sets record->serial. */
@@ -243,17 +243,17 @@ gboolean cmk_store_insert_alias (CmkStore *store, CmkAliasRecord *record, GError
 /* Make the alias one of record->key_id. */
 gboolean cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean cmk_store_delete_alias (CmkStore *store, guint32 uid, const char *name,
+gboolean cmk_store_delete_alias (CmkStore *store, gint64 owner, const char *name,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_ALIAS_NOT_FOUND if @uid has none of that name, CMK_ERROR_STATE_CORRUPTED if it, or another of @uid's that
+/* CMK_ERROR_ALIAS_NOT_FOUND if @owner has none of that name, CMK_ERROR_STATE_CORRUPTED if it, or another of @owner's that
  * may have been it, is not as we wrote it. So with deleting one. */
-CmkAliasRecord *cmk_store_get_alias (CmkStore *store, guint32 uid, const char *name,
+CmkAliasRecord *cmk_store_get_alias (CmkStore *store, gint64 owner, const char *name,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 typedef struct
 {
-  gint64 uid;            /* -1 = of everybody: with a key only */
+  gint64 owner;          /* -1 = of everybody: with a key only */
   const CmkUuid *key_id; /* NULL = of any key */
   gint64 after_serial;
   guint limit;
@@ -278,7 +278,7 @@ typedef struct
 {
   CmkUuid id;
   CmkUuid key_id;
-  guint32 uid; /* who asked */
+  gint64 owner; /* who asked */
   CmkWrappingAlgorithm algorithm;
   CmkWrappingKeySpec wrapping_spec;
   gint64 expires_at;
@@ -306,9 +306,9 @@ gboolean cmk_store_next_import_set_expiry (CmkStore *store, gint64 *ret_when, GE
 /* NULL without an error if there is none. */
 CmkImportSetRecord *cmk_store_get_import_set (CmkStore *store, const CmkUuid *id, GError **error);
 
-/* Sets that expire after @now and not after @latest, of one key and of one uid. */
-gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, guint32 uid, gint64 now, gint64 latest,
-                                      guint *ret_of_key, guint *ret_of_uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Sets that expire after @now and not after @latest, of one key and of one owner. */
+gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, gint64 owner, gint64 now, gint64 latest,
+                                      guint *ret_of_key, guint *ret_of_owner, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* --- what a cmkd leaves to the next one ---
  *

@@ -147,13 +147,13 @@ close_change (gboolean done, GError **error)
 
 /* Key number @n: every column differs from its neighbours', and even ones have material. */
 static inline CmkKeyRecord *
-make_key (guint n, guint32 owner_uid)
+make_key (guint n, gint64 owner)
 {
   CmkKeyRecord *record = cmk_key_record_new ();
   memset (record->id.bytes, (int) (n & 0xff), sizeof record->id.bytes);
   record->id.bytes[0] = (guint8) (n >> 16);
   record->id.bytes[1] = (guint8) (n >> 8);
-  record->owner_uid = owner_uid;
+  record->owner = owner;
   record->created_at = 1700000000 + n;
   record->spec = n % 3 == 0 ? CMK_KEY_SPEC_SM4 : CMK_KEY_SPEC_AES_256;
   record->usage = CMK_KEY_USAGE_ENCRYPT_DECRYPT;
@@ -193,7 +193,7 @@ assert_same_key (const CmkKeyRecord *a, const CmkKeyRecord *b)
 {
   g_assert_true (cmk_uuid_equal (&a->id, &b->id));
   g_assert_cmpint (a->serial, ==, b->serial);
-  g_assert_cmpuint (a->owner_uid, ==, b->owner_uid);
+  g_assert_cmpuint (a->owner, ==, b->owner);
   g_assert_cmpint (a->created_at, ==, b->created_at);
   g_assert_cmpint (a->spec, ==, b->spec);
   g_assert_cmpint (a->usage, ==, b->usage);
@@ -248,7 +248,7 @@ schedule_deletion (CmkStore *store, CmkKeyRecord *record, gint64 delete_at)
 static inline GPtrArray *
 list_all (CmkStore *store)
 {
-  CmkKeyFilter filter = { .owner_uid = -1, .limit = 1000 };
+  CmkKeyFilter filter = { .owner = -1, .limit = 1000 };
   gboolean more = FALSE;
   g_autoptr (GError) error = NULL;
   GPtrArray *records = cmk_store_list_keys (store, &filter, &more, &error);
@@ -258,12 +258,12 @@ list_all (CmkStore *store)
 }
 
 static inline CmkImportSetRecord *
-make_import_set (guint n, const CmkKeyRecord *key, guint32 uid, gint64 expires_at)
+make_import_set (guint n, const CmkKeyRecord *key, gint64 owner, gint64 expires_at)
 {
   CmkImportSetRecord *record = cmk_import_set_record_new ();
   memset (record->id.bytes, 0x80 + (int) n, sizeof record->id.bytes);
   record->key_id = key->id;
-  record->uid = uid;
+  record->owner = owner;
   record->algorithm = CMK_WRAPPING_RSAES_OAEP_SHA_256;
   record->wrapping_spec = CMK_WRAPPING_KEY_RSA_3072;
   record->expires_at = expires_at;
@@ -310,10 +310,10 @@ assert_no_public_key (CmkStore *store, const CmkKeyRecord *key)
 }
 
 static inline CmkAliasRecord *
-insert_alias (CmkStore *store, guint32 uid, const char *name, const CmkKeyRecord *key)
+insert_alias (CmkStore *store, gint64 owner, const char *name, const CmkKeyRecord *key)
 {
   g_autoptr (GError) error = NULL;
-  CmkAliasRecord *record = cmk_alias_record_new (uid, name, &key->id);
+  CmkAliasRecord *record = cmk_alias_record_new (owner, name, &key->id);
   gboolean inserted = CHANGE (store, cmk_store_insert_alias (store, record, &error), &error);
   g_assert_no_error (error);
   g_assert_true (inserted);
@@ -324,7 +324,7 @@ static inline void
 assert_same_alias (const CmkAliasRecord *a, const CmkAliasRecord *b)
 {
   g_assert_cmpint (a->serial, ==, b->serial);
-  g_assert_cmpuint (a->uid, ==, b->uid);
+  g_assert_cmpuint (a->owner, ==, b->owner);
   g_assert_cmpstr (a->name, ==, b->name);
   g_assert_true (cmk_uuid_equal (&a->key_id, &b->key_id));
 }
@@ -333,16 +333,16 @@ static inline void
 assert_alias_stored (CmkStore *store, const CmkAliasRecord *record)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CmkAliasRecord) stored = cmk_store_get_alias (store, record->uid, record->name, &error);
+  g_autoptr (CmkAliasRecord) stored = cmk_store_get_alias (store, record->owner, record->name, &error);
   g_assert_no_error (error);
   assert_same_alias (stored, record);
 }
 
 static inline void
-assert_alias_refused (CmkStore *store, guint32 uid, const char *name, CmkError code)
+assert_alias_refused (CmkStore *store, gint64 owner, const char *name, CmkError code)
 {
   g_autoptr (GError) error = NULL;
-  g_assert_null (cmk_store_get_alias (store, uid, name, &error));
+  g_assert_null (cmk_store_get_alias (store, owner, name, &error));
   g_assert_error (error, CMK_ERROR, (int) code);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Aliases: unique to the uid that made them, listed in the order they were made. */
+ * Aliases: unique to the owner that made them, listed in the order they were made. */
 #include "store-fixture.h"
 
 #define OWNER 1000
@@ -94,7 +94,7 @@ test_move (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_count (store, keys.one, 1);
   assert_count (store, keys.two, 1);
 
-  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->uid, alias->name, &error), &error));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->owner, alias->name, &error), &error));
   assert_alias_refused (store, OWNER, "alias/a", CMK_ERROR_ALIAS_NOT_FOUND);
   assert_alias_stored (store, of_other);
   g_assert_false (CHANGE (store, cmk_store_update_alias (store, alias, &error), &error));
@@ -107,7 +107,7 @@ test_serial (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkStore) store = open_store (fixture);
   g_auto (Keys) keys = insert_keys (store);
   g_autoptr (CmkAliasRecord) first = insert_alias (store, OWNER, "alias/a", keys.one);
-  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, first->uid, first->name, NULL), NULL));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, first->owner, first->name, NULL), NULL));
   g_autoptr (CmkAliasRecord) second = insert_alias (store, OWNER, "alias/a", keys.one);
   g_assert_cmpint (second->serial, >, first->serial);
 }
@@ -152,18 +152,18 @@ test_list (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
     gboolean more;
     const char *serials;
   } cases[] = {
-    { { .uid = OWNER, .limit = 10 }, FALSE, "1 2 3 6 " },
-    { { .uid = OWNER, .limit = 4 }, FALSE, "1 2 3 6 " },
-    { { .uid = OWNER, .limit = 3 }, TRUE, "1 2 3 " },
-    { { .uid = OWNER, .limit = 3, .after_serial = 3 }, FALSE, "6 " },
-    { { .uid = OWNER, .limit = 3, .after_serial = 6 }, FALSE, "" },
-    { { .uid = 4242, .limit = 3 }, FALSE, "" },
-    { { .uid = OWNER, .key_id = &keys.one->id, .limit = 10 }, FALSE, "1 2 3 " },
-    { { .uid = OWNER, .key_id = &keys.two->id, .limit = 10 }, FALSE, "6 " },
-    { { .uid = 0, .key_id = &keys.one->id, .limit = 10 }, FALSE, "5 " },
-    { { .uid = -1, .key_id = &keys.one->id, .limit = 10 }, FALSE, "1 2 3 5 " },
-    { { .uid = -1, .key_id = &keys.two->id, .limit = 1 }, TRUE, "4 " },
-    { { .uid = -1, .key_id = &keys.two->id, .limit = 1, .after_serial = 4 }, FALSE, "6 " },
+    { { .owner = OWNER, .limit = 10 }, FALSE, "1 2 3 6 " },
+    { { .owner = OWNER, .limit = 4 }, FALSE, "1 2 3 6 " },
+    { { .owner = OWNER, .limit = 3 }, TRUE, "1 2 3 " },
+    { { .owner = OWNER, .limit = 3, .after_serial = 3 }, FALSE, "6 " },
+    { { .owner = OWNER, .limit = 3, .after_serial = 6 }, FALSE, "" },
+    { { .owner = 4242, .limit = 3 }, FALSE, "" },
+    { { .owner = OWNER, .key_id = &keys.one->id, .limit = 10 }, FALSE, "1 2 3 " },
+    { { .owner = OWNER, .key_id = &keys.two->id, .limit = 10 }, FALSE, "6 " },
+    { { .owner = 0, .key_id = &keys.one->id, .limit = 10 }, FALSE, "5 " },
+    { { .owner = -1, .key_id = &keys.one->id, .limit = 10 }, FALSE, "1 2 3 5 " },
+    { { .owner = -1, .key_id = &keys.two->id, .limit = 1 }, TRUE, "4 " },
+    { { .owner = -1, .key_id = &keys.two->id, .limit = 1, .after_serial = 4 }, FALSE, "6 " },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -204,7 +204,7 @@ test_edit (Fixture *fixture, gconstpointer data)
   g_assert_false (cmk_store_check_alias_free (store, OWNER, "alias/b", &error));
   g_assert_error (error, CMK_ERROR, CMK_ERROR_ALIAS_ALREADY_EXISTS);
   n_warnings = 0;
-  const CmkAliasFilter filter = { .uid = OWNER, .limit = 10 };
+  const CmkAliasFilter filter = { .owner = OWNER, .limit = 10 };
   g_autofree char *serials = list_serials (store, &filter, FALSE);
   g_assert_cmpstr (serials, ==, "1 3 6 ");
   g_assert_cmpuint (n_warnings, ==, 1);
@@ -216,7 +216,7 @@ static const struct
 {
   const char *name;
   const char *set;
-  guint32 uid; /* whose the damaged row seems to be */
+  gint64 owner; /* whose the damaged row seems to be */
 } moves[] = {
   { "/store/aliases/damage/uid", "uid = 4242", 4242 },
   { "/store/aliases/damage/uid-of-root", "uid = 0", 0 },
@@ -234,14 +234,14 @@ test_moved (Fixture *fixture, gconstpointer data)
   edit_database (fixture, sql);
 
   store = open_store (fixture);
-  static const guint32 uids[] = { OWNER, OTHER, 0, 4242 };
-  for (gsize i = 0; i < G_N_ELEMENTS (uids); i++)
+  static const gint64 owners[] = { OWNER, OTHER, 0, 4242 };
+  for (gsize i = 0; i < G_N_ELEMENTS (owners); i++)
     {
       g_autoptr (GError) error = NULL;
-      CmkError expected = uids[i] == moves[number].uid ? CMK_ERROR_STATE_CORRUPTED : CMK_ERROR_ALIAS_NOT_FOUND;
-      assert_alias_refused (store, uids[i], "alias/b", expected);
-      assert_alias_refused (store, uids[i], "alias/b", expected);
-      g_assert_false (CHANGE (store, cmk_store_delete_alias (store, uids[i], "alias/none", &error), &error));
+      CmkError expected = owners[i] == moves[number].owner ? CMK_ERROR_STATE_CORRUPTED : CMK_ERROR_ALIAS_NOT_FOUND;
+      assert_alias_refused (store, owners[i], "alias/b", expected);
+      assert_alias_refused (store, owners[i], "alias/b", expected);
+      g_assert_false (CHANGE (store, cmk_store_delete_alias (store, owners[i], "alias/none", &error), &error));
       g_assert_error (error, CMK_ERROR, (int) expected);
     }
   g_autoptr (CmkAliasRecord) other = cmk_store_get_alias (store, OWNER, "alias/a", NULL);

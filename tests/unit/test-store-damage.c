@@ -317,7 +317,7 @@ test_broken_mac (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (CmkStore) store = open_store (fixture);
   g_autoptr (CmkKeyRecord) key = make_key (6, 1000);
   g_autoptr (GError) error = NULL;
-  CmkKeyFilter filter = { .owner_uid = -1, .limit = 10 };
+  CmkKeyFilter filter = { .owner = -1, .limit = 10 };
   gboolean more = FALSE;
   cmk_store_set_mac (store, broken_mac, NULL);
   g_assert_null (cmk_store_get_key (store, &contents.keys[0]->id, &error));
@@ -398,7 +398,7 @@ assert_nothing_forged (const Fixture *fixture, const Contents *contents)
       if (record != NULL)
         assert_same_key (record, contents->keys[i]);
     }
-  CmkKeyFilter filter = { .owner_uid = -1, .limit = 10 };
+  CmkKeyFilter filter = { .owner = -1, .limit = 10 };
   gboolean more = FALSE;
   g_autoptr (GPtrArray) records = cmk_store_list_keys (store, &filter, &more, NULL);
   g_assert_true (records == NULL || records->len <= G_N_ELEMENTS (contents->keys));

@@ -175,7 +175,7 @@ assert_all_can_be_kept (CmkStore *store)
   assert_tags (store, key, "tags");
   g_autoptr (CmkAliasRecord) alias = insert_alias (store, 1000, "alias/a", key);
   assert_alias_stored (store, alias);
-  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->uid, alias->name, &error), &error));
+  g_assert_true (CHANGE (store, cmk_store_delete_alias (store, alias->owner, alias->name, &error), &error));
   schedule_deletion (store, key, 3000);
   assert_key_stored (store, key);
   key->state = CMK_KEY_STATE_ENABLED;

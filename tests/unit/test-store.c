@@ -130,7 +130,7 @@ static void
 test_pages (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
   g_autoptr (CmkStore) store = open_with_keys (fixture);
-  CmkKeyFilter filter = { .owner_uid = 1001, .limit = 4 };
+  CmkKeyFilter filter = { .owner = 1001, .limit = 4 };
   guint n = 1;
   for (guint page = 0; page < 3; page++)
     {
@@ -153,7 +153,7 @@ static void
 test_last_page (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
   g_autoptr (CmkStore) store = open_with_keys (fixture);
-  CmkKeyFilter filter = { .owner_uid = 1001, .limit = 10 };
+  CmkKeyFilter filter = { .owner = 1001, .limit = 10 };
   g_autoptr (GPtrArray) exact = list_page (store, &filter, FALSE);
   g_assert_cmpuint (exact->len, ==, 10);
   filter.limit = 9;
@@ -172,19 +172,19 @@ typedef struct
 } FilterCase;
 
 static const FilterCase filter_cases[] = {
-  { "everybody's", { .owner_uid = -1 }, 30 },
-  { "of one", { .owner_uid = 1002 }, 10 },
-  { "of nobody", { .owner_uid = 7 }, 0 },
-  { "of root", { .owner_uid = 0 }, 0 },
-  { "enabled, everybody's", { .owner_uid = -1, .state = CMK_KEY_STATE_ENABLED }, 15 },
-  { "enabled, of one", { .owner_uid = 1000, .state = CMK_KEY_STATE_ENABLED }, 5 },
-  { "disabled", { .owner_uid = -1, .state = CMK_KEY_STATE_DISABLED }, 0 },
-  { "SM4", { .owner_uid = -1, .spec = CMK_KEY_SPEC_SM4 }, 10 },
-  { "SM4 of one who has none", { .owner_uid = 1001, .spec = CMK_KEY_SPEC_SM4 }, 0 },
-  { "SM4 and enabled", { .owner_uid = 1000, .spec = CMK_KEY_SPEC_SM4, .state = CMK_KEY_STATE_ENABLED }, 5 },
-  { "external", { .owner_uid = 1000, .origin = CMK_ORIGIN_EXTERNAL }, 10 },
-  { "our own", { .owner_uid = 1000, .origin = CMK_ORIGIN_CMKD_KMS }, 0 },
-  { "enabled after the tenth", { .owner_uid = -1, .state = CMK_KEY_STATE_ENABLED, .after_serial = 10 }, 10 },
+  { "everybody's", { .owner = -1 }, 30 },
+  { "of one", { .owner = 1002 }, 10 },
+  { "of nobody", { .owner = 7 }, 0 },
+  { "of root", { .owner = 0 }, 0 },
+  { "enabled, everybody's", { .owner = -1, .state = CMK_KEY_STATE_ENABLED }, 15 },
+  { "enabled, of one", { .owner = 1000, .state = CMK_KEY_STATE_ENABLED }, 5 },
+  { "disabled", { .owner = -1, .state = CMK_KEY_STATE_DISABLED }, 0 },
+  { "SM4", { .owner = -1, .spec = CMK_KEY_SPEC_SM4 }, 10 },
+  { "SM4 of one who has none", { .owner = 1001, .spec = CMK_KEY_SPEC_SM4 }, 0 },
+  { "SM4 and enabled", { .owner = 1000, .spec = CMK_KEY_SPEC_SM4, .state = CMK_KEY_STATE_ENABLED }, 5 },
+  { "external", { .owner = 1000, .origin = CMK_ORIGIN_EXTERNAL }, 10 },
+  { "our own", { .owner = 1000, .origin = CMK_ORIGIN_CMKD_KMS }, 0 },
+  { "enabled after the tenth", { .owner = -1, .state = CMK_KEY_STATE_ENABLED, .after_serial = 10 }, 10 },
 };
 
 static void
@@ -271,7 +271,7 @@ assert_import_set_stored (CmkStore *store, const CmkImportSetRecord *record)
   g_assert_no_error (error);
   g_assert_true (cmk_uuid_equal (&stored->id, &record->id));
   g_assert_true (cmk_uuid_equal (&stored->key_id, &record->key_id));
-  g_assert_cmpuint (stored->uid, ==, record->uid);
+  g_assert_cmpuint (stored->owner, ==, record->owner);
   g_assert_cmpint (stored->algorithm, ==, record->algorithm);
   g_assert_cmpint (stored->wrapping_spec, ==, record->wrapping_spec);
   g_assert_cmpint (stored->expires_at, ==, record->expires_at);
@@ -517,7 +517,7 @@ test_plans (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   assert_meta (store, "none", NULL);
   assert_next_expiry (store, 2000000000);
   assert_next_set_expiry (store, 0);
-  CmkKeyFilter filter = { .owner_uid = 1000, .state = 1, .limit = 100 };
+  CmkKeyFilter filter = { .owner = 1000, .state = 1, .limit = 100 };
   g_autoptr (GPtrArray) of_one G_GNUC_UNUSED = list_page (store, &filter, FALSE);
   g_autoptr (GPtrArray) of_all G_GNUC_UNUSED = list_all (store);
   guint count = 0;
