@@ -303,6 +303,17 @@ print_options (const char *title, const CmkOption *options)
     }
 }
 
+static void
+print_examples (const char *examples)
+{
+  printf ("\nExample:\n");
+  for (size_t length; *examples != '\0'; examples += length + (examples[length] != '\0'))
+    {
+      length = strcspn (examples, "\n");
+      printf ("  %.*s\n", (int) length, examples);
+    }
+}
+
 void
 cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *groups)
 {
@@ -312,6 +323,7 @@ cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *g
     {
       printf ("Usage: cmkctl %s [OPTION...]%s%s\n\n%s\n", verb->name, verb->n_operands > 0 ? " " : "", verb->operands,
               verb->description);
+      print_examples (verb->examples);
       print_options ("Options", verb->options);
       print_options ("Options of every verb", common_options);
       return;

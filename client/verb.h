@@ -24,6 +24,7 @@ typedef struct
   size_t n_operands;        /* the fewest, if there may be more */
   const char *summary;      /* one line of `cmkctl --help` */
   const char *description;  /* paragraph of `cmkctl VERB --help` */
+  const char *examples;     /* command lines under "Example:" of `cmkctl VERB --help`, one a line */
   const CmkOption *options; /* of its own, ends with one without a name; NULL if there are none */
   int (*run) (const CmkArguments *arguments);
 } CmkVerb;

@@ -294,21 +294,27 @@ const CmkVerb cmk_asymmetric_verbs[] = {
   { "sign", "KEY", 1, "sign a message, or its digest",
     "Sign a message of up to 6144 bytes, or the digest of a longer one: `openssl dgst -sha256 -binary FILE |\n"
     "cmkctl sign KEY --digest`. `openssl dgst -verify` and `openssl pkeyutl -verify` take the signature.",
-    sign_options, run_sign },
+    "openssl dgst -sha256 -binary backup.tar | cmkctl sign alias/signer --digest --out backup.sig", sign_options,
+    run_sign },
   { "verify", "KEY", 1, "check a signature",
-    "Check a signature. The exit status is 0 if it is valid and 1 if it is not.", verify_options, run_verify },
+    "Check a signature. The exit status is 0 if it is valid and 1 if it is not.",
+    "cmkctl verify alias/signer --in letter.txt --signature letter.sig", verify_options, run_verify },
   { "mac", "KEY", 1, "make or check the MAC of a message",
     "Make the MAC of a message of up to 6144 bytes, or, with --verify, check one: the exit status is then 0 if it is\n"
     "valid and 1 if it is not.",
+    "cmkctl mac alias/maker --in letter.txt --out letter.mac\n"
+    "cmkctl mac alias/maker --in letter.txt --verify letter.mac",
     mac_options, run_mac },
   { "public-key", "KEY", 1, "write the public key of a key", "Write the public key of an asymmetric key, as PEM.",
-    public_key_options, run_public_key },
+    "cmkctl public-key alias/signer --out public.pem", public_key_options, run_public_key },
   { "asymmetric-encrypt", "KEY", 1, "encrypt under a public key",
     "Encrypt under the public key of an RSA or SM2 key. Whoever has the public key can do the same without cmkd:\n"
     "see `cmkctl public-key` and `openssl pkeyutl -encrypt`.",
-    asymmetric_encrypt_options, run_asymmetric_encrypt },
+    "cmkctl asymmetric-encrypt alias/opener --in secret.txt --out secret.rsa", asymmetric_encrypt_options,
+    run_asymmetric_encrypt },
   { "asymmetric-decrypt", "KEY", 1, "decrypt what is under a public key",
-    "Decrypt what was encrypted under the public key of KEY, here or elsewhere.", asymmetric_decrypt_options,
+    "Decrypt what was encrypted under the public key of KEY, here or elsewhere.",
+    "cmkctl asymmetric-decrypt alias/opener --in secret.rsa --out secret.txt", asymmetric_decrypt_options,
     run_asymmetric_decrypt },
   { 0 },
 };

@@ -220,6 +220,7 @@ const CmkVerb cmk_attestation_verbs[] = {
     "that a TPM made the key for your nonce, that it can only decrypt, and that it cannot leave that TPM. Says what "
     "is\n"
     "proved and what is not. Needs no daemon and no TPM: this belongs where the material is.",
+    "cmkctl verify-attestation answer.json --nonce nonce --attestation-key tpm.pub --public-key wrapping.der",
     verify_options, run_verify },
   { 0 },
 };

@@ -212,16 +212,18 @@ static const CmkOption data_key_options[] = {
 const CmkVerb cmk_crypto_verbs[] = {
   { "encrypt", "KEY", 1, "encrypt up to 6144 bytes",
     "Encrypt up to 6144 bytes. For more, encrypt with a key of `cmkctl data-key` and keep its encrypted half.",
-    encrypt_options, run_encrypt },
+    "cmkctl encrypt alias/backup --in secret.txt --out secret.blob --context file=secret.txt", encrypt_options,
+    run_encrypt },
   { "decrypt", "", 0, "decrypt what encrypt or data-key made",
     "Decrypt a ciphertext blob. It names its key itself; the context must be the one it was made with.",
-    decrypt_options, run_decrypt },
+    "cmkctl decrypt --in secret.blob --context file=secret.txt", decrypt_options, run_decrypt },
   { "re-encrypt", "KEY", 1, "encrypt a blob anew under KEY",
-    "Decrypt a ciphertext blob and encrypt it under KEY, without the data leaving the daemon.", re_encrypt_options,
-    run_re_encrypt },
+    "Decrypt a ciphertext blob and encrypt it under KEY, without the data leaving the daemon.",
+    "cmkctl re-encrypt alias/archive --in secret.blob --out archived.blob --context file=secret.txt",
+    re_encrypt_options, run_re_encrypt },
   { "data-key", "KEY", 1, "make a key to encrypt data with",
     "Make a random key, once as it is, to encrypt data with and forget, and once encrypted under KEY, to keep with\n"
     "the data: `cmkctl decrypt` gives it back.",
-    data_key_options, run_data_key },
+    "cmkctl data-key alias/backup --plaintext data.key --out data.blob", data_key_options, run_data_key },
   { 0 },
 };

@@ -418,7 +418,7 @@ const CmkVerb cmk_import_verbs[] = {
   { "get-parameters", "KEY", 1, "get a wrapping key and an import token",
     "Get a public key to wrap material under, and the token that goes with it. Both are good for 24 hours and for\n"
     "this key alone.",
-    get_parameters_options, run_get_parameters },
+    "cmkctl get-parameters $KEY --public-key wrapping.der --token token", get_parameters_options, run_get_parameters },
   { "wrap", "", 0, "wrap key material (needs no daemon)",
     "Encrypt key material under a wrapping public key. Needs no daemon: the material need not be on the machine that\n"
     "imports it. A private key may be PKCS#8, PKCS#1 or SEC1; for its passphrase you are asked. Without --algorithm "
@@ -426,15 +426,17 @@ const CmkVerb cmk_import_verbs[] = {
     "is what get-parameters chooses: under an RSA key RSAES_OAEP_SHA_256 for raw material and "
     "RSA_AES_KEY_WRAP_SHA_256\n"
     "for a private key; under an SM2 key SM2PKE, and SM2PKE_SM4_ECB for an SM2 key.",
-    wrap_options, run_wrap },
+    "cmkctl wrap --public-key wrapping.der --in material.bin --out wrapped.bin", wrap_options, run_wrap },
   { "import", "KEY", 1, "import key material",
     "Import key material into a key of origin EXTERNAL, either in one step with --material, or, with --encrypted and\n"
     "--token, what was wrapped elsewhere. The first import binds the key to this material for ever; a later one may\n"
     "only bring the same again, and sets or clears its expiry.",
+    "cmkctl import $KEY --material material.bin --expires 365d\n"
+    "cmkctl import $KEY --encrypted wrapped.bin --token token",
     import_options, run_import },
   { "delete-material", "KEY", 1, "erase the material of a key",
     "Erase the imported material of a key, which then cannot be used until the same material is imported again.\n"
     "There is no way back without a copy of it.",
-    NULL, run_delete_material },
+    "cmkctl delete-material $KEY", NULL, run_delete_material },
   { 0 },
 };

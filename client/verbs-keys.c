@@ -216,34 +216,34 @@ const CmkVerb cmk_key_verbs[] = {
   { "create", "", 0, "create a key and print its id",
     "Create a key and print its id. A key of origin EXTERNAL waits in PendingImport until `cmkctl import`. With\n"
     "--key-id it is a replica: once the same material is imported, it opens what the key of that id encrypted "
-    "elsewhere.\n"
-    "\n"
-    "  cmkctl create --alias alias/backup --tag team=storage --tag year=2030\n"
-    "  cmkctl create --origin EXTERNAL --key-id 8f9d3b5e-6c1a-4f27-9d80-0b6f2f8f6a11",
+    "elsewhere.",
+    "cmkctl create --alias alias/backup --tag team=storage --tag year=2030\n"
+    "cmkctl create --origin EXTERNAL --spec EC_P256 --description \"signs releases\"\n"
+    "cmkctl create --origin EXTERNAL --key-id 8f9d3b5e-6c1a-4f27-9d80-0b6f2f8f6a11",
     create_options, run_create },
   { "list", "", 0, "list your keys",
     "List your keys; root sees those of everybody. The date of deletion, aliases and tags have columns if a key has "
     "any.",
-    list_options, run_list },
+    "cmkctl list --state PendingImport", list_options, run_list },
   { "show", "KEY", 1, "show what is known of a key",
-    "Show what is known of a key, with the aliases that you gave it, its tags, and when it is deleted.", NULL,
-    run_show },
-  { "enable", "KEY", 1, "let a key be used again", "Let a disabled key be used again.", NULL, run_enable },
+    "Show what is known of a key, with the aliases that you gave it, its tags, and when it is deleted.",
+    "cmkctl show alias/backup", NULL, run_show },
+  { "enable", "KEY", 1, "let a key be used again", "Let a disabled key be used again.", "cmkctl enable alias/backup",
+    NULL, run_enable },
   { "disable", "KEY", 1, "stop a key from being used",
-    "Stop a key from being used, until it is enabled. Its material stays.", NULL, run_disable },
-  { "set-description", "KEY TEXT", 2, "change the description of a key", "Change the description of a key.", NULL,
-    run_set_description },
+    "Stop a key from being used, until it is enabled. Its material stays.", "cmkctl disable alias/backup", NULL,
+    run_disable },
+  { "set-description", "KEY TEXT", 2, "change the description of a key", "Change the description of a key.",
+    "cmkctl set-description alias/backup \"backups of this machine\"", NULL, run_set_description },
   { "schedule-deletion", "KEY", 1, "delete a key after some days",
     "Let a key be deleted after some days, with its material, aliases and tags. Until then it cannot be used, and\n"
     "`cmkctl cancel-deletion` brings it back. What it encrypted can then never be opened again, unless the same "
     "material\n"
-    "is imported under the same id: see `cmkctl create --help`. To see first who misses it, use `cmkctl disable`.\n"
-    "\n"
-    "  cmkctl schedule-deletion alias/backup --days 90",
-    schedule_deletion_options, run_schedule_deletion },
+    "is imported under the same id: see `cmkctl create --help`. To see first who misses it, use `cmkctl disable`.",
+    "cmkctl schedule-deletion alias/backup --days 90", schedule_deletion_options, run_schedule_deletion },
   { "cancel-deletion", "KEY", 1, "keep a key that was to be deleted",
     "Keep a key that was to be deleted. It is Enabled or Disabled as before, or PendingImport if its material has\n"
     "expired or was deleted meanwhile.",
-    NULL, run_cancel_deletion },
+    "cmkctl cancel-deletion alias/backup", NULL, run_cancel_deletion },
   { 0 },
 };

@@ -117,21 +117,16 @@ const CmkVerb cmk_name_verbs[] = {
     "  cmkctl alias create ALIAS KEY      a new one\n"
     "  cmkctl alias update ALIAS KEY      let it mean another key\n"
     "  cmkctl alias delete ALIAS          the key stays\n"
-    "  cmkctl alias list [KEY]            all that you have, or those of one key\n"
-    "\n"
-    "  cmkctl alias create alias/backup $KEY\n"
-    "  cmkctl encrypt alias/backup --in secret.txt --out secret.blob",
+    "  cmkctl alias list [KEY]            all that you have, or those of one key",
+    "cmkctl alias create alias/backup $KEY\n"
+    "cmkctl encrypt alias/backup --in secret.txt --out secret.blob",
     alias_options, run_alias },
   { "tag", "KEY NAME=VALUE...", 2, "tag a key",
     "Give a key tags, or the tags it has other values: names of 1 to 128 characters with values of up to 256, at most\n"
-    "20 to a key. Tags are no secret and mean nothing to cmkd.\n"
-    "\n"
-    "  cmkctl tag alias/backup team=storage \"owner=Ada Lovelace\"",
-    NULL, run_tag },
+    "20 to a key. Tags are no secret and mean nothing to cmkd.",
+    "cmkctl tag alias/backup team=storage \"owner=Ada Lovelace\"", NULL, run_tag },
   { "untag", "KEY NAME...", 2, "take tags from a key",
-    "Take the tags of these names from a key, those of them that it has.\n"
-    "\n"
-    "  cmkctl untag alias/backup team owner",
-    NULL, run_untag },
+    "Take the tags of these names from a key, those of them that it has.", "cmkctl untag alias/backup team owner", NULL,
+    run_untag },
   { 0 },
 };

@@ -248,10 +248,9 @@ const CmkVerb cmk_recover_verbs[] = {
     "it\n"
     "would cost to go on as things are. Changes nothing; the exit status is 1 if something is the matter.\n"
     "\n"
-    "With --accept do it, as root: the answer tells which keys wait for their material again, and which are lost.\n"
-    "\n"
-    "  cmkctl recover\n"
-    "  cmkctl recover --accept tpm-changed",
+    "With --accept do it, as root: the answer tells which keys wait for their material again, and which are lost.",
+    "cmkctl recover\n"
+    "cmkctl recover --accept tpm-changed",
     recover_options, run_recover },
   { 0 },
 };

@@ -67,10 +67,11 @@ run_monitor (const CmkArguments *arguments)
 
 const CmkVerb cmk_service_verbs[] = {
   { "status", "", 0, "show how cmkd and its TPM are",
-    "Show how cmkd, its state and its TPM are. That it can be shown is success, whatever it is.", NULL, run_status },
+    "Show how cmkd, its state and its TPM are. That it can be shown is success, whatever it is.", "cmkctl status", NULL,
+    run_status },
   { "monitor", "", 0, "print what happens to keys",
     "Print a line for each change of a key and each material that is about to expire, until interrupted. \"Watching\"\n"
     "on standard error says that from now on nothing is missed.",
-    NULL, run_monitor },
+    "cmkctl monitor --json | jq -r .KeyId", NULL, run_monitor },
   { 0 },
 };

@@ -126,8 +126,11 @@ def test_help_names_every_verb_and_every_verb_has_help():
         assert text.stdout.decode().startswith(f'Usage: cmkctl {verb} ')
         assert max(map(len, text.stdout.decode().splitlines())) <= 120
         assert re.search(rf'^(\\fB|\.B ){verb}\b', manual, re.MULTILINE), f'{verb} is not in cmkctl(1)'
-        for option in re.findall(r'^  (--[a-z-]+)', text.stdout.decode(), re.MULTILINE):
-            assert option in manual, f'{option} is not in cmkctl(1)'
+        options = re.findall(r'^  (--[a-z-]+)', text.stdout.decode(), re.MULTILINE)
+        assert [option for option in options if option not in manual] == [], 'these are not in cmkctl(1)'
+        examples = re.search(r'\nExample:\n((?:  \S.*\n)+)', text.stdout.decode()).group(1)
+        assert re.search(rf'\bcmkctl {verb} ?', examples)
+        assert set(re.findall(rf'cmkctl {verb} .*?(--[a-z-]+)', examples)) <= set(options)
 
 
 def test_version():
