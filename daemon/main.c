@@ -6,6 +6,7 @@
 #include "base/hygiene.h"
 #include "base/secret.h"
 #include "bus/bus.h"
+#include "cmkd-journal.h"
 #include "crypto/crypto.h"
 #include "keyring/keyring.h"
 #include "kms/kms.h"
@@ -189,7 +190,8 @@ serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, 
     return FALSE;
   if (idle > 0)
     cmk_bus_leave_when_idle (bus, idle);
-  g_message ("serving the store in %s", directory);
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_SERVING, "MESSAGE",
+                    "serving the store in %s", directory);
   g_main_loop_run (ending->loop);
   if (ending->error == NULL)
     return TRUE;

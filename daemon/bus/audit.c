@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/audit.h"
 
-#include "base/message-ids.h"
+#include "cmkd-journal.h"
 #include "cmkd.h"
 
 #include <stdio.h>
@@ -37,9 +37,9 @@ static const char *
 message_id (const CmkAuditEntry *entry)
 {
   if (entry->error_name == NULL)
-    return CMK_MESSAGE_CALL_DONE;
-  return g_str_equal (entry->error_name, CMKD_ERROR_ACCESS_DENIED) ? CMK_MESSAGE_ACCESS_DENIED
-                                                                   : CMK_MESSAGE_CALL_REFUSED;
+    return CMKD_MESSAGE_CALL_DONE;
+  return g_str_equal (entry->error_name, CMKD_ERROR_ACCESS_DENIED) ? CMKD_MESSAGE_ACCESS_DENIED
+                                                                   : CMKD_MESSAGE_CALL_REFUSED;
 }
 
 /* The journal limits what a service writes by priority: whoever floods it with calls cannot have it drop what an

@@ -2,6 +2,7 @@
 #include "kms/recovery.h"
 
 #include "base/error.h"
+#include "cmkd-journal.h"
 #include "kms/access.h"
 
 /* Keys that are read at a time. */
@@ -121,7 +122,7 @@ audit (const CmkCaller *caller, CmkRecoveryCause cause, const CmkRecovery *recov
   const char *accepted = cmk_spec_name (cmk_recovery_causes, (int) cause);
   char uid[16];
   g_snprintf (uid, sizeof uid, "%u", caller->uid);
-  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "CMKD_METHOD", "Recover", "CMKD_CALLER_UID", uid,
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_RECOVERED, "CMKD_CALLER_UID", uid,
                     "CMKD_ACCEPTED", accepted, "MESSAGE",
                     "uid %s accepted %s: %u keys wait for another import of their material, %u keys are lost", uid,
                     accepted, recovery->pending_import->len, recovery->lost->len);
@@ -129,7 +130,7 @@ audit (const CmkCaller *caller, CmkRecoveryCause cause, const CmkRecovery *recov
     {
       char id[CMK_UUID_TEXT_SIZE];
       cmk_uuid_format (&((const CmkKeyRecord *) g_ptr_array_index (recovery->lost, i))->id, id);
-      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "CMKD_METHOD", "Recover", "CMKD_CALLER_UID", uid,
+      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_KEY_LOST, "CMKD_CALLER_UID", uid,
                         "CMKD_ACCEPTED", accepted, "CMKD_KEY_ID", id, "MESSAGE",
                         "key %s is lost: its material was made here and cannot be opened any more", id);
     }

@@ -4,6 +4,7 @@
 #include "kms/vault-internal.h"
 
 #include "base/error.h"
+#include "cmkd-journal.h"
 
 #include <string.h>
 
@@ -22,6 +23,14 @@ find_advice (const GError *error)
   return trouble != NULL && strstr (error->message, trouble) != NULL ? trouble : SEE_JOURNAL;
 }
 
+void
+cmk_vault_tell_trouble (const char *what, const GError *error)
+{
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID",
+                    error->code == CMK_ERROR_TPM_CHANGED ? CMKD_MESSAGE_TPM_CHANGED : CMKD_MESSAGE_TPM_TROUBLE,
+                    "MESSAGE", "%s: %s", what, error->message);
+}
+
 static void
 set_health (CmkVault *vault, const char *state, const char *advice, const GError *error)
 {
@@ -31,9 +40,10 @@ set_health (CmkVault *vault, const char *state, const char *advice, const GError
   if (old == NULL || old == advice) /* what comes first is told by who opens the vault */
     return;
   if (error != NULL)
-    g_warning ("the TPM is in trouble: %s", error->message);
+    cmk_vault_tell_trouble ("the TPM is in trouble", error);
   else
-    g_message ("the TPM works again");
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_TPM_WORKS, "MESSAGE",
+                      "the TPM works again");
 }
 
 gboolean

@@ -56,6 +56,9 @@ gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
 /* The same where success says little: that the TPM can be reached, or opens a session, is not all that it has to do. */
 gboolean cmk_vault_note_trouble (CmkVault *vault, gboolean ok, GError **error);
 
+/* Tell the journal @what came of @error. */
+void cmk_vault_tell_trouble (const char *what, const GError *error);
+
 /* --- vault-note.c: what cmkd has in the TPM, noted in the kernel keyring --- */
 
 /* What the last one noted. */

@@ -503,7 +503,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
   if (local_error->code == CMK_ERROR_TPM_UNAVAILABLE || local_error->code == CMK_ERROR_TPM_CHANGED ||
       local_error->code == CMK_ERROR_TPM_LOCKOUT)
     {
-      g_warning ("serving only status until the TPM opens the store: %s", local_error->message);
+      cmk_vault_tell_trouble ("serving only status until the TPM opens the store", local_error);
       return g_steal_pointer (&vault);
     }
   g_propagate_error (error, g_steal_pointer (&local_error));
