@@ -37,3 +37,4 @@ extern const CmkVerb cmk_crypto_verbs[];
 extern const CmkVerb cmk_asymmetric_verbs[];
 extern const CmkVerb cmk_service_verbs[];
 extern const CmkVerb cmk_recover_verbs[];
+extern const CmkVerb cmk_log_verbs[];
