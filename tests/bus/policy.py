@@ -4,7 +4,7 @@ nonsense, answer late - and for what it was asked, to the letter. What real rule
 polkit itself runs: tests/system.
 
     with policed_machine() as (machine, policy):
-        policy.answer = challenge             # question -> (yes, challenge, details), SILENCE, or any GLib.Variant
+        policy.answer = challenge             # question -> (yes, challenge, details), SILENCE, FAILURE, or any GLib.Variant
         machine.client(ALICE).CreateKey()
         assert policy.questions[-1].action == 'org.cmkd.Kms1.manage-own-keys'
 """
@@ -21,6 +21,7 @@ NAME = 'org.freedesktop.PolicyKit1'
 PATH = '/org/freedesktop/PolicyKit1/Authority'
 INTERFACE = 'org.freedesktop.PolicyKit1.Authority'
 SILENCE = object()
+FAILURE = object()  # what polkit answers for an action whose policy file it could not read, or for a sender that has left
 ACTION = 'org.cmkd.Kms1.'
 
 INTROSPECTION = f'''<node><interface name="{INTERFACE}">
@@ -99,6 +100,8 @@ class Policy(threading.Thread):
             self.asked.notify_all()
         if answer is SILENCE:
             self.waiting.append(invocation)
+        elif answer is FAILURE:
+            invocation.return_dbus_error('org.freedesktop.PolicyKit1.Error.Failed', f'{action} is not registered')
         elif isinstance(answer, GLib.Variant):
             self.send_raw(invocation, answer)
         else:

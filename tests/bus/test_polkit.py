@@ -7,7 +7,7 @@ from gi.repository import Gio, GLib
 
 from client import BUS_NAME, METHODS, OBJECT_PATH, UNKNOWN_KEY, Call, DBusError, b64, complete, iterate_until, refused
 from harness import ALICE, BOB
-from policy import SILENCE, challenge, no, policed_machine, yes
+from policy import FAILURE, SILENCE, challenge, no, policed_machine, yes
 
 USE, MANAGE, OTHERS, RECOVER = 'use-own-keys', 'manage-own-keys', 'manage-others-keys', 'recover'
 
@@ -306,6 +306,13 @@ def test_au_05_garbage(policy, kms, name):
     with refused('AccessDenied') as refusal:
         kms.CreateKey()
     assert 'polkit' in refusal.message
+
+
+def test_au_06_failure(policy, kms):
+    """As for an action whose policy file is malformed; that ours is not, tests/house/check_policy.py sees to."""
+    policy.answer = lambda _question: FAILURE
+    with refused('AccessDenied'):
+        kms.CreateKey()
 
 
 def test_au_05_hung(policy, machine, kms, bob):
