@@ -350,8 +350,10 @@ def test_stop_does_not_wait_for_a_dialog(machine, policy, kms):
     call = start_interactive(kms, 'CreateKey')
     policy.wait_for_questions(2)
     machine.restart()
-    with refused('AccessDenied'):
+    with refused('AccessDenied') as refusal:
         call.result()
+    assert 'call again' in refusal.message
+    iterate_until(lambda: policy.cancelled, 'the dialog is called off')
 
 
 def test_au_03_sender_leaves(machine, policy):
