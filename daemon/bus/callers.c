@@ -31,6 +31,8 @@ typedef struct
   char *sender;
   GArray *questions;
   CmkIdentity *identity; /* as far as it is known */
+  guint n_missing;       /* facts that are being looked up */
+  GError *denied;
 } Lookup;
 
 CmkIdentity *
@@ -45,6 +47,7 @@ cmk_identity_unref (CmkIdentity *identity)
 {
   if (!g_ref_count_dec (&identity->references))
     return;
+  cmk_process_clear (&identity->process);
   g_free (identity->account);
   g_free (identity->groups);
   g_free (identity);
@@ -69,6 +72,7 @@ free_lookup (gpointer data)
 {
   Lookup *lookup = data;
   g_clear_pointer (&lookup->identity, cmk_identity_unref);
+  g_clear_error (&lookup->denied);
   g_free (lookup->sender);
   g_array_unref (lookup->questions);
   g_free (lookup);
@@ -107,11 +111,11 @@ remember (CmkCallers *callers, const char *sender, CmkIdentity *identity)
   g_hash_table_insert (callers->known, g_strdup (sender), cmk_identity_ref (identity));
 }
 
-/* Takes @lookup over. */
 static void
-conclude (Lookup *lookup, const GError *denied)
+conclude (Lookup *lookup)
 {
   CmkCallers *callers = lookup->callers;
+  const GError *denied = lookup->denied;
   if (denied == NULL)
     remember (callers, lookup->sender, lookup->identity);
   g_hash_table_steal (callers->pending, lookup->sender);
@@ -121,6 +125,13 @@ conclude (Lookup *lookup, const GError *denied)
       question->identified (denied == NULL ? lookup->identity : NULL, denied, question->user_data);
     }
   free_lookup (lookup);
+}
+
+static void
+note_found (Lookup *lookup)
+{
+  if (--lookup->n_missing == 0)
+    conclude (lookup);
 }
 
 /* --- the account --- */
@@ -162,7 +173,8 @@ on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the lookup went with its callers */
   lookup->identity->account = account;
-  conclude (lookup, error);
+  lookup->denied = g_steal_pointer (&error);
+  note_found (lookup);
 }
 
 static void
@@ -171,12 +183,35 @@ find_account (Lookup *lookup)
   if (lookup->identity->uid == 0)
     {
       lookup->identity->account = g_strdup ("root");
-      conclude (lookup, NULL);
+      note_found (lookup);
       return;
     }
   g_autoptr (GTask) task = g_task_new (NULL, lookup->callers->cancellable, on_account, lookup);
   g_task_set_task_data (task, GUINT_TO_POINTER (lookup->identity->uid), NULL);
   g_task_run_in_thread (task, look_up_account);
+}
+
+/* --- the process --- */
+
+static void
+on_process (const CmkProcess *process, gpointer data)
+{
+  Lookup *lookup = data;
+  lookup->identity->process = (CmkProcess) {
+    .unit = g_strdup (process->unit),
+    .executable = g_strdup (process->executable),
+  };
+  note_found (lookup);
+}
+
+static void
+find_process (Lookup *lookup, GVariant *credentials)
+{
+  guint32 pid;
+  if (g_variant_lookup (credentials, "ProcessID", "u", &pid))
+    cmk_process_look_up (lookup->callers->connection, pid, lookup->callers->cancellable, on_process, lookup);
+  else
+    note_found (lookup);
 }
 
 /* --- the credentials --- */
@@ -208,13 +243,14 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
   lookup->identity = credentials != NULL ? read_credentials (lookup->callers, credentials) : NULL;
   if (lookup->identity != NULL)
     {
+      lookup->n_missing = 2;
       find_account (lookup);
+      find_process (lookup, credentials);
       return;
     }
-  g_autoptr (GError) denied =
-      g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                           "the bus daemon does not say which user is calling: nobody is served unknown");
-  conclude (lookup, denied);
+  lookup->denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                        "the bus daemon does not say which user is calling: nobody is served unknown");
+  conclude (lookup);
 }
 
 void

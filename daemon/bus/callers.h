@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 
+#include "bus/process.h"
 #include "kms/kms.h"
 
 typedef struct _CmkCallers CmkCallers;
@@ -19,6 +20,7 @@ typedef struct
   guint32 *groups;
   gsize n_groups;
   gboolean is_administrator;
+  CmkProcess process; /* that made the connection; for the journal alone */
 } CmkIdentity;
 
 CmkIdentity *cmk_identity_ref (CmkIdentity *identity);
