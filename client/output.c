@@ -33,6 +33,7 @@ cmk_fail (int code, const char *format, ...)
       *c = ' ';
   cmk_progress_hide ();
   fprintf (stderr, "cmkctl: %s\n", message);
+  cmk_progress_show ();
   return code;
 }
 

@@ -2,9 +2,10 @@
 #include "progress.h"
 
 #include <inttypes.h>
-#include <stddef.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "interruption.h"
 
 #define SHOW_AFTER_MS   1000
+#define SHOW_EVERY_MS   250
 #define MAX_LINE_CHARS  256
 #define MAX_PART_CHARS  32
 #define BAR_CHARS       20
@@ -21,20 +23,32 @@ static struct
 {
   const char *what; /* NULL: nothing is under way */
   CmkProgressUnit unit;
-  uint64_t done;
   uint64_t total;
+  _Atomic uint64_t done;
   int64_t begun_at;
-  int64_t shown_at;
-  volatile bool is_shown;
+  pthread_t thread;
+  bool has_thread;
+  bool is_ending;
+  atomic_bool is_shown;
 } progress;
 
-static int64_t
-now (void)
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t is_ending;
+
+static struct timespec
+time_after (int64_t ms)
 {
   struct timespec time;
 
   clock_gettime (CLOCK_MONOTONIC, &time);
-  return (int64_t) time.tv_sec * 1000 + time.tv_nsec / 1000000;
+  time.tv_sec += ms / 1000;
+  time.tv_nsec += ms % 1000 * 1000000;
+  if (time.tv_nsec >= 1000000000)
+    {
+      time.tv_sec++;
+      time.tv_nsec -= 1000000000;
+    }
+  return time;
 }
 
 /* Also inside a signal handler. */
@@ -43,31 +57,22 @@ wipe_line (void)
 {
   static const char wipe[] = "\r\033[K";
 
-  if (!progress.is_shown)
-    return;
-  progress.is_shown = false;
-  if (write (STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
+  if (atomic_exchange (&progress.is_shown, false) && write (STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
     return;
 }
 
-/* "1.4 GiB" */
-static void
-format_bytes (uint64_t bytes, char *ret_text)
-{
-  static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-  double amount = (double) bytes;
-  size_t unit = 0;
-
-  for (; amount >= 1024; unit++)
-    amount /= 1024;
-  snprintf (ret_text, MAX_PART_CHARS, "%.*f %s", unit > 0, amount, units[unit]);
-}
-
+/* "12", or "1.4 GiB" */
 static void
 format_amount (uint64_t amount, char *ret_text)
 {
+  static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+  double scaled = (double) amount;
+  size_t unit = 0;
+
+  for (; scaled >= 1024; unit++)
+    scaled /= 1024;
   if (progress.unit == CMK_PROGRESS_BYTES)
-    format_bytes (amount, ret_text);
+    snprintf (ret_text, MAX_PART_CHARS, "%.*f %s", unit > 0, scaled, units[unit]);
   else
     snprintf (ret_text, MAX_PART_CHARS, "%" PRIu64, amount);
 }
@@ -87,24 +92,59 @@ static void
 show (void)
 {
   char line[MAX_LINE_CHARS], done[MAX_PART_CHARS], total[MAX_PART_CHARS], bar[BAR_CHARS + 1];
-  double part = progress.total > 0 ? (double) progress.done / (double) progress.total : 0;
-  int columns = count_columns ();
+  uint64_t amount = progress.done;
+  double part = progress.total > 0 ? (double) amount / (double) progress.total : 0;
 
-  format_amount (progress.done, done);
+  format_amount (amount, done);
   format_amount (progress.total, total);
   for (int i = 0; i < BAR_CHARS; i++)
     bar[i] = i < part * BAR_CHARS ? '#' : '-';
   bar[BAR_CHARS] = '\0';
 
   if (progress.unit == CMK_PROGRESS_TIME)
-    snprintf (line, sizeof line, "cmkctl: %s, %" PRId64 " s", progress.what, (now () - progress.begun_at) / 1000);
+    snprintf (line, sizeof line, "%s, %" PRId64 " s", progress.what,
+              (int64_t) time_after (0).tv_sec - progress.begun_at);
   else if (progress.total == 0)
-    snprintf (line, sizeof line, "cmkctl: %s, %s", progress.what, done);
+    snprintf (line, sizeof line, "%s, %s", progress.what, done);
   else
-    snprintf (line, sizeof line, "cmkctl: %s [%s] %s of %s", progress.what, bar, done, total);
+    snprintf (line, sizeof line, "%s [%s] %s of %s", progress.what, bar, done, total);
 
   progress.is_shown = true;
-  dprintf (STDERR_FILENO, "\r\033[K%.*s", columns, line);
+  dprintf (STDERR_FILENO, "\r\033[Kcmkctl: %.*s", count_columns () - 8, line);
+}
+
+static void *
+run (void *unused)
+{
+  struct timespec next = time_after (SHOW_AFTER_MS);
+
+  pthread_mutex_lock (&mutex);
+  while (!progress.is_ending)
+    if (pthread_cond_timedwait (&is_ending, &mutex, &next) != 0)
+      {
+        show ();
+        next = time_after (SHOW_EVERY_MS);
+      }
+  pthread_mutex_unlock (&mutex);
+  return unused;
+}
+
+/* Signals are for the thread that does the work. Without a thread nothing is shown. */
+static void
+start_thread (void)
+{
+  pthread_condattr_t attributes;
+  sigset_t all, old;
+
+  pthread_condattr_init (&attributes);
+  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init (&is_ending, &attributes);
+  pthread_condattr_destroy (&attributes);
+
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &old);
+  progress.has_thread = pthread_create (&progress.thread, NULL, run, NULL) == 0;
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
 }
 
 bool
@@ -114,41 +154,49 @@ cmk_progress_begin (const char *what, CmkProgressUnit unit, uint64_t total)
     return false;
   progress.what = what;
   progress.unit = unit;
-  progress.done = 0;
   progress.total = total;
-  progress.begun_at = progress.shown_at = now ();
-  return true;
-}
-
-void
-cmk_progress_wait (void)
-{
-  int64_t time = now ();
-
-  if (progress.what == NULL || time - progress.begun_at < SHOW_AFTER_MS ||
-      (progress.is_shown && time - progress.shown_at < CMK_PROGRESS_INTERVAL_MS) || !isatty (STDERR_FILENO))
-    return;
+  progress.done = 0;
+  progress.begun_at = time_after (0).tv_sec;
+  progress.is_ending = false;
+  if (!isatty (STDERR_FILENO))
+    return true;
   cmk_interruption_add (wipe_line);
-  show ();
-  progress.shown_at = time;
+  start_thread ();
+  return true;
 }
 
 void
 cmk_progress_update (uint64_t done)
 {
-  progress.done = done;
-  cmk_progress_wait ();
+  atomic_store_explicit (&progress.done, done, memory_order_relaxed);
 }
 
 void
 cmk_progress_hide (void)
 {
+  pthread_mutex_lock (&mutex);
   wipe_line ();
+}
+
+void
+cmk_progress_show (void)
+{
+  pthread_mutex_unlock (&mutex);
 }
 
 void
 cmk_progress_end (void)
 {
+  if (progress.has_thread)
+    {
+      pthread_mutex_lock (&mutex);
+      progress.is_ending = true;
+      pthread_cond_signal (&is_ending);
+      pthread_mutex_unlock (&mutex);
+      pthread_join (progress.thread, NULL);
+      pthread_cond_destroy (&is_ending);
+      progress.has_thread = false;
+    }
   wipe_line ();
   progress.what = NULL;
 }

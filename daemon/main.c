@@ -214,8 +214,10 @@ run (const Options *options, GError **error)
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Ending ending = { .loop = loop };
   g_autofree char *directory = state_directory (options);
-  g_autoptr (CmkBus) bus =
-      cmk_bus_new (connection, options->session || options->bus_address != NULL, on_ended, &ending);
+  /* On a bus of their own people are asked nothing. */
+  gboolean has_policy = !options->session && options->bus_address == NULL;
+  g_autoptr (CmkAuthority) authority = has_policy ? cmk_authority_new (connection, config->keep_seconds) : NULL;
+  g_autoptr (CmkBus) bus = cmk_bus_new (connection, authority, on_ended, &ending);
   /* Whoever has ended by itself is wanted again at once, if it comes to it, and the bus knows nothing of its state. */
   if (!cmk_bus_is_served (connection))
     cmk_store_await_release (directory, PREDECESSOR_SECONDS);
