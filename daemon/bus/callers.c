@@ -31,6 +31,8 @@ typedef struct
   char *sender;
   GArray *questions;
   CmkIdentity *identity; /* as far as it is known */
+  guint awaited;         /* answers that are still to come */
+  GError *denied;
 } Lookup;
 
 CmkIdentity *
@@ -47,6 +49,7 @@ cmk_identity_unref (CmkIdentity *identity)
     return;
   g_free (identity->account);
   g_free (identity->groups);
+  cmk_process_clear (&identity->process);
   g_free (identity);
 }
 
@@ -69,6 +72,7 @@ free_lookup (gpointer data)
 {
   Lookup *lookup = data;
   g_clear_pointer (&lookup->identity, cmk_identity_unref);
+  g_clear_error (&lookup->denied);
   g_free (lookup->sender);
   g_array_unref (lookup->questions);
   g_free (lookup);
@@ -107,11 +111,14 @@ remember (CmkCallers *callers, const char *sender, CmkIdentity *identity)
   g_hash_table_insert (callers->known, g_strdup (sender), cmk_identity_ref (identity));
 }
 
-/* Takes @lookup over. */
+/* One answer less to wait for. Takes @lookup over when it was the last. */
 static void
-conclude (Lookup *lookup, const GError *denied)
+conclude (Lookup *lookup)
 {
+  if (--lookup->awaited > 0)
+    return;
   CmkCallers *callers = lookup->callers;
+  const GError *denied = lookup->denied;
   if (denied == NULL)
     remember (callers, lookup->sender, lookup->identity);
   g_hash_table_steal (callers->pending, lookup->sender);
@@ -162,7 +169,8 @@ on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the lookup went with its callers */
   lookup->identity->account = account;
-  conclude (lookup, error);
+  lookup->denied = g_steal_pointer (&error);
+  conclude (lookup);
 }
 
 static void
@@ -171,12 +179,23 @@ find_account (Lookup *lookup)
   if (lookup->identity->uid == 0)
     {
       lookup->identity->account = g_strdup ("root");
-      conclude (lookup, NULL);
+      conclude (lookup);
       return;
     }
   g_autoptr (GTask) task = g_task_new (NULL, lookup->callers->cancellable, on_account, lookup);
   g_task_set_task_data (task, GUINT_TO_POINTER (lookup->identity->uid), NULL);
   g_task_run_in_thread (task, look_up_account);
+}
+
+/* --- the program --- */
+
+static void
+on_process (const CmkProcess *process, gpointer data)
+{
+  Lookup *lookup = data;
+  lookup->identity->process.unit = g_strdup (process->unit);
+  lookup->identity->process.executable = g_strdup (process->executable);
+  conclude (lookup);
 }
 
 /* --- the credentials --- */
@@ -206,15 +225,21 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
     return; /* the lookup went with its callers */
   g_autoptr (GVariant) credentials = reply != NULL ? g_variant_get_child_value (reply, 0) : NULL;
   lookup->identity = credentials != NULL ? read_credentials (lookup->callers, credentials) : NULL;
-  if (lookup->identity != NULL)
+  if (lookup->identity == NULL)
     {
-      find_account (lookup);
+      lookup->denied =
+          g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                               "the bus daemon does not say which user is calling: nobody is served unknown");
+      conclude (lookup);
       return;
     }
-  g_autoptr (GError) denied =
-      g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                           "the bus daemon does not say which user is calling: nobody is served unknown");
-  conclude (lookup, denied);
+  guint32 pid;
+  if (g_variant_lookup (credentials, "ProcessID", "u", &pid))
+    {
+      lookup->awaited++;
+      cmk_process_look_up (lookup->callers->connection, pid, lookup->callers->cancellable, on_process, lookup);
+    }
+  find_account (lookup);
 }
 
 void
@@ -235,6 +260,7 @@ cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc ide
     }
   lookup = g_new0 (Lookup, 1);
   lookup->callers = callers;
+  lookup->awaited = 1;
   lookup->sender = g_strdup (sender);
   lookup->questions = g_array_new (FALSE, FALSE, sizeof (Question));
   g_array_append_val (lookup->questions, question);

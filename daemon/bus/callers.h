@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is calling: the uid and the groups that the bus daemon vouches for, by unique name, and the name of the account.
+ * Who is calling: the uid and the groups that the bus daemon vouches for, by unique name, the name of the account, and for
+ * the journal the program.
  * Main loop. */
 #pragma once
 
 #include <gio/gio.h>
 
+#include "bus/process.h"
 #include "kms/kms.h"
 
 typedef struct _CmkCallers CmkCallers;
@@ -19,6 +21,7 @@ typedef struct
   guint32 *groups;
   gsize n_groups;
   gboolean is_administrator;
+  CmkProcess process; /* for the journal alone */
 } CmkIdentity;
 
 CmkIdentity *cmk_identity_ref (CmkIdentity *identity);
