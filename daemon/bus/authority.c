@@ -19,9 +19,9 @@
 struct _CmkAuthority
 {
   GDBusConnection *connection;
-  GCancellable *cancellable;
-  gint64 keep;      /* microseconds */
-  GHashTable *kept; /* see name_answer() -> gint64, the monotonic time until which it holds */
+  GCancellable *no_dialogs; /* cancelled: none is waited for */
+  gint64 keep;              /* microseconds */
+  GHashTable *kept;         /* see name_answer() -> gint64, the monotonic time until which it holds */
   guint changed_subscription;
   guint owner_subscription;
   guint64 dialogs; /* asked for so far */
@@ -145,8 +145,8 @@ send_question (Check *check)
       g_variant_new ("(@(sa{sv})s@a{ss}us)", subject (check->sender), cmk_actions_name (check->question.action),
                      describe (check->method, &check->question), has_dialog ? ALLOW_USER_INTERACTION : 0,
                      has_dialog ? check->cancellation_id : ""),
-      NULL, G_DBUS_CALL_FLAGS_NONE, has_dialog ? DIALOG_MILLISECONDS : ANSWER_MILLISECONDS, authority->cancellable,
-      on_checked, check);
+      NULL, G_DBUS_CALL_FLAGS_NONE, has_dialog ? DIALOG_MILLISECONDS : ANSWER_MILLISECONDS,
+      has_dialog ? authority->no_dialogs : NULL, on_checked, check);
 }
 
 /* polkit need not ask anybody for us any more. */
@@ -176,11 +176,16 @@ typedef enum
 } Verdict;
 
 static Verdict
-read_verdict (const Check *check, GVariant *reply, GError **denied)
+read_verdict (const Check *check, GVariant *reply, const GError *failure, GError **denied)
 {
   gboolean is_authorized, is_challenge;
   const char *value;
   g_autoptr (GVariant) details = NULL;
+  if (g_error_matches (failure, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    {
+      *denied = deny (check, "cmkd is ending, and waits for nobody to authenticate for ", ": call again");
+      return VERDICT_NO;
+    }
   if (reply == NULL || !g_variant_is_of_type (reply, G_VARIANT_TYPE ("((bba{ss}))")))
     {
       *denied = deny (check, "polkit, which decides on ",
@@ -212,7 +217,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) denied = NULL;
   g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-  Verdict verdict = read_verdict (check, reply, &denied);
+  Verdict verdict = read_verdict (check, reply, error, &denied);
   if (verdict == VERDICT_CHALLENGE && check->interactive && check->cancellation_id == NULL)
     {
       check->cancellation_id = g_strdup_printf ("cmkd-%" G_GUINT64_FORMAT, ++check->authority->dialogs);
@@ -248,7 +253,7 @@ cmk_authority_new (GDBusConnection *connection, guint keep_seconds)
 {
   CmkAuthority *authority = g_new0 (CmkAuthority, 1);
   authority->connection = g_object_ref (connection);
-  authority->cancellable = g_cancellable_new ();
+  authority->no_dialogs = g_cancellable_new ();
   authority->keep = (gint64) keep_seconds * G_USEC_PER_SEC;
   authority->kept = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   authority->changed_subscription =
@@ -261,9 +266,9 @@ cmk_authority_new (GDBusConnection *connection, guint keep_seconds)
 }
 
 void
-cmk_authority_stop (CmkAuthority *authority)
+cmk_authority_end_dialogs (CmkAuthority *authority)
 {
-  g_cancellable_cancel (authority->cancellable);
+  g_cancellable_cancel (authority->no_dialogs);
 }
 
 void
@@ -274,7 +279,7 @@ cmk_authority_free (CmkAuthority *authority)
   g_dbus_connection_signal_unsubscribe (authority->connection, authority->changed_subscription);
   g_dbus_connection_signal_unsubscribe (authority->connection, authority->owner_subscription);
   g_hash_table_unref (authority->kept);
-  g_object_unref (authority->cancellable);
+  g_object_unref (authority->no_dialogs);
   g_object_unref (authority->connection);
   g_free (authority);
 }

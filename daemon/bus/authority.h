@@ -29,5 +29,5 @@ void cmk_authority_ask (CmkAuthority *authority, const char *sender, const char 
                         const CmkAccessQuestion *question, gboolean interactive, CmkAuthorityFunc answered,
                         gpointer user_data);
 
-/* No answer is waited for any more: who waits is denied, and so is who asks from now on, unless the answer is kept. */
-void cmk_authority_stop (CmkAuthority *authority);
+/* From now on nobody is waited for to authenticate. polkit itself is: it answers, or does not, within seconds. */
+void cmk_authority_end_dialogs (CmkAuthority *authority);

@@ -195,7 +195,7 @@ cmk_bus_leave (CmkBus *bus)
     return;
   cmk_kms_begin_stop (bus->kms);
   if (bus->authority != NULL)
-    cmk_authority_stop (bus->authority);
+    cmk_authority_end_dialogs (bus->authority);
   give_back_name (bus);
 }
 

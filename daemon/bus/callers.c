@@ -31,7 +31,7 @@ typedef struct
   char *sender;
   GArray *questions;
   CmkIdentity *identity; /* as far as it is known */
-  guint awaited;         /* answers that are still to come */
+  guint n_missing;       /* facts that are being looked up */
   GError *denied;
 } Lookup;
 
@@ -47,9 +47,9 @@ cmk_identity_unref (CmkIdentity *identity)
 {
   if (!g_ref_count_dec (&identity->references))
     return;
+  cmk_process_clear (&identity->process);
   g_free (identity->account);
   g_free (identity->groups);
-  cmk_process_clear (&identity->process);
   g_free (identity);
 }
 
@@ -111,12 +111,9 @@ remember (CmkCallers *callers, const char *sender, CmkIdentity *identity)
   g_hash_table_insert (callers->known, g_strdup (sender), cmk_identity_ref (identity));
 }
 
-/* One answer less to wait for. Takes @lookup over when it was the last. */
 static void
 conclude (Lookup *lookup)
 {
-  if (--lookup->awaited > 0)
-    return;
   CmkCallers *callers = lookup->callers;
   const GError *denied = lookup->denied;
   if (denied == NULL)
@@ -128,6 +125,13 @@ conclude (Lookup *lookup)
       question->identified (denied == NULL ? lookup->identity : NULL, denied, question->user_data);
     }
   free_lookup (lookup);
+}
+
+static void
+note_found (Lookup *lookup)
+{
+  if (--lookup->n_missing == 0)
+    conclude (lookup);
 }
 
 /* --- the account --- */
@@ -170,7 +174,7 @@ on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
     return; /* the lookup went with its callers */
   lookup->identity->account = account;
   lookup->denied = g_steal_pointer (&error);
-  conclude (lookup);
+  note_found (lookup);
 }
 
 static void
@@ -179,7 +183,7 @@ find_account (Lookup *lookup)
   if (lookup->identity->uid == 0)
     {
       lookup->identity->account = g_strdup ("root");
-      conclude (lookup);
+      note_found (lookup);
       return;
     }
   g_autoptr (GTask) task = g_task_new (NULL, lookup->callers->cancellable, on_account, lookup);
@@ -187,15 +191,27 @@ find_account (Lookup *lookup)
   g_task_run_in_thread (task, look_up_account);
 }
 
-/* --- the program --- */
+/* --- the process --- */
 
 static void
 on_process (const CmkProcess *process, gpointer data)
 {
   Lookup *lookup = data;
-  lookup->identity->process.unit = g_strdup (process->unit);
-  lookup->identity->process.executable = g_strdup (process->executable);
-  conclude (lookup);
+  lookup->identity->process = (CmkProcess) {
+    .unit = g_strdup (process->unit),
+    .executable = g_strdup (process->executable),
+  };
+  note_found (lookup);
+}
+
+static void
+find_process (Lookup *lookup, GVariant *credentials)
+{
+  guint32 pid;
+  if (g_variant_lookup (credentials, "ProcessID", "u", &pid))
+    cmk_process_look_up (lookup->callers->connection, pid, lookup->callers->cancellable, on_process, lookup);
+  else
+    note_found (lookup);
 }
 
 /* --- the credentials --- */
@@ -225,21 +241,16 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
     return; /* the lookup went with its callers */
   g_autoptr (GVariant) credentials = reply != NULL ? g_variant_get_child_value (reply, 0) : NULL;
   lookup->identity = credentials != NULL ? read_credentials (lookup->callers, credentials) : NULL;
-  if (lookup->identity == NULL)
+  if (lookup->identity != NULL)
     {
-      lookup->denied =
-          g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                               "the bus daemon does not say which user is calling: nobody is served unknown");
-      conclude (lookup);
+      lookup->n_missing = 2;
+      find_account (lookup);
+      find_process (lookup, credentials);
       return;
     }
-  guint32 pid;
-  if (g_variant_lookup (credentials, "ProcessID", "u", &pid))
-    {
-      lookup->awaited++;
-      cmk_process_look_up (lookup->callers->connection, pid, lookup->callers->cancellable, on_process, lookup);
-    }
-  find_account (lookup);
+  lookup->denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                        "the bus daemon does not say which user is calling: nobody is served unknown");
+  conclude (lookup);
 }
 
 void
@@ -260,7 +271,6 @@ cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc ide
     }
   lookup = g_new0 (Lookup, 1);
   lookup->callers = callers;
-  lookup->awaited = 1;
   lookup->sender = g_strdup (sender);
   lookup->questions = g_array_new (FALSE, FALSE, sizeof (Question));
   g_array_append_val (lookup->questions, question);

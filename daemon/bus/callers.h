@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is calling: the uid and the groups that the bus daemon vouches for, by unique name, the name of the account, and for
- * the journal the program.
+ * Who is calling: the uid and the groups that the bus daemon vouches for, by unique name, and the name of the account.
  * Main loop. */
 #pragma once
 
@@ -21,7 +20,7 @@ typedef struct
   guint32 *groups;
   gsize n_groups;
   gboolean is_administrator;
-  CmkProcess process; /* for the journal alone */
+  CmkProcess process; /* that made the connection; for the journal alone */
 } CmkIdentity;
 
 CmkIdentity *cmk_identity_ref (CmkIdentity *identity);
