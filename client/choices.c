@@ -16,6 +16,13 @@ typedef struct
 #define ENCRYPTION    "RSAES_OAEP_SHA_256 RSAES_OAEP_SHA_1 SM2PKE"
 #define WRAPPING_SPEC "RSA_2048 RSA_3072 RSA_4096 EC_SM2"
 
+/* What a grant can give. */
+#define OPERATIONS                                                                                                     \
+  "DescribeKey GetPublicKey Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey "                                \
+  "GenerateDataKeyWithoutPlaintext "                                                                                   \
+  "Sign Verify AsymmetricEncrypt AsymmetricDecrypt GenerateMac VerifyMac GetParametersForImport ImportKeyMaterial "    \
+  "DeleteKeyMaterial EnableKey DisableKey"
+
 static const Choice choices[] = {
   { "data-key", "SPEC", "AES_256 AES_128" },
   { "get-parameters", "SPEC", WRAPPING_SPEC },
@@ -34,6 +41,14 @@ static const Choice choices[] = {
   { NULL, "LEVEL", "SOFTWARE TPM" },
   { NULL, "STATE", "Enabled Disabled PendingImport PendingDeletion" },
   { NULL, "CAUSE", "tpm-changed rollback-detected" },
+  { NULL, "OPERATION", OPERATIONS },
+  { NULL, "METHOD",
+    "CreateKey DescribeKey ListKeys EnableKey DisableKey ScheduleKeyDeletion CancelKeyDeletion UpdateKeyDescription "
+    "CreateAlias UpdateAlias DeleteAlias ListAliases TagResource UntagResource GrantKey RevokeGrant ListGrants "
+    "GetParametersForImport ImportKeyMaterial DeleteKeyMaterial Encrypt Decrypt ReEncrypt GenerateDataKey "
+    "GenerateDataKeyWithoutPlaintext Sign Verify AsymmetricEncrypt AsymmetricDecrypt GenerateMac VerifyMac "
+    "GetPublicKey "
+    "GetStatus Recover" },
   { "alias", "ACTION", "create update delete list" },
 };
 

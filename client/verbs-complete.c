@@ -2,6 +2,8 @@
  *
  * The verb that the completions of the shells call: what may come next is told by the tables of verb.h, and by the daemon for
  * keys and aliases. Each shell has only a few lines of its own, and all have the same answers. */
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +115,22 @@ print_keys (const Line *line, bool has_ids, bool has_aliases)
   return code;
 }
 
+static void
+print_users (const Line *line)
+{
+  for (const struct passwd *user = getpwent (); user != NULL; user = getpwent ())
+    print_candidate (line, user->pw_name, user->pw_gecos != NULL ? user->pw_gecos : "");
+  endpwent ();
+}
+
+static void
+print_groups (const Line *line)
+{
+  for (const struct group *group = getgrent (); group != NULL; group = getgrent ())
+    print_candidate (line, group->gr_name, "");
+  endgrent ();
+}
+
 static int
 print_values (const Line *line, const char *placeholder)
 {
@@ -125,6 +143,10 @@ print_values (const Line *line, const char *placeholder)
     puts (":files");
   else if (strcmp (placeholder, "DIRECTORY") == 0)
     puts (":directories");
+  else if (strcmp (placeholder, "USER") == 0)
+    print_users (line);
+  else if (strcmp (placeholder, "GROUP") == 0)
+    print_groups (line);
   else if (strcmp (placeholder, "KEY") == 0)
     return print_keys (line, true, takes_alias (verb));
   else if (strcmp (placeholder, "ALIAS") == 0)

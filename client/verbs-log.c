@@ -154,6 +154,25 @@ get (const CmkValue *entry, const char *name)
   return text != NULL ? text : "";
 }
 
+/* The keys of a call; ReEncrypt has two. */
+static void
+put_keys (CmkValue *map, const CmkValue *entry)
+{
+  CmkValue *keys = NULL;
+
+  for (size_t i = 0; i < entry->n_items; i++)
+    if (strcmp (entry->items[i].name, "CMKD_KEY_ID") == 0)
+      {
+        CmkValue *key;
+
+        keys = keys != NULL ? keys : cmk_value_append (map, "KeyIds");
+        keys->kind = CMK_VALUE_LIST;
+        key = cmk_value_append (keys, NULL);
+        key->kind = CMK_VALUE_STRING;
+        key->string = cmk_duplicate (entry->items[i].string);
+      }
+}
+
 static void
 put_text (CmkValue *map, const char *name, const char *text)
 {
@@ -187,19 +206,10 @@ print_as_json (const CmkValue *entry, void *data)
     const char *field;
     const char *name;
   } fields[] = {
-    { "CMKD_REQUEST_ID", "RequestId" },
-    { "CMKD_INTERFACE", "Interface" },
-    { "CMKD_OPERATION", "Operation" },
-    { "CMKD_KEY_ID", "KeyId" },
-    { "CMKD_CALLER_UID", "CallerUid" },
-    { "CMKD_CALLER_UNIT", "CallerUnit" },
-    { "CMKD_CALLER_EXE", "CallerExecutable" },
-    { "CMKD_OUTCOME", "Outcome" },
-    { "CMKD_REASON", "Reason" },
-    { "CMKD_SEQUENCE", "Sequence" },
-    { "CMKD_ACCEPTED", "Accepted" },
-    { "MESSAGE_ID", "MessageId" },
-    { "MESSAGE", "Message" },
+    { "CMKD_REQUEST_ID", "RequestId" }, { "CMKD_INTERFACE", "Interface" },    { "CMKD_OPERATION", "Operation" },
+    { "CMKD_CALLER_UID", "CallerUid" }, { "CMKD_CALLER_UNIT", "CallerUnit" }, { "CMKD_CALLER_EXE", "CallerExecutable" },
+    { "CMKD_OUTCOME", "Outcome" },      { "CMKD_REASON", "Reason" },          { "CMKD_SEQUENCE", "Sequence" },
+    { "CMKD_ACCEPTED", "Accepted" },    { "MESSAGE_ID", "MessageId" },        { "MESSAGE", "Message" },
   };
   _cleanup_ (cmk_value_clear) CmkValue object = { .kind = CMK_VALUE_MAP };
   _cleanup_ (cmk_freep) char *time = format_time (entry, 6);
@@ -209,6 +219,7 @@ print_as_json (const CmkValue *entry, void *data)
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     if (cmk_value_get_string (entry, fields[i].field) != NULL)
       put_text (&object, fields[i].name, cmk_value_get_string (entry, fields[i].field));
+  put_keys (&object, entry);
   cmk_output_print_json (&object);
   return cmk_output_flush ();
 }
@@ -246,7 +257,10 @@ print_as_line (const CmkValue *entry, void *data)
     {
       put_column (&line, name_user (get (entry, "CMKD_CALLER_UID")), 8);
       put_column (&line, get (entry, "CMKD_OPERATION"), 16);
-      put_column (&line, *get (entry, "CMKD_KEY_ID") != '\0' ? get (entry, "CMKD_KEY_ID") : "-", UUID_CHARS);
+      if (*get (entry, "CMKD_KEY_ID") != '\0')
+        put_keys (&line, entry);
+      else
+        put_column (&line, "-", UUID_CHARS);
       put_text (&line, "", get (entry, "CMKD_OUTCOME"));
       if (*get (entry, "CMKD_CALLER_UNIT") != '\0')
         put_text (&line, "", get (entry, "CMKD_CALLER_UNIT"));

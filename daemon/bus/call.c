@@ -133,22 +133,32 @@ error_name (const GError *error)
 }
 
 static void
-log_call (CmkCall *call)
+audit (CmkCall *call)
 {
-  GLogLevelFlags level =
-      call->error == NULL ? call->method->log_level : MIN (call->method->log_level, G_LOG_LEVEL_INFO);
-  if (g_log_writer_default_would_drop (level, G_LOG_DOMAIN))
-    return;
-  const char *result = call->error == NULL ? "done" : error_name (call->error);
-  const char *reason = call->error == NULL ? "" : call->error->message;
-  const char *sequence =
-      call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL;
-  char uid[16];
-  g_snprintf (uid, sizeof uid, "%u", call->caller.uid);
-  g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", call->request_id, "CMKD_METHOD", call->method->name,
-                    "CMKD_CALLER_UID", uid, "CMKD_RESULT", result, "MESSAGE", "%s by uid %s: %s%s%s [request %s%s%s]",
-                    call->method->name, uid, result, *reason != '\0' ? ": " : "", reason, call->request_id,
-                    sequence != NULL ? ", sequence " : "", sequence != NULL ? sequence : "");
+  char texts[CMK_ACCESS_MAX_KEYS][CMK_UUID_TEXT_SIZE];
+  const char *key_ids[CMK_ACCESS_MAX_KEYS];
+  for (guint i = 0; i < call->access.n_keys; i++)
+    {
+      cmk_uuid_format (&call->access.keys[i], texts[i]);
+      key_ids[i] = texts[i];
+    }
+  const CmkIdentity *identity = call->identity;
+  const CmkAuditEntry entry = {
+    .request_id = call->request_id,
+    .interface = g_dbus_method_invocation_get_interface_name (call->invocation),
+    .operation = call->method->name,
+    .key_ids = key_ids,
+    .n_key_ids = call->access.n_keys,
+    .is_caller_known = identity != NULL,
+    .caller_uid = identity != NULL ? identity->uid : 0,
+    .caller_unit = identity != NULL ? identity->process.unit : NULL,
+    .caller_executable = identity != NULL ? identity->process.executable : NULL,
+    .error_name = call->error != NULL ? error_name (call->error) : NULL,
+    .error_text = call->error != NULL ? call->error->message : NULL,
+    .sequence = call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL,
+    .weight = call->method->weight,
+  };
+  cmk_audit_call (&entry);
 }
 
 static void
@@ -164,7 +174,7 @@ static void
 answer_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
-  log_call (call);
+  audit (call);
   note_use (calls, call->method);
   stop_waiting (call);
   if (call->is_long)

@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 
+#include "bus/audit.h"
 #include "bus/authority.h"
 #include "bus/callers.h"
 #include "kms/kms.h"
@@ -47,7 +48,7 @@ typedef struct
   /* Asking about cmkd itself is no use of it: it ends all the same when there is none. */
   gboolean is_no_use;
 
-  GLogLevelFlags log_level; /* of a success; refusals are G_LOG_LEVEL_INFO at least */
+  CmkAuditWeight weight; /* of its entry in the journal */
 } CmkMethod;
 
 /* All calls under way. @authority (it outlives them) decides what others than root may do; NULL: everybody may do with his own

@@ -92,14 +92,15 @@ class Impostor:
     """Owns cmkd's name and gives every call the same answer: a GLib.Variant, (name of an error, message), what returns one
     of them for a message, or none at all."""
 
-    def __init__(self, machine):
-        self.connection = machine.new_client(0).connection
+    def __init__(self, machine, uid=0):
+        self.connection = machine.new_client(uid).connection
         self.answer = None
         self.calls = []
         # A filter, as an object of GDBus would refuse to send what the XML does not have. It has a thread of its own.
         self.connection.add_filter(self.on_message)
-        self.connection.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName',
-                                  GLib.Variant('(su)', (BUS_NAME, 0)), None, Gio.DBusCallFlags.NONE, -1, None)
+        self.requested = self.connection.call_sync(
+            'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName',
+            GLib.Variant('(su)', (BUS_NAME, 0)), None, Gio.DBusCallFlags.NONE, -1, None).unpack()[0]
 
     def on_message(self, connection, message, incoming):
         if not incoming or message.get_message_type() != Gio.DBusMessageType.METHOD_CALL:

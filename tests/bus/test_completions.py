@@ -101,6 +101,7 @@ def test_choices(shell):
         'list --state P': ['PendingImport', 'PendingDeletion'],
         'list --origin E': ['EXTERNAL'],
         'recover --accept t': ['tpm-changed'],
+        'log --user roo': ['root'],
         'alias c': ['create'],
         'alias create alias/new --lim': ['--limit'],
         'list -- --s': [],
