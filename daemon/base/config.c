@@ -17,6 +17,7 @@ typedef struct
 static const NumberKey number_keys[] = {
   { "Tpm", "AnswerSeconds", G_STRUCT_OFFSET (CmkConfig, answer_seconds), 1, 600 },
   { "Daemon", "IdleSeconds", G_STRUCT_OFFSET (CmkConfig, idle_seconds), 0, CMK_MAX_IDLE_SECONDS },
+  { "Authorization", "KeepSeconds", G_STRUCT_OFFSET (CmkConfig, keep_seconds), 0, 3600 },
   { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 0, 64 },
   { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 0, 64 },
   { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 0, 64 },
@@ -41,6 +42,7 @@ new_default (void)
   config->tcti = g_strdup ("device:/dev/tpmrm0");
   config->answer_seconds = 15;
   config->idle_seconds = CMK_IDLE_NOT_SAID;
+  config->keep_seconds = 5;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_2048] = 4;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_3072] = 1;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;

@@ -13,7 +13,7 @@
 struct _CmkBus
 {
   GDBusConnection *connection;
-  gboolean own_uid_administers;
+  CmkAuthority *authority; /* NULL: on a bus of one user's own */
   CmkBusEndedFunc ended;
   gpointer user_data;
   CmkAdmission *admission;
@@ -44,11 +44,11 @@ on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean van
 }
 
 CmkBus *
-cmk_bus_new (GDBusConnection *connection, gboolean own_uid_administers, CmkBusEndedFunc ended, gpointer user_data)
+cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data)
 {
   CmkBus *bus = g_new0 (CmkBus, 1);
   bus->connection = g_object_ref (connection);
-  bus->own_uid_administers = own_uid_administers;
+  bus->authority = authority;
   bus->ended = ended;
   bus->user_data = user_data;
   bus->keys = cmk_dbus_keys_skeleton_new ();
@@ -143,7 +143,7 @@ gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
-  bus->calls = cmk_calls_new (kms, bus->connection, bus->own_uid_administers, on_answered, bus);
+  bus->calls = cmk_calls_new (kms, bus->connection, bus->authority, on_answered, bus);
   cmk_bus_serve_keys (bus->keys, bus->calls);
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);
@@ -182,6 +182,8 @@ cmk_bus_leave (CmkBus *bus)
   if (bus->leaving)
     return;
   cmk_kms_begin_stop (bus->kms);
+  if (bus->authority != NULL)
+    cmk_authority_end_dialogs (bus->authority);
   give_back_name (bus);
 }
 

@@ -75,7 +75,7 @@ static const CmkMethod get_status = {
   .run = run_get_status,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .is_no_use = TRUE,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_STATUS,
 };
 
 static gboolean
@@ -134,7 +134,7 @@ static const CmkMethod recover = {
   .name = "Recover",
   .run = run_recover,
   .free_request = g_free,
-  .log_level = G_LOG_LEVEL_WARNING,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean

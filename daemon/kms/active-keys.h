@@ -14,6 +14,7 @@ typedef struct
 {
   CmkUuid id;
   gint64 owner;
+  CmkOrigin origin;
   CmkKeySpec spec;
   CmkKeyUsage usage;
   gint64 expires_at;  /* 0 = never */

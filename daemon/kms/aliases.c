@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cmkd.h"
+#include "kms/access.h"
 #include "kms/marker.h"
 
 static CmkStore *
@@ -99,7 +100,7 @@ gboolean
 cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GError **error)
 {
   gint64 now;
-  if (!cmk_kms_begin (kms, &now, error))
+  if (!cmk_access_require (caller, NULL, NULL, error) || !cmk_kms_begin (kms, &now, error))
     return FALSE;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkAliasRecord) alias = cmk_store_get_alias (get_store (kms), caller->uid, name, &local_error);
@@ -113,8 +114,10 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
   if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), caller->uid, name, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
-  if (alias != NULL)
-    tell_updated (kms, &alias->key_id);
+  if (alias == NULL)
+    return TRUE;
+  cmk_access_note_key (caller, &alias->key_id);
+  tell_updated (kms, &alias->key_id);
   return TRUE;
 }
 
@@ -129,7 +132,7 @@ find_listed_key (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesReque
   if (!cmk_kms_begin (kms, &now, error))
     return FALSE;
   if (!request->has_key)
-    return TRUE;
+    return cmk_access_require (caller, NULL, NULL, error);
   g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, &request->key, now, error);
   if (record == NULL)
     return FALSE;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/private-key.h"
+#include "kms/access.h"
 #include "kms/marker.h"
 #include "kms/recovery.h"
 #include "kms/resident.h"
@@ -240,14 +241,22 @@ insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **
   return TRUE;
 }
 
+static gboolean
+require_creation (const CmkCaller *caller, const CmkCreateKeyRequest *request, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = new_record (caller, request, 0);
+  return cmk_access_require (caller, request->id, record, error);
+}
+
 CmkKeyMetadata *
 cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request, CmkWrappingPair *waited_pair,
                  GError **error)
 {
   g_autoptr (CmkWrappingPair) pair = waited_pair;
   gint64 now;
-  if (!check_supported (request, error) || !cmk_kms_begin (kms, &now, error) ||
-      !check_protection_level (kms, request, error) || !check_limits (kms, caller, request, error))
+  if (!require_creation (caller, request, error) || !check_supported (request, error) ||
+      !cmk_kms_begin (kms, &now, error) || !check_protection_level (kms, request, error) ||
+      !check_limits (kms, caller, request, error))
     {
       cmk_wrapping_pool_give_back (cmk_kms_pool (kms), g_steal_pointer (&pair));
       return NULL;
@@ -257,7 +266,10 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
   if (request->origin == CMK_ORIGIN_CMKD_KMS &&
       !make_material (kms, caller, metadata->record, g_steal_pointer (&pair), &public_key, error))
     return NULL;
-  return insert_key (kms, metadata, public_key, error) ? g_steal_pointer (&metadata) : NULL;
+  if (!insert_key (kms, metadata, public_key, error))
+    return NULL;
+  cmk_access_note_key (caller, &metadata->record->id);
+  return g_steal_pointer (&metadata);
 }
 
 /* --- the others --- */
@@ -335,7 +347,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
                GError **error)
 {
   gint64 now;
-  if (!cmk_kms_begin_reading (kms, &now, error))
+  if (!cmk_access_require (caller, NULL, NULL, error) || !cmk_kms_begin_reading (kms, &now, error))
     return NULL;
   CmkVault *vault = cmk_kms_vault (kms);
   const CmkSecret *marker_key = cmk_vault_marker_key (vault);

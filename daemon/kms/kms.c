@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "kms/access.h"
 #include "kms/due.h"
 #include "kms/resident.h"
 
@@ -174,7 +175,7 @@ static gboolean
 is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, const GError *error)
 {
   if (record != NULL)
-    return (caller->uid == 0 || caller->uid == record->owner) && !cmk_kms_is_deleted (record);
+    return !cmk_kms_is_deleted (record) && cmk_access_sees (kms, caller, record);
   if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
@@ -189,9 +190,10 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
     return NULL;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &id, &local_error);
+  cmk_access_note_key (caller, &id);
   if (!is_visible (kms, caller, &id, record, local_error))
     {
-      cmk_kms_refuse_unknown_key (error);
+      cmk_access_refuse (caller, &id, record, error);
       return NULL;
     }
   if (record == NULL)
@@ -199,6 +201,8 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
       g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
+  if (!cmk_access_require (caller, &id, record, error))
+    return NULL;
   /* It may not be erased yet, for the clock is ahead or the disk is full: what has expired is refused all the same. */
   cmk_kms_strip_if_expired (record, when);
   return g_steal_pointer (&record);
@@ -306,6 +310,7 @@ cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *m
   CmkActiveKey key = {
     .id = record->id,
     .owner = record->owner,
+    .origin = record->origin,
     .spec = record->spec,
     .usage = record->usage,
     .expires_at = record->expires_at,

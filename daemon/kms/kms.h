@@ -20,11 +20,18 @@
 typedef struct _CmkKms CmkKms;
 typedef struct _CmkDue CmkDue;
 
-/* Whoever asks, as the bus daemon vouches. */
+typedef struct _CmkAccess CmkAccess;
+
+/* Whoever asks, as the bus daemon vouches, and for what. */
 typedef struct
 {
   guint32 uid;
+  const char *account; /* that had this uid when the connection was made; "" if the system knows none */
+  const guint32 *groups;
+  gsize n_groups;
   gboolean is_administrator; /* of this cmkd: may decide what becomes of its state */
+  CmkOperation operation;    /* as grants call it */
+  CmkAccess *access;         /* what the call may do: see kms/access.h */
 } CmkCaller;
 
 /* How a call names a key: an id, or an alias ("alias/NAME"). */
@@ -96,7 +103,7 @@ gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The key that @caller may see under that name: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
+/* The key that @caller may see under that name, and is permitted what he is about to do with: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
  * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material that expired
  * by @when is not in the record: now, to use the key or tell of it; cmk_clock_confirmed(), to change it, since what is
  * not in the record that is written is erased. */

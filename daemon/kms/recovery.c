@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cmkd-journal.h"
+#include "kms/access.h"
 
 /* Keys that are read at a time. */
 #define PAGE 1000
@@ -139,12 +140,14 @@ gboolean
 cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, CmkRecovery *ret_recovery,
                   GError **error)
 {
-  if (!caller->is_administrator)
+  if (!caller->is_administrator && !caller->access->needs_permits)
     {
       g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
                            "this is for an administrator: run `cmkctl recover` as root");
       return FALSE;
     }
+  if (!cmk_access_require (caller, NULL, NULL, error))
+    return FALSE;
   CmkVault *vault = cmk_kms_vault (kms);
   g_auto (CmkRecovery) recovery = {
     .pending_import = g_ptr_array_new_with_free_func (free_record),

@@ -69,7 +69,7 @@ def options_are_documented():
 
 
 def journal_is_explained():
-    """Each id of a journal entry is in the catalog and in docs/audit.md, with no other, and used."""
+    """Each id of a journal entry is in the catalog and in docs/audit.md, with no other, and used; and so is each field."""
     ids = re.findall(r'#define (CMKD_MESSAGE_\w+)\s+"([0-9a-f]{32})"', read('include/cmkd-journal.h'))
     known = sorted(text for _, text in ids)
     code = '\n'.join(path.read_text() for path in sorted((tap.SOURCE / 'daemon').rglob('*.c')))
@@ -79,7 +79,9 @@ def journal_is_explained():
     tables = dict.fromkeys(re.findall(r'^\| `([0-9a-f]{32})`', read('docs/audit.md'), re.MULTILINE))
     if sorted(tables) != known:
         wrong.append('docs/audit.md and include/cmkd-journal.h have other ids')
-    return wrong if ids else ['no ids found']
+    fields = set(re.findall(r'"(CMKD_[A-Z_]+)",', code))
+    wrong += [f'docs/audit.md does not have {field}' for field in fields if f'`{field}`' not in read('docs/audit.md')]
+    return wrong if ids and fields else ['no ids found']
 
 
 def manual_pages_render():
