@@ -32,6 +32,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
  * be wanted again already. */
 void cmk_store_await_release (const char *directory, guint seconds);
 
+/* What the store in @directory takes on the disk, in bytes; 0 if that cannot be told. Any thread. */
+guint64 cmk_store_size (const char *directory);
+
 /* From here on rows are written with this MAC and refused without it. Nothing but meta values is written before, nor
  * before cmk_store_load_anchor() or cmk_store_authenticate_anew() has told which rows there are: such a commit is
  * refused. */
