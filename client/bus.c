@@ -31,27 +31,40 @@ fail_no_bus (CmkBusKind kind, DBusError *error)
   static const char *const names[] = { "system bus", "session bus", "bus at this address" };
   int code = dbus_error_has_name (error, DBUS_ERROR_BAD_ADDRESS) ? CMK_EXIT_USAGE : CMK_EXIT_NOT_THERE;
 
-  cmk_fail (code, "no connection to the %s (%s): is it running, and is it the right one?", names[kind], error->message);
+  if (kind == CMK_BUS_HOST) /* ssh has said what it knows */
+    cmk_fail (code, "no connection to the system bus of that machine: is it there, and does ssh with the command "
+                    "systemd-stdio-bridge get you to it?");
+  else
+    cmk_fail (code, "no connection to the %s (%s): is it running, and is it the right one?", names[kind],
+              error->message);
   dbus_error_free (error);
   return code;
+}
+
+static DBusConnection *
+open_address (const char *address, DBusError *error)
+{
+  DBusConnection *connection = dbus_connection_open_private (address, error);
+
+  if (connection == NULL || dbus_bus_register (connection, error))
+    return connection;
+  dbus_connection_close (connection);
+  dbus_connection_unref (connection);
+  return NULL;
 }
 
 int
 cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus)
 {
+  _cleanup_ (cmk_freep) char *host_address = NULL;
   DBusError error = DBUS_ERROR_INIT;
-  DBusConnection *connection = NULL;
+  DBusConnection *connection;
+  int code = kind == CMK_BUS_HOST ? cmk_bus_host_address (address, &host_address) : CMK_EXIT_DONE;
 
-  if (kind == CMK_BUS_ADDRESS)
-    {
-      connection = dbus_connection_open_private (address, &error);
-      if (connection != NULL && !dbus_bus_register (connection, &error))
-        {
-          dbus_connection_close (connection);
-          dbus_connection_unref (connection);
-          connection = NULL;
-        }
-    }
+  if (code != CMK_EXIT_DONE)
+    return code;
+  if (kind == CMK_BUS_ADDRESS || kind == CMK_BUS_HOST)
+    connection = open_address (host_address != NULL ? host_address : address, &error);
   else
     connection = dbus_bus_get_private (kind == CMK_BUS_SYSTEM ? DBUS_BUS_SYSTEM : DBUS_BUS_SESSION, &error);
 

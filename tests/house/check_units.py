@@ -79,7 +79,8 @@ def system_unit_with_a_software_tpm():
 def little_is_exposed():
     """Of what systemd asks for, as few of its tenths as it is told."""
     with tempfile.TemporaryDirectory() as directory:
-        _, output = tap.run('systemd-analyze', 'security', '--offline=true', '--no-pager', lay_out(directory, 'cmkd.service'),
+        path = lay_out(directory, 'cmkd.service')
+        _, output = tap.run('systemd-analyze', 'security', '--offline=true', '--no-pager', path,
                             env={'LC_ALL': 'C.UTF-8'})
         found = re.search(r'exposure level for cmkd\.service: (\d+\.\d)', output)
         return [] if found and float(found.group(1)) <= 1.0 else [output]
@@ -92,8 +93,9 @@ def nothing_is_taken_that_cmkd_needs():
         'ProcSubset': '/proc/sys/kernel/random/boot_id',
         'DynamicUser': 'a user whom the bus policy can name',
     }
-    return [f'{unit}: {name}= takes {what}' for unit in ('cmkd.service', 'cmkd-user.service') for name, what in needed.items()
-            if re.search(rf'^{name}=', (tap.BUILD / 'systemd' / unit).read_text(), re.MULTILINE)]
+    units = {unit: (tap.BUILD / 'systemd' / unit).read_text() for unit in ('cmkd.service', 'cmkd-user.service')}
+    return [f'{unit}: {name}= takes {what}' for unit, text in units.items() for name, what in needed.items()
+            if re.search(rf'^{name}=', text, re.MULTILINE)]
 
 
 def unit_and_activation_belong_together():
