@@ -11,10 +11,11 @@
 #include "exit-code.h"
 #include "output.h"
 
-static const CmkOption common_options[] = {
+const CmkOption cmk_common_options[] = {
   { "system", NULL, "talk to cmkd on the system bus (default)", false },
   { "session", NULL, "talk to cmkd on the session bus", false },
   { "address", "ADDRESS", "talk to cmkd on the bus at this D-Bus address", false },
+  { "host", "HOST", "talk to cmkd on the system bus of machine or user@machine, by ssh", false },
   { "json", NULL, "print the answer as one JSON object", false },
   { "help", NULL, "show this help", false },
   { "version", NULL, "show the version", false },
@@ -43,11 +44,19 @@ find_option (const CmkOption *options, const char *name, size_t length)
   return NULL;
 }
 
-static const CmkVerb *
-find_verb (const CmkVerb *const *groups, const char *name)
+const CmkOption *
+cmk_arguments_find_option (const CmkVerb *verb, const char *name, size_t length)
 {
-  for (; *groups != NULL; groups++)
-    for (const CmkVerb *verb = *groups; verb->name != NULL; verb++)
+  const CmkOption *option = find_option (cmk_common_options, name, length);
+
+  return option != NULL || verb == NULL ? option : find_option (verb->options, name, length);
+}
+
+const CmkVerb *
+cmk_arguments_find_verb (const char *name)
+{
+  for (const CmkVerb *const *group = cmk_verb_groups; *group != NULL; group++)
+    for (const CmkVerb *verb = *group; verb->name != NULL; verb++)
       if (strcmp (verb->name, name) == 0)
         return verb;
   return NULL;
@@ -60,16 +69,14 @@ take_option (CmkArguments *arguments, const char *word, const char *next, bool *
   const char *name = word + 2;
   size_t length = strcspn (name, "=");
   const char *value = name[length] == '=' ? name + length + 1 : NULL;
-  const CmkOption *option = find_option (common_options, name, length);
+  const CmkOption *option = cmk_arguments_find_option (arguments->verb, name, length);
 
   *ret_used = false;
-  if (option == NULL && arguments->verb != NULL)
-    option = find_option (arguments->verb->options, name, length);
   if (option == NULL)
     return cmk_arguments_fail (arguments, "unknown option '--%.*s'", (int) length, name);
   if (option->argument == NULL && value != NULL)
     return cmk_arguments_fail (arguments, "option '--%s' takes no argument", option->name);
-  if (!option->is_repeatable && cmk_arguments_has (arguments, option->name))
+  if (!option->is_repeatable && cmk_arguments_was_given (arguments, option))
     return cmk_arguments_fail (arguments, "option '--%s' was given twice", option->name);
   if (option->argument != NULL && value == NULL)
     {
@@ -84,14 +91,14 @@ take_option (CmkArguments *arguments, const char *word, const char *next, bool *
 }
 
 static int
-take_operand (CmkArguments *arguments, const CmkVerb *const *groups, const char *word)
+take_operand (CmkArguments *arguments, const char *word)
 {
   if (arguments->verb != NULL)
     {
       arguments->operands[arguments->n_operands++] = word;
       return CMK_EXIT_DONE;
     }
-  arguments->verb = find_verb (groups, word);
+  arguments->verb = cmk_arguments_find_verb (word);
   return arguments->verb != NULL ? CMK_EXIT_DONE : cmk_arguments_fail (arguments, "unknown verb '%s'", word);
 }
 
@@ -115,14 +122,14 @@ check (const CmkArguments *arguments)
     return cmk_arguments_fail (arguments, "%s takes %s", arguments->verb->name,
                                arguments->verb->n_operands == 0 ? "no operands" : arguments->verb->operands);
   if (cmk_arguments_has (arguments, "system") + cmk_arguments_has (arguments, "session") +
-          cmk_arguments_has (arguments, "address") >
+          cmk_arguments_has (arguments, "address") + cmk_arguments_has (arguments, "host") >
       1)
-    return cmk_arguments_fail (arguments, "only one of --system, --session and --address can be meant");
+    return cmk_arguments_fail (arguments, "only one of --system, --session, --address and --host can be meant");
   return CMK_EXIT_DONE;
 }
 
 int
-cmk_arguments_parse (int argc, char *argv[], const CmkVerb *const *groups, CmkArguments *ret_arguments)
+cmk_arguments_parse (int argc, char *argv[], CmkArguments *ret_arguments)
 {
   bool options_ended = false;
 
@@ -140,7 +147,7 @@ cmk_arguments_parse (int argc, char *argv[], const CmkVerb *const *groups, CmkAr
           continue;
         }
       if (options_ended || argv[i][0] != '-' || argv[i][1] == '\0')
-        code = take_operand (ret_arguments, groups, argv[i]);
+        code = take_operand (ret_arguments, argv[i]);
       else if (argv[i][1] != '-')
         code = cmk_arguments_fail (ret_arguments, "unknown option '%s'", argv[i]);
       else
@@ -163,8 +170,16 @@ cmk_arguments_clear (CmkArguments *arguments)
 static void
 require_known (const CmkArguments *arguments, const char *name)
 {
-  assert (find_option (common_options, name, strlen (name)) != NULL ||
-          find_option (arguments->verb->options, name, strlen (name)) != NULL);
+  assert (cmk_arguments_find_option (arguments->verb, name, strlen (name)) != NULL);
+}
+
+bool
+cmk_arguments_was_given (const CmkArguments *arguments, const CmkOption *option)
+{
+  for (size_t i = 0; i < arguments->n_given; i++)
+    if (arguments->given[i].option == option)
+      return true;
+  return false;
 }
 
 bool
@@ -265,6 +280,8 @@ cmk_arguments_open_bus (const CmkArguments *arguments, CmkBus **ret_bus)
 {
   if (cmk_arguments_has (arguments, "address"))
     return cmk_bus_open (CMK_BUS_ADDRESS, cmk_arguments_get (arguments, "address", NULL), ret_bus);
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_bus_open (CMK_BUS_HOST, cmk_arguments_get (arguments, "host", NULL), ret_bus);
   return cmk_bus_open (cmk_arguments_has (arguments, "session") ? CMK_BUS_SESSION : CMK_BUS_SYSTEM, NULL, ret_bus);
 }
 
@@ -315,7 +332,7 @@ print_examples (const char *examples)
 }
 
 void
-cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *groups)
+cmk_arguments_print_help (const CmkArguments *arguments)
 {
   const CmkVerb *verb = arguments->verb;
 
@@ -325,18 +342,18 @@ cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *g
               verb->description);
       print_examples (verb->examples);
       print_options ("Options", verb->options);
-      print_options ("Options of every verb", common_options);
+      print_options ("Options of every verb", cmk_common_options);
       return;
     }
 
   printf ("Usage: cmkctl [OPTION...] VERB ...\n\nManage and use the keys of cmkd.\n\nVerbs:\n");
-  for (; *groups != NULL; groups++)
-    for (verb = *groups; verb->name != NULL; verb++)
+  for (const CmkVerb *const *group = cmk_verb_groups; *group != NULL; group++)
+    for (verb = *group; verb->name != NULL; verb++)
       {
         int width = printf ("  %s%s%s", verb->name, verb->n_operands > 0 ? " " : "", verb->operands);
         printf ("%*s%s\n", 28 - width, "", verb->summary);
       }
-  print_options ("Options of every verb", common_options);
+  print_options ("Options of every verb", cmk_common_options);
   printf ("\nExit status: 0 done, 1 refused, 2 usage, 3 no such key, 4 access denied, 5 daemon or TPM not there.\n"
           "See cmkctl(1) and `cmkctl VERB --help`.\n");
 }

@@ -23,10 +23,20 @@ struct CmkArguments
   size_t n_given;
 };
 
-/* Take @argv apart; @groups are the tables of verbs and end with NULL. Options may stand before and after the verb and
+/* Those that every verb has; ends with one without a name. */
+extern const CmkOption cmk_common_options[];
+
+/* The option of @verb (NULL: those of every verb only) whose name is the @length characters at @name, NULL if none is. */
+const CmkOption *cmk_arguments_find_option (const CmkVerb *verb, const char *name, size_t length);
+
+const CmkVerb *cmk_arguments_find_verb (const char *name);
+
+/* Take @argv apart. Options may stand before and after the verb and
  * its operands, as --name VALUE or --name=VALUE; "--" ends them. With --help or --version nothing may be missing. */
-int cmk_arguments_parse (int argc, char *argv[], const CmkVerb *const *groups, CmkArguments *ret_arguments);
+int cmk_arguments_parse (int argc, char *argv[], CmkArguments *ret_arguments);
 void cmk_arguments_clear (CmkArguments *arguments);
+
+bool cmk_arguments_was_given (const CmkArguments *arguments, const CmkOption *option);
 
 /* Was the option or flag @name given? */
 bool cmk_arguments_has (const CmkArguments *arguments, const char *name);
@@ -59,4 +69,4 @@ int cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call);
 int cmk_arguments_fail (const CmkArguments *arguments, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
 /* Print the help of the verb, or of cmkctl if there is none. */
-void cmk_arguments_print_help (const CmkArguments *arguments, const CmkVerb *const *groups);
+void cmk_arguments_print_help (const CmkArguments *arguments);

@@ -5,27 +5,46 @@
 #include "cmkd.h"
 #include "exit-code.h"
 
-int
-cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
+/* The text @field of the metadata of @key; it lives as long as *@ret_answer. */
+static int
+describe (CmkBus *bus, const char *key, const char *field, CmkValue *ret_answer, const char **ret_text)
 {
   _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "DescribeKey");
-  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   const CmkValue *metadata;
-  const char *name;
   int code;
 
   cmk_call_add_string (call, key);
-  code = cmk_call_send (call, bus, &answer);
+  code = cmk_call_send (call, bus, ret_answer);
   if (code != CMK_EXIT_DONE)
     return code;
-  metadata = cmk_value_get (&answer, "KeyMetadata", CMK_VALUE_MAP);
+  metadata = cmk_value_get (ret_answer, "KeyMetadata", CMK_VALUE_MAP);
   if (metadata == NULL)
     return cmk_fail (CMK_EXIT_REFUSED,
                      "the daemon's answer has no KeyMetadata: cmkctl and cmkd must be of the same version");
-  code = cmk_value_require (metadata, "KeySpec", &name);
+  return cmk_value_require (metadata, field, ret_text);
+}
+
+int
+cmk_describe_id (CmkBus *bus, const char *key, char **ret_id)
+{
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const char *id;
+  int code = describe (bus, key, "KeyId", &answer, &id);
+
+  if (code == CMK_EXIT_DONE)
+    *ret_id = cmk_duplicate (id);
+  return code;
+}
+
+int
+cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
+{
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const char *name;
+  int code = describe (bus, key, "KeySpec", &answer, &name);
+
   if (code != CMK_EXIT_DONE)
     return code;
-
   *ret_spec = cmk_spec_find (name);
   if (*ret_spec == NULL)
     return cmk_fail (CMK_EXIT_REFUSED, "the key is of spec %s, which this cmkctl does not know: name the --algorithm",

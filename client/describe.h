@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What must be asked of the daemon before a call can be made: the spec of a key, where an algorithm depends on it. */
+ * What must be asked of the daemon before something else can be: the id of a key, or its spec, where an algorithm depends on
+ * it. */
 #pragma once
 
 #include "arguments.h"
 #include "spec.h"
+
+/* The id of the key or alias @key, an owned text. */
+int cmk_describe_id (CmkBus *bus, const char *key, char **ret_id);
 
 /* The spec of the key or alias @key. */
 int cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec);

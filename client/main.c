@@ -13,9 +13,10 @@
 #include "exit-code.h"
 #include "output.h"
 
-static const CmkVerb *const groups[] = { cmk_key_verbs,         cmk_name_verbs,    cmk_import_verbs,
-                                         cmk_attestation_verbs, cmk_crypto_verbs,  cmk_asymmetric_verbs,
-                                         cmk_service_verbs,     cmk_recover_verbs, NULL };
+const CmkVerb *const cmk_verb_groups[] = { cmk_key_verbs,         cmk_name_verbs,     cmk_import_verbs,
+                                           cmk_attestation_verbs, cmk_crypto_verbs,   cmk_file_verbs,
+                                           cmk_asymmetric_verbs,  cmk_service_verbs,  cmk_recover_verbs,
+                                           cmk_log_verbs,         cmk_complete_verbs, NULL };
 
 /* A file that is opened later must not become one of the standard streams that the caller closed. What is put there
  * goes the wrong way, so that using such a stream fails as it should. */
@@ -31,12 +32,12 @@ static int
 run (int argc, char *argv[])
 {
   _cleanup_ (cmk_arguments_clear) CmkArguments arguments = { 0 };
-  int code = cmk_arguments_parse (argc, argv, groups, &arguments);
+  int code = cmk_arguments_parse (argc, argv, &arguments);
 
   if (code != CMK_EXIT_DONE)
     return code;
   if (cmk_arguments_has (&arguments, "help"))
-    cmk_arguments_print_help (&arguments, groups);
+    cmk_arguments_print_help (&arguments);
   else if (cmk_arguments_has (&arguments, "version"))
     puts ("cmkctl " CMKD_VERSION);
   else

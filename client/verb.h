@@ -34,6 +34,12 @@ extern const CmkVerb cmk_name_verbs[];
 extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_attestation_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];
+extern const CmkVerb cmk_file_verbs[];
 extern const CmkVerb cmk_asymmetric_verbs[];
 extern const CmkVerb cmk_service_verbs[];
 extern const CmkVerb cmk_recover_verbs[];
+extern const CmkVerb cmk_log_verbs[];
+extern const CmkVerb cmk_complete_verbs[];
+
+/* All of these, in the order of the help; ends with NULL. */
+extern const CmkVerb *const cmk_verb_groups[];

@@ -4,8 +4,10 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/hygiene.h"
+#include "base/notify.h"
 #include "base/secret.h"
 #include "bus/bus.h"
+#include "cmkd-journal.h"
 #include "crypto/crypto.h"
 #include "keyring/keyring.h"
 #include "kms/kms.h"
@@ -178,6 +180,7 @@ on_terminate (gpointer bus)
 static gboolean
 serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, Ending *ending, GError **error)
 {
+  g_autoptr (CmkNotify) notify = cmk_notify_new ();
   g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, &cmk_bus_events, bus, error);
   if (kms == NULL)
     return FALSE;
@@ -189,8 +192,11 @@ serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, 
     return FALSE;
   if (idle > 0)
     cmk_bus_leave_when_idle (bus, idle);
-  g_message ("serving the store in %s", directory);
+  g_autofree char *status = g_strdup_printf ("serving the store in %s", directory);
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_SERVING, "MESSAGE", "%s", status);
+  cmk_notify_ready (notify, status);
   g_main_loop_run (ending->loop);
+  cmk_notify_stopping (notify);
   if (ending->error == NULL)
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&ending->error));
@@ -212,8 +218,10 @@ run (const Options *options, GError **error)
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Ending ending = { .loop = loop };
   g_autofree char *directory = state_directory (options);
-  g_autoptr (CmkBus) bus =
-      cmk_bus_new (connection, options->session || options->bus_address != NULL, on_ended, &ending);
+  /* On a bus of their own people are asked nothing. */
+  gboolean has_policy = !options->session && options->bus_address == NULL;
+  g_autoptr (CmkAuthority) authority = has_policy ? cmk_authority_new (connection, config->keep_seconds) : NULL;
+  g_autoptr (CmkBus) bus = cmk_bus_new (connection, authority, on_ended, &ending);
   /* Whoever has ended by itself is wanted again at once, if it comes to it, and the bus knows nothing of its state. */
   if (!cmk_bus_is_served (connection))
     cmk_store_await_release (directory, PREDECESSOR_SECONDS);

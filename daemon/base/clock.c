@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
+#include "cmkd-journal.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/timex.h>
@@ -121,13 +123,16 @@ tell_state (void)
   if (g_str_equal (state, last_state))
     return;
   if (g_str_equal (state, "behind"))
-    g_warning ("the system clock is behind the time that has passed: cmkd goes on by that; put the clock right");
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_CLOCK_BEHIND, "MESSAGE",
+                      "the system clock is behind the time that has passed: cmkd goes on by that; put the clock right");
   else if (g_str_equal (state, "unconfirmed"))
-    g_warning (
+    g_log_structured (
+        G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_CLOCK_AHEAD, "MESSAGE",
         "the system clock is ahead of the time that has passed, and is not synchronised: what has expired by it is "
         "refused, and erased once the clock is synchronised or has stood for 12 hours");
   else
-    g_message ("the system clock is in step with the time that has passed");
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_CLOCK_IN_STEP, "MESSAGE",
+                      "the system clock is in step with the time that has passed");
   last_state = state;
 }
 

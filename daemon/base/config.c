@@ -17,6 +17,7 @@ typedef struct
 static const NumberKey number_keys[] = {
   { "Tpm", "AnswerSeconds", G_STRUCT_OFFSET (CmkConfig, answer_seconds), 1, 600 },
   { "Daemon", "IdleSeconds", G_STRUCT_OFFSET (CmkConfig, idle_seconds), 0, CMK_MAX_IDLE_SECONDS },
+  { "Authorization", "KeepSeconds", G_STRUCT_OFFSET (CmkConfig, keep_seconds), 0, 3600 },
   { "WrappingKeys", "ReadyRsa2048", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_2048]), 0, 64 },
   { "WrappingKeys", "ReadyRsa3072", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_3072]), 0, 64 },
   { "WrappingKeys", "ReadyRsa4096", G_STRUCT_OFFSET (CmkConfig, ready_pairs[CMK_WRAPPING_KEY_RSA_4096]), 0, 64 },
@@ -28,6 +29,7 @@ static const NumberKey number_keys[] = {
   { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 0, 86400 },
   { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 0, 10000000 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 0, 10000000 },
+  { "Limits", "GrantsPerKey", G_STRUCT_OFFSET (CmkConfig, grants_per_key), 0, 10000 },
   { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 0, 100000 },
   { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 0, 1000000 },
   { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 0, 1000000 },
@@ -41,6 +43,7 @@ new_default (void)
   config->tcti = g_strdup ("device:/dev/tpmrm0");
   config->answer_seconds = 15;
   config->idle_seconds = CMK_IDLE_NOT_SAID;
+  config->keep_seconds = 5;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_2048] = 4;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_3072] = 1;
   config->ready_pairs[CMK_WRAPPING_KEY_RSA_4096] = 1;
@@ -50,6 +53,7 @@ new_default (void)
   config->anchor_seconds = 300;
   config->steps_per_day = 1440;
   config->keys_per_user = 10000;
+  config->grants_per_key = 50;
   config->import_sets_per_key = 16;
   config->import_sets_per_user = 256;
   config->decrypt_failures_per_minute = 30;

@@ -19,12 +19,14 @@ typedef struct
   char *tcti;                                     /* [Tpm] Tcti */
   guint answer_seconds;                           /* [Tpm] AnswerSeconds */
   guint idle_seconds;                             /* [Daemon] IdleSeconds; 0 = for ever; CMK_IDLE_NOT_SAID */
+  guint keep_seconds;                             /* [Authorization] KeepSeconds; 0 = each call is asked about */
   guint ready_pairs[CMK_WRAPPING_KEY_EC_SM2 + 1]; /* [WrappingKeys] ReadyRsa2048, -3072, -4096, ReadyEcSm2 */
   guint context_seconds;                          /* [Cache] ContextSeconds */
   guint material_seconds;                         /* [Cache] MaterialSeconds; 0 = never cached */
   guint session_seconds;                          /* [Cache] SessionSeconds; 0 = never kept, or BY_TPM */
   guint session_after_stop_seconds;               /* [Cache] SessionAfterStopSeconds; 0 = it ends with the daemon */
   guint keys_per_user;                            /* [Limits] KeysPerUser */
+  guint grants_per_key;                           /* [Limits] GrantsPerKey */
   guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
   guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */
   guint anchor_seconds;                           /* [Anchor] AnchorSeconds */

@@ -80,21 +80,21 @@ static const CmkMethod create_alias = {
   .name = "CreateAlias",
   .run = run_create_alias,
   .free_request = free_alias_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod update_alias = {
   .name = "UpdateAlias",
   .run = run_update_alias,
   .free_request = free_alias_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod delete_alias = {
   .name = "DeleteAlias",
   .run = run_delete_alias,
   .free_request = free_alias_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -188,7 +188,7 @@ static const CmkMethod list_aliases = {
   .name = "ListAliases",
   .run = run_list_aliases,
   .free_request = free_list_aliases,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_STATUS,
 };
 
 static gboolean

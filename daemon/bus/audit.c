@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/audit.h"
 
-#include "base/message-ids.h"
+#include "cmkd-journal.h"
 #include "cmkd.h"
 
 #include <stdio.h>
@@ -37,9 +37,9 @@ static const char *
 message_id (const CmkAuditEntry *entry)
 {
   if (entry->error_name == NULL)
-    return CMK_MESSAGE_CALL_DONE;
-  return g_str_equal (entry->error_name, CMKD_ERROR_ACCESS_DENIED) ? CMK_MESSAGE_ACCESS_DENIED
-                                                                   : CMK_MESSAGE_CALL_REFUSED;
+    return CMKD_MESSAGE_CALL_DONE;
+  return g_str_equal (entry->error_name, CMKD_ERROR_ACCESS_DENIED) ? CMKD_MESSAGE_ACCESS_DENIED
+                                                                   : CMKD_MESSAGE_CALL_REFUSED;
 }
 
 /* The journal limits what a service writes by priority: whoever floods it with calls cannot have it drop what an
@@ -73,12 +73,18 @@ priority (GLogLevelFlags level)
 static char *
 compose (const CmkAuditEntry *entry, const char *uid, const char *reason)
 {
-  return g_strdup_printf ("%s by %s%s: %s%s%s [request %s%s%s%s%s]", entry->operation,
-                          uid != NULL ? "uid " : "nobody known", uid != NULL ? uid : "",
-                          entry->error_name != NULL ? entry->error_name : "done", reason != NULL ? ": " : "",
-                          reason != NULL ? reason : "", entry->request_id, entry->key_id != NULL ? ", key " : "",
-                          entry->key_id != NULL ? entry->key_id : "", entry->sequence != NULL ? ", sequence " : "",
-                          entry->sequence != NULL ? entry->sequence : "");
+  GString *text = g_string_new (entry->operation);
+  g_string_append_printf (text, " by %s%s: %s", uid != NULL ? "uid " : "nobody known", uid != NULL ? uid : "",
+                          entry->error_name != NULL ? entry->error_name : "done");
+  if (reason != NULL)
+    g_string_append_printf (text, ": %s", reason);
+  g_string_append_printf (text, " [request %s", entry->request_id);
+  for (gsize i = 0; i < entry->n_key_ids; i++)
+    g_string_append_printf (text, ", key %s", entry->key_ids[i]);
+  if (entry->sequence != NULL)
+    g_string_append_printf (text, ", sequence %s", entry->sequence);
+  g_string_append_c (text, ']');
+  return g_string_free (text, FALSE);
 }
 
 static void
@@ -109,7 +115,8 @@ cmk_audit_call (const CmkAuditEntry *entry)
   put (&fields, "CMKD_REQUEST_ID", entry->request_id);
   put (&fields, "CMKD_INTERFACE", entry->interface);
   put (&fields, "CMKD_OPERATION", entry->operation);
-  put (&fields, "CMKD_KEY_ID", entry->key_id);
+  for (gsize i = 0; i < entry->n_key_ids; i++)
+    put (&fields, "CMKD_KEY_ID", entry->key_ids[i]);
   put (&fields, "CMKD_CALLER_UID", known_uid);
   put (&fields, "CMKD_CALLER_UNIT", entry->caller_unit);
   put (&fields, "CMKD_CALLER_EXE", entry->caller_executable);

@@ -19,9 +19,10 @@ typedef enum
 typedef struct
 {
   const char *request_id;
-  const char *interface; /* "org.cmkd.Kms1.Crypto" */
-  const char *operation; /* the method: "Encrypt" */
-  const char *key_id;    /* that was named, though it need not exist, or that was made; NULL: none */
+  const char *interface;      /* "org.cmkd.Kms1.Crypto" */
+  const char *operation;      /* the method: "Encrypt" */
+  const char *const *key_ids; /* that were named, though they need not exist, or made */
+  gsize n_key_ids;
   gboolean is_caller_known;
   guint32 caller_uid;
   const char *caller_unit;       /* see bus/process.h; NULL: not known */

@@ -2,6 +2,7 @@
 #include "bus/bus.h"
 
 #include "base/error.h"
+#include "bus/admission.h"
 #include "bus/idle.h"
 #include "bus/interfaces.h"
 #include "cmkd.h"
@@ -12,9 +13,10 @@
 struct _CmkBus
 {
   GDBusConnection *connection;
-  gboolean own_uid_administers;
+  CmkAuthority *authority; /* NULL: on a bus of one user's own */
   CmkBusEndedFunc ended;
   gpointer user_data;
+  CmkAdmission *admission;
   CmkKms *kms;
   CmkCalls *calls;
   CmkIdle *idle;
@@ -24,23 +26,9 @@ struct _CmkBus
   CmkDBusService *service;
   const char *tpm_state;    /* as the properties of the service say */
   const char *state_status; /* likewise */
-  guint reply_filter;
   gboolean leaving;
   gboolean name_given_back;
 };
-
-/* A call whose answer nobody wants would have effects that nobody can count on, and the bus daemon, which bounds the
- * calls that wait for an answer, does not bound those: they could fill our memory faster than we work. */
-static GDBusMessage *
-drop_unanswerable_call (G_GNUC_UNUSED GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
-                        G_GNUC_UNUSED gpointer data)
-{
-  if (!incoming || g_dbus_message_get_message_type (message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL ||
-      (g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) == 0)
-    return message;
-  g_object_unref (message);
-  return NULL;
-}
 
 static void
 on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean vanished, const GError *cause, CmkBus *bus)
@@ -56,11 +44,11 @@ on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean van
 }
 
 CmkBus *
-cmk_bus_new (GDBusConnection *connection, gboolean own_uid_administers, CmkBusEndedFunc ended, gpointer user_data)
+cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data)
 {
   CmkBus *bus = g_new0 (CmkBus, 1);
   bus->connection = g_object_ref (connection);
-  bus->own_uid_administers = own_uid_administers;
+  bus->authority = authority;
   bus->ended = ended;
   bus->user_data = user_data;
   bus->keys = cmk_dbus_keys_skeleton_new ();
@@ -69,7 +57,7 @@ cmk_bus_new (GDBusConnection *connection, gboolean own_uid_administers, CmkBusEn
   bus->service = cmk_dbus_service_skeleton_new ();
   g_dbus_connection_set_exit_on_close (connection, FALSE);
   g_signal_connect (connection, "closed", G_CALLBACK (on_closed), bus);
-  bus->reply_filter = g_dbus_connection_add_filter (connection, drop_unanswerable_call, NULL, NULL);
+  bus->admission = cmk_admission_new (connection);
   return bus;
 }
 
@@ -79,7 +67,7 @@ cmk_bus_free (CmkBus *bus)
   if (bus == NULL)
     return;
   g_signal_handlers_disconnect_by_data (bus->connection, bus);
-  g_dbus_connection_remove_filter (bus->connection, bus->reply_filter);
+  cmk_admission_free (bus->admission);
   GDBusInterfaceSkeleton *skeletons[] = {
     G_DBUS_INTERFACE_SKELETON (bus->keys),
     G_DBUS_INTERFACE_SKELETON (bus->import),
@@ -155,7 +143,7 @@ gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
-  bus->calls = cmk_calls_new (kms, bus->connection, bus->own_uid_administers, on_answered, bus);
+  bus->calls = cmk_calls_new (kms, bus->connection, bus->authority, on_answered, bus);
   cmk_bus_serve_keys (bus->keys, bus->calls);
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);
@@ -194,6 +182,8 @@ cmk_bus_leave (CmkBus *bus)
   if (bus->leaving)
     return;
   cmk_kms_begin_stop (bus->kms);
+  if (bus->authority != NULL)
+    cmk_authority_end_dialogs (bus->authority);
   give_back_name (bus);
 }
 

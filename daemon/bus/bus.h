@@ -5,6 +5,7 @@
 
 #include <gio/gio.h>
 
+#include "bus/authority.h"
 #include "kms/kms.h"
 
 typedef struct _CmkBus CmkBus;
@@ -12,10 +13,9 @@ typedef struct _CmkBus CmkBus;
 /* Why the daemon should end: NULL after cmk_bus_leave(), else what went wrong. */
 typedef void (*CmkBusEndedFunc) (const GError *error, gpointer user_data);
 
-/* @own_uid_administers: nobody but the bus itself says who may call, so who runs cmkd is its administrator, as root always
- * is. @ended is called, on the main loop, when there is no more to serve. */
-CmkBus *cmk_bus_new (GDBusConnection *connection, gboolean own_uid_administers, CmkBusEndedFunc ended,
-                     gpointer user_data);
+/* @authority outlives it; NULL: nobody but the bus itself says who may call, so who runs cmkd is its administrator, as root
+ * always is. @ended is called, on the main loop, when there is no more to serve. */
+CmkBus *cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data);
 void cmk_bus_free (CmkBus *bus);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkBus, cmk_bus_free)
 

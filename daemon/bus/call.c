@@ -2,6 +2,7 @@
 #include "bus/call.h"
 
 #include "base/error.h"
+#include "bus/actions.h"
 #include "cmkd.h"
 
 /* One user's calls under way at a time: more than any program that waits for its answers has, and a bound on what a
@@ -16,10 +17,11 @@ struct _CmkCalls
   CmkKms *kms;
   GDBusConnection *connection;
   CmkCallers *callers;
-  GHashTable *per_user;   /* uid -> number of calls */
-  GHashTable *long_users; /* uids that have a long call under way */
-  GQueue waiting;         /* CmkCall, those that may be in a queue, earliest deadline first */
-  guint deadline_timer;   /* 0 = none */
+  CmkAuthority *authority; /* NULL: everybody may do with his own keys what he likes */
+  GHashTable *per_user;    /* uid -> number of calls */
+  GHashTable *long_users;  /* uids that have a long call under way */
+  GQueue waiting;          /* CmkCall, those that may be in a queue, earliest deadline first */
+  guint deadline_timer;    /* 0 = none */
   guint count;
   gint64 last_use; /* monotonic time */
   void (*answered) (gpointer);
@@ -40,6 +42,8 @@ struct _CmkCall
   GDBusMethodInvocation *invocation;
   const CmkMethod *method;
   gpointer request;
+  CmkIdentity *identity; /* NULL until it is known */
+  CmkAccess access;
   CmkCaller caller;
   gboolean is_counted; /* in per_user */
   gboolean is_long;    /* in long_users */
@@ -50,16 +54,19 @@ struct _CmkCall
   GList waiting; /* the link in CmkCalls.waiting; has data while it is there */
   GVariantDict answer;
   GError *error;
+  void (*go_on) (CmkCall *); /* when its sender has been found to be there */
 };
 
 CmkCalls *
-cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_uid_administers, void (*answered) (gpointer),
+cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAuthority *authority, void (*answered) (gpointer),
                gpointer user_data)
 {
   CmkCalls *calls = g_new0 (CmkCalls, 1);
   calls->kms = kms;
   calls->connection = g_object_ref (connection);
-  calls->callers = cmk_callers_new (connection, own_uid_administers);
+  calls->authority = authority;
+  /* On a bus where nobody is asked, who runs cmkd is its administrator. */
+  calls->callers = cmk_callers_new (connection, authority == NULL);
   calls->per_user = g_hash_table_new (NULL, NULL);
   calls->long_users = g_hash_table_new (NULL, NULL);
   g_queue_init (&calls->waiting);
@@ -126,22 +133,32 @@ error_name (const GError *error)
 }
 
 static void
-log_call (CmkCall *call)
+audit (CmkCall *call)
 {
-  GLogLevelFlags level =
-      call->error == NULL ? call->method->log_level : MIN (call->method->log_level, G_LOG_LEVEL_INFO);
-  if (g_log_writer_default_would_drop (level, G_LOG_DOMAIN))
-    return;
-  const char *result = call->error == NULL ? "done" : error_name (call->error);
-  const char *reason = call->error == NULL ? "" : call->error->message;
-  const char *sequence =
-      call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL;
-  char uid[16];
-  g_snprintf (uid, sizeof uid, "%u", call->caller.uid);
-  g_log_structured (G_LOG_DOMAIN, level, "CMKD_REQUEST_ID", call->request_id, "CMKD_METHOD", call->method->name,
-                    "CMKD_CALLER_UID", uid, "CMKD_RESULT", result, "MESSAGE", "%s by uid %s: %s%s%s [request %s%s%s]",
-                    call->method->name, uid, result, *reason != '\0' ? ": " : "", reason, call->request_id,
-                    sequence != NULL ? ", sequence " : "", sequence != NULL ? sequence : "");
+  char texts[CMK_ACCESS_MAX_KEYS][CMK_UUID_TEXT_SIZE];
+  const char *key_ids[CMK_ACCESS_MAX_KEYS];
+  for (guint i = 0; i < call->access.n_keys; i++)
+    {
+      cmk_uuid_format (&call->access.keys[i], texts[i]);
+      key_ids[i] = texts[i];
+    }
+  const CmkIdentity *identity = call->identity;
+  const CmkAuditEntry entry = {
+    .request_id = call->request_id,
+    .interface = g_dbus_method_invocation_get_interface_name (call->invocation),
+    .operation = call->method->name,
+    .key_ids = key_ids,
+    .n_key_ids = call->access.n_keys,
+    .is_caller_known = identity != NULL,
+    .caller_uid = identity != NULL ? identity->uid : 0,
+    .caller_unit = identity != NULL ? identity->process.unit : NULL,
+    .caller_executable = identity != NULL ? identity->process.executable : NULL,
+    .error_name = call->error != NULL ? error_name (call->error) : NULL,
+    .error_text = call->error != NULL ? call->error->message : NULL,
+    .sequence = call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL,
+    .weight = call->method->weight,
+  };
+  cmk_audit_call (&entry);
 }
 
 static void
@@ -157,7 +174,7 @@ static void
 answer_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
-  log_call (call);
+  audit (call);
   note_use (calls, call->method);
   stop_waiting (call);
   if (call->is_long)
@@ -185,6 +202,7 @@ free_call (CmkCall *call)
   CmkCalls *calls = call->calls;
   if (call->is_counted)
     set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
+  g_clear_pointer (&call->identity, cmk_identity_unref);
   g_free (call);
   calls->count--;
   calls->answered (calls->user_data);
@@ -193,6 +211,12 @@ free_call (CmkCall *call)
 static void
 end_call (CmkCall *call)
 {
+  if (call->error == NULL && cmk_access_was_not_asked_for (&call->access))
+    {
+      g_critical ("%s was done without a permit", call->method->name);
+      g_variant_dict_clear (&call->answer);
+      call->error = g_error_new_literal (CMK_ERROR, CMK_ERROR_INTERNAL, "cmkd failed to ask for permission");
+    }
   answer_call (call);
   free_call (call);
 }
@@ -273,7 +297,14 @@ run (CmkCall *call, CmkEffort effort)
   return FALSE;
 }
 
+static gboolean
+failed_for (const CmkCall *call, GQuark domain)
+{
+  return call->error != NULL && call->error->domain == domain;
+}
+
 static void submit (CmkCall *call, CmkEffort effort);
+static void ask_for_permit (CmkCall *call);
 
 static gboolean
 on_worked (gpointer data)
@@ -284,8 +315,12 @@ on_worked (gpointer data)
       free_call (call);
       return G_SOURCE_REMOVE;
     }
-  gboolean missed = call->error != NULL && call->error->domain == CMK_CACHE_MISS;
-  if (!missed || (call->effort == CMK_EFFORT_FULL && call->method->wait == NULL))
+  if (failed_for (call, CMK_PERMIT_NEEDED))
+    {
+      ask_for_permit (call);
+      return G_SOURCE_REMOVE;
+    }
+  if (!failed_for (call, CMK_CACHE_MISS) || (call->effort == CMK_EFFORT_FULL && call->method->wait == NULL))
     {
       end_call (call);
       return G_SOURCE_REMOVE;
@@ -371,25 +406,77 @@ on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
     g_variant_get (reply, "(b)", &is_there);
   if (is_there)
     {
-      enqueue (call, CMK_EFFORT_FULL);
+      call->go_on (call);
       return;
     }
   g_autoptr (GError) gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
   refuse (call, gone);
 }
 
+/* Go on with the call, unless its sender has left: it would take effect for nobody. */
+static void
+look_up_sender (CmkCall *call, void (*go_on) (CmkCall *))
+{
+  const char *sender = g_dbus_method_invocation_get_sender (call->invocation);
+  call->go_on = go_on;
+  g_dbus_connection_call (call->calls->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                          "org.freedesktop.DBus", "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"),
+                          G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_sender_looked_up, call);
+}
+
+static void
+enqueue_full (CmkCall *call)
+{
+  enqueue (call, CMK_EFFORT_FULL);
+}
+
 void
 cmk_call_resume (CmkCall *call, const GError *error)
 {
   if (error != NULL)
+    refuse (call, error);
+  else
+    look_up_sender (call, enqueue_full);
+}
+
+/* --- what it is permitted --- */
+
+static void begin (CmkCall *call);
+
+static void
+on_decided (const GError *denied, gpointer data)
+{
+  CmkCall *call = data;
+  if (denied == NULL)
+    cmk_access_permit (&call->access);
+  else if (call->access.question.action == CMK_ACTION_MANAGE_OTHERS_KEYS)
+    call->access.is_kept_to_own = TRUE;
+  else
     {
-      refuse (call, error);
+      refuse (call, denied);
       return;
     }
+  look_up_sender (call, begin);
+}
+
+/* The run that found out what is to be permitted is the last one that is for nothing. */
+static void
+ask_for_permit (CmkCall *call)
+{
   const char *sender = g_dbus_method_invocation_get_sender (call->invocation);
-  g_dbus_connection_call (call->calls->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                          "org.freedesktop.DBus", "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"),
-                          G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_sender_looked_up, call);
+  GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
+  g_clear_error (&call->error);
+  stop_waiting (call);
+  if (cmk_authority_remembers (call->calls->authority, sender, &call->access.question))
+    {
+      cmk_access_permit (&call->access);
+      begin (call);
+      return;
+    }
+  gboolean interactive =
+      (g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) != 0;
+  cmk_authority_ask (call->calls->authority, sender, call->method->name, &call->access.question, interactive,
+                     on_decided, call);
 }
 
 /* --- its beginning --- */
@@ -422,8 +509,52 @@ admit_long (CmkCall *call, GError **error)
   return call->is_long;
 }
 
+/* From the first place where it may be answered; again, when something more was permitted. */
 static void
-on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
+begin (CmkCall *call)
+{
+  switch (call->method->cached)
+    {
+    case CMK_CACHED_ON_CALCULATOR:
+      enqueue (call, CMK_EFFORT_CACHED);
+      return;
+    case CMK_CACHED_ON_MAIN_LOOP:
+      if (run (call, CMK_EFFORT_CACHED))
+        end_call (call);
+      else if (failed_for (call, CMK_PERMIT_NEEDED))
+        ask_for_permit (call);
+      else if (!failed_for (call, CMK_CACHE_MISS))
+        end_call (call);
+      else
+        {
+          g_clear_error (&call->error);
+          enqueue (call, CMK_EFFORT_FULL);
+        }
+      return;
+    case CMK_CACHED_NOWHERE:
+      enqueue (call, CMK_EFFORT_FULL);
+      return;
+    }
+}
+
+static gboolean
+admit (CmkCall *call, GError **error)
+{
+  const CmkMethodRule *rule = cmk_actions_find (call->method->name);
+  if (rule == NULL)
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INTERNAL, "nobody has said who may call %s", call->method->name);
+      return FALSE;
+    }
+  call->caller.operation = rule->operation;
+  call->access.needs_permits = call->calls->authority != NULL && call->caller.uid != 0;
+  call->access.action = rule->action;
+  call->access.may_reach_others = rule->may_reach_others;
+  return count_for_user (call, error) && admit_long (call, error);
+}
+
+static void
+on_identified (CmkIdentity *identity, const GError *unknown, gpointer data)
 {
   CmkCall *call = data;
   if (unknown != NULL)
@@ -431,22 +562,22 @@ on_identified (const CmkCaller *caller, const GError *unknown, gpointer data)
       refuse (call, unknown);
       return;
     }
-  call->caller = *caller;
-  g_autoptr (GError) throttled = NULL;
-  if (!count_for_user (call, &throttled) || !admit_long (call, &throttled))
-    refuse (call, throttled);
+  call->identity = cmk_identity_ref (identity);
+  call->caller = (CmkCaller) {
+    .uid = identity->uid,
+    .account = identity->account,
+    .groups = identity->groups,
+    .n_groups = identity->n_groups,
+    .is_administrator = identity->is_administrator,
+    .access = &call->access,
+  };
+  g_autoptr (GError) refused = NULL;
+  if (!admit (call, &refused))
+    refuse (call, refused);
   else if (call->error != NULL)
     end_call (call);
-  else if (call->method->cached == CMK_CACHED_ON_CALCULATOR)
-    enqueue (call, CMK_EFFORT_CACHED);
-  else if (call->method->cached == CMK_CACHED_ON_MAIN_LOOP &&
-           (run (call, CMK_EFFORT_CACHED) || call->error->domain != CMK_CACHE_MISS))
-    end_call (call);
   else
-    {
-      g_clear_error (&call->error);
-      enqueue (call, CMK_EFFORT_FULL);
-    }
+    begin (call);
 }
 
 void

@@ -6,6 +6,8 @@
 
 #include <gio/gio.h>
 
+#include "bus/audit.h"
+#include "bus/authority.h"
 #include "bus/callers.h"
 #include "kms/kms.h"
 
@@ -46,12 +48,13 @@ typedef struct
   /* Asking about cmkd itself is no use of it: it ends all the same when there is none. */
   gboolean is_no_use;
 
-  GLogLevelFlags log_level; /* of a success; refusals are G_LOG_LEVEL_INFO at least */
+  CmkAuditWeight weight; /* of its entry in the journal */
 } CmkMethod;
 
-/* All calls under way. @own_uid_administers: see cmk_callers_new(). @answered is called on the main loop whenever one has been answered. */
-CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, gboolean own_uid_administers,
-                         void (*answered) (gpointer), gpointer user_data);
+/* All calls under way. @authority (it outlives them) decides what others than root may do; NULL: everybody may do with his own
+ * keys what he likes. @answered is called on the main loop whenever one has been answered. */
+CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAuthority *authority, void (*answered) (gpointer),
+                         gpointer user_data);
 void cmk_calls_free (CmkCalls *calls);
 
 guint cmk_calls_count (CmkCalls *calls);

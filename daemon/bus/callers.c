@@ -2,6 +2,7 @@
 #include "bus/callers.h"
 
 #include "base/error.h"
+#include "bus/account.h"
 
 #include <unistd.h>
 
@@ -13,7 +14,7 @@ struct _CmkCallers
   GDBusConnection *connection;
   GCancellable *cancellable;
   gboolean own_uid_administers;
-  GHashTable *known;   /* unique name -> CmkCaller */
+  GHashTable *known;   /* unique name -> CmkIdentity */
   GHashTable *pending; /* unique name -> Lookup */
 };
 
@@ -28,12 +29,49 @@ typedef struct
   CmkCallers *callers;
   char *sender;
   GArray *questions;
+  CmkIdentity *identity; /* as far as it is known */
+  guint n_missing;       /* facts that are being looked up */
+  GError *denied;
 } Lookup;
+
+CmkIdentity *
+cmk_identity_ref (CmkIdentity *identity)
+{
+  g_ref_count_inc (&identity->references);
+  return identity;
+}
+
+void
+cmk_identity_unref (CmkIdentity *identity)
+{
+  if (!g_ref_count_dec (&identity->references))
+    return;
+  cmk_process_clear (&identity->process);
+  g_free (identity->account);
+  g_free (identity->groups);
+  g_free (identity);
+}
+
+static CmkIdentity *
+new_identity (void)
+{
+  CmkIdentity *identity = g_new0 (CmkIdentity, 1);
+  g_ref_count_init (&identity->references);
+  return identity;
+}
+
+static void
+free_identity (gpointer identity)
+{
+  cmk_identity_unref (identity);
+}
 
 static void
 free_lookup (gpointer data)
 {
   Lookup *lookup = data;
+  g_clear_pointer (&lookup->identity, cmk_identity_unref);
+  g_clear_error (&lookup->denied);
   g_free (lookup->sender);
   g_array_unref (lookup->questions);
   g_free (lookup);
@@ -46,7 +84,7 @@ cmk_callers_new (GDBusConnection *connection, gboolean own_uid_administers)
   callers->connection = g_object_ref (connection);
   callers->own_uid_administers = own_uid_administers;
   callers->cancellable = g_cancellable_new ();
-  callers->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  callers->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_identity);
   callers->pending = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, free_lookup);
   return callers;
 }
@@ -65,11 +103,89 @@ cmk_callers_free (CmkCallers *callers)
 }
 
 static void
-remember (CmkCallers *callers, const char *sender, const CmkCaller *caller)
+remember (CmkCallers *callers, const char *sender, CmkIdentity *identity)
 {
   if (g_hash_table_size (callers->known) >= MAX_KNOWN)
     g_hash_table_remove_all (callers->known);
-  g_hash_table_insert (callers->known, g_strdup (sender), g_memdup2 (caller, sizeof *caller));
+  g_hash_table_insert (callers->known, g_strdup (sender), cmk_identity_ref (identity));
+}
+
+static void
+conclude (Lookup *lookup)
+{
+  CmkCallers *callers = lookup->callers;
+  const GError *denied = lookup->denied;
+  if (denied == NULL)
+    remember (callers, lookup->sender, lookup->identity);
+  g_hash_table_steal (callers->pending, lookup->sender);
+  for (guint i = 0; i < lookup->questions->len; i++)
+    {
+      const Question *question = &g_array_index (lookup->questions, Question, i);
+      question->identified (denied == NULL ? lookup->identity : NULL, denied, question->user_data);
+    }
+  free_lookup (lookup);
+}
+
+static void
+note_found (Lookup *lookup)
+{
+  if (--lookup->n_missing == 0)
+    conclude (lookup);
+}
+
+/* --- the account --- */
+
+static void
+on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
+{
+  Lookup *lookup = data;
+  g_autoptr (GError) error = NULL;
+  char *account = cmk_account_look_up_finish (result, &error);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return; /* the lookup went with its callers */
+  lookup->identity->account = account;
+  lookup->denied = g_steal_pointer (&error);
+  note_found (lookup);
+}
+
+/* --- the process --- */
+
+static void
+on_process (const CmkProcess *process, gpointer data)
+{
+  Lookup *lookup = data;
+  lookup->identity->process = (CmkProcess) {
+    .unit = g_strdup (process->unit),
+    .executable = g_strdup (process->executable),
+  };
+  note_found (lookup);
+}
+
+static void
+find_process (Lookup *lookup, GVariant *credentials)
+{
+  guint32 pid;
+  if (g_variant_lookup (credentials, "ProcessID", "u", &pid))
+    cmk_process_look_up (lookup->callers->connection, pid, lookup->callers->cancellable, on_process, lookup);
+  else
+    note_found (lookup);
+}
+
+/* --- the credentials --- */
+
+static CmkIdentity *
+read_credentials (const CmkCallers *callers, GVariant *credentials)
+{
+  g_autoptr (CmkIdentity) identity = new_identity ();
+  if (!g_variant_lookup (credentials, "UnixUserID", "u", &identity->uid))
+    return NULL;
+  identity->is_administrator = identity->uid == 0 || (callers->own_uid_administers && identity->uid == getuid ());
+  g_autoptr (GVariant) groups = g_variant_lookup_value (credentials, "UnixGroupIDs", G_VARIANT_TYPE ("au"));
+  if (groups == NULL)
+    return g_steal_pointer (&identity);
+  const guint32 *ids = g_variant_get_fixed_array (groups, &identity->n_groups, sizeof *ids);
+  identity->groups = g_memdup2 (ids, identity->n_groups * sizeof *ids);
+  return g_steal_pointer (&identity);
 }
 
 static void
@@ -80,35 +196,27 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the lookup went with its callers */
-  CmkCallers *callers = lookup->callers;
-  CmkCaller caller = { 0 };
-  g_autoptr (GError) denied = NULL;
   g_autoptr (GVariant) credentials = reply != NULL ? g_variant_get_child_value (reply, 0) : NULL;
-  if (credentials != NULL && g_variant_lookup (credentials, "UnixUserID", "u", &caller.uid))
+  lookup->identity = credentials != NULL ? read_credentials (lookup->callers, credentials) : NULL;
+  if (lookup->identity != NULL)
     {
-      caller.is_administrator = caller.uid == 0 || (callers->own_uid_administers && caller.uid == getuid ());
-      remember (callers, lookup->sender, &caller);
+      lookup->n_missing = 2;
+      cmk_account_look_up (lookup->identity->uid, lookup->callers->cancellable, on_account, lookup);
+      find_process (lookup, credentials);
+      return;
     }
-  else
-    denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                                  "the bus daemon does not say which user is calling: nobody is served unknown");
-
-  g_hash_table_steal (callers->pending, lookup->sender);
-  for (guint i = 0; i < lookup->questions->len; i++)
-    {
-      const Question *question = &g_array_index (lookup->questions, Question, i);
-      question->identified (denied == NULL ? &caller : NULL, denied, question->user_data);
-    }
-  free_lookup (lookup);
+  lookup->denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                        "the bus daemon does not say which user is calling: nobody is served unknown");
+  conclude (lookup);
 }
 
 void
 cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc identified, gpointer user_data)
 {
-  const CmkCaller *caller = g_hash_table_lookup (callers->known, sender);
-  if (caller != NULL)
+  CmkIdentity *identity = g_hash_table_lookup (callers->known, sender);
+  if (identity != NULL)
     {
-      identified (caller, NULL, user_data);
+      identified (identity, NULL, user_data);
       return;
     }
   Question question = { identified, user_data };

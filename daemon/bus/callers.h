@@ -1,16 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is calling: the uid that the bus daemon vouches for, by unique name. Main loop. */
+ * Who is calling: the uid and the groups that the bus daemon vouches for, by unique name, and the name of the account.
+ * Main loop. */
 #pragma once
 
 #include <gio/gio.h>
 
+#include "bus/process.h"
 #include "kms/kms.h"
 
 typedef struct _CmkCallers CmkCallers;
 
+/* What is known of who is at the other end of a connection. */
+typedef struct
+{
+  grefcount references; /* main loop */
+  guint32 uid;
+  char *account; /* name; "" if the system knows none for the uid */
+  guint32 *groups;
+  gsize n_groups;
+  gboolean is_administrator;
+  CmkProcess process; /* that made the connection; for the journal alone */
+} CmkIdentity;
+
+CmkIdentity *cmk_identity_ref (CmkIdentity *identity);
+void cmk_identity_unref (CmkIdentity *identity);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkIdentity, cmk_identity_unref)
+
 /* Called once with the caller, or with an @error: then nobody is to be served. */
-typedef void (*CmkCallerFunc) (const CmkCaller *caller, const GError *error, gpointer user_data);
+typedef void (*CmkCallerFunc) (CmkIdentity *identity, const GError *error, gpointer user_data);
 
 /* @own_uid_administers: who runs cmkd is its administrator, as root always is. */
 CmkCallers *cmk_callers_new (GDBusConnection *connection, gboolean own_uid_administers);

@@ -108,7 +108,7 @@ static const CmkMethod sign = {
   .run = run_sign,
   .cached = CMK_CACHED_ON_CALCULATOR,
   .free_request = free_signing,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static const CmkMethod verify = {
@@ -116,7 +116,7 @@ static const CmkMethod verify = {
   .run = run_verify,
   .cached = CMK_CACHED_ON_CALCULATOR,
   .free_request = free_signing,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean
@@ -229,7 +229,7 @@ static const CmkMethod asymmetric_encrypt = {
   .run = run_encrypt,
   .cached = CMK_CACHED_ON_CALCULATOR,
   .free_request = free_cipher,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static const CmkMethod asymmetric_decrypt = {
@@ -237,7 +237,7 @@ static const CmkMethod asymmetric_decrypt = {
   .run = run_decrypt,
   .cached = CMK_CACHED_ON_CALCULATOR,
   .free_request = free_cipher,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean
@@ -288,7 +288,7 @@ static const CmkMethod get_public_key = {
   .name = "GetPublicKey",
   .run = run_get_public_key,
   .free_request = free_reference,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean

@@ -84,7 +84,7 @@ static const CmkMethod generate_mac = {
   .run = run_generate_mac,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_mac,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static const CmkMethod verify_mac = {
@@ -92,7 +92,7 @@ static const CmkMethod verify_mac = {
   .run = run_verify_mac,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_mac,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean

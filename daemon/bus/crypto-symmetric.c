@@ -68,7 +68,7 @@ static const CmkMethod encrypt = {
   .run = run_encrypt,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_use,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean
@@ -119,7 +119,7 @@ static const CmkMethod decrypt = {
   .run = run_decrypt,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_use,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean
@@ -176,7 +176,7 @@ static const CmkMethod re_encrypt = {
   .run = run_re_encrypt,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_use,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean
@@ -253,7 +253,7 @@ static const CmkMethod generate_data_key = {
   .run = run_generate_data_key,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_use,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static const CmkMethod generate_data_key_without_plaintext = {
@@ -261,7 +261,7 @@ static const CmkMethod generate_data_key_without_plaintext = {
   .run = run_generate_data_key_without_plaintext,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .free_request = free_use,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_USE,
 };
 
 static gboolean

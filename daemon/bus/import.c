@@ -173,7 +173,7 @@ static const CmkMethod get_parameters = {
   .wait = wait_for_pair,
   .is_long = is_attested,
   .free_request = free_get_parameters,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -285,7 +285,7 @@ static const CmkMethod import_key_material = {
   .run = run_import,
   .sequence = import_sequence,
   .free_request = free_import,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -323,7 +323,7 @@ static const CmkMethod delete_key_material = {
   .name = "DeleteKeyMaterial",
   .run = run_delete,
   .free_request = g_free,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean

@@ -115,7 +115,7 @@ static const CmkMethod create_key = {
   .wait = wait_for_pair,
   .is_long = is_made_by_tpm,
   .free_request = free_create_key,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -233,42 +233,42 @@ static const CmkMethod describe_key = {
   .name = "DescribeKey",
   .run = run_describe_key,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_STATUS,
 };
 
 static const CmkMethod enable_key = {
   .name = "EnableKey",
   .run = run_enable_key,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod disable_key = {
   .name = "DisableKey",
   .run = run_disable_key,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod update_key_description = {
   .name = "UpdateKeyDescription",
   .run = run_update_key_description,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod schedule_key_deletion = {
   .name = "ScheduleKeyDeletion",
   .run = run_schedule_key_deletion,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static const CmkMethod cancel_key_deletion = {
   .name = "CancelKeyDeletion",
   .run = run_cancel_key_deletion,
   .free_request = free_key_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -390,7 +390,7 @@ static const CmkMethod list_keys = {
   .name = "ListKeys",
   .run = run_list_keys,
   .free_request = free_list_keys,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_STATUS,
 };
 
 static gboolean
@@ -416,4 +416,5 @@ cmk_bus_serve_keys (CmkDBusKeys *skeleton, CmkCalls *calls)
   g_signal_connect (skeleton, "handle-cancel-key-deletion", G_CALLBACK (on_cancel_key_deletion), calls);
   cmk_bus_serve_aliases (skeleton, calls);
   cmk_bus_serve_tags (skeleton, calls);
+  cmk_bus_serve_grants (skeleton, calls);
 }

@@ -48,7 +48,10 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
   g_variant_dict_insert (answer, "TpmAdvice", "s", cmk_vault_tpm_advice (vault));
   g_variant_dict_insert (answer, "TpmManufacturer", "s", cmk_vault_tpm_manufacturer (vault));
   g_variant_dict_insert (answer, "TpmFirmware", "s", cmk_vault_tpm_firmware (vault));
+  g_variant_dict_insert (answer, "RootKey", "s", cmk_vault_root_key (vault));
+  g_variant_dict_insert (answer, "RootKeyName", "s", cmk_vault_root_name (vault));
   g_variant_dict_insert (answer, "StateStatus", "s", cmk_vault_state_status (vault));
+  g_variant_dict_insert (answer, "StateBytes", "t", cmk_vault_state_size (vault));
   g_variant_dict_insert (answer, "AnchorState", "s", anchor_state);
   g_variant_dict_insert (answer, "AnchorAdvice", "s", advice_for (anchor_advice, anchor_state));
   g_variant_dict_insert (answer, "AnchorSteps", "t", cmk_vault_anchor_steps (vault));
@@ -75,7 +78,7 @@ static const CmkMethod get_status = {
   .run = run_get_status,
   .cached = CMK_CACHED_ON_MAIN_LOOP,
   .is_no_use = TRUE,
-  .log_level = G_LOG_LEVEL_DEBUG,
+  .weight = CMK_AUDIT_STATUS,
 };
 
 static gboolean
@@ -134,7 +137,7 @@ static const CmkMethod recover = {
   .name = "Recover",
   .run = run_recover,
   .free_request = g_free,
-  .log_level = G_LOG_LEVEL_WARNING,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean

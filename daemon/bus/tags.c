@@ -51,7 +51,7 @@ static const CmkMethod tag_resource = {
   .name = "TagResource",
   .run = run_tag_resource,
   .free_request = free_tag_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean
@@ -95,7 +95,7 @@ static const CmkMethod untag_resource = {
   .name = "UntagResource",
   .run = run_untag_resource,
   .free_request = free_tag_request,
-  .log_level = G_LOG_LEVEL_MESSAGE,
+  .weight = CMK_AUDIT_CHANGE,
 };
 
 static gboolean

@@ -6,6 +6,7 @@
 
 #include "base/spec.h"
 #include "base/uuid.h"
+#include "kms/grant-list.h"
 
 typedef struct _CmkActiveKeys CmkActiveKeys;
 
@@ -14,10 +15,12 @@ typedef struct
 {
   CmkUuid id;
   gint64 owner;
+  CmkOrigin origin;
   CmkKeySpec spec;
   CmkKeyUsage usage;
   gint64 expires_at;  /* 0 = never */
   GBytes *public_key; /* NULL of a symmetric key */
+  CmkGrantList *grants;
 } CmkActiveKey;
 
 void cmk_active_key_clear (CmkActiveKey *key);

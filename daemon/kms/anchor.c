@@ -2,6 +2,7 @@
 #include "kms/anchor.h"
 
 #include "base/error.h"
+#include "cmkd-journal.h"
 #include "crypto/crypto.h"
 #include "kms/stages.h"
 
@@ -277,7 +278,9 @@ establish (CmkAnchor *anchor, GError **error)
 static gboolean
 roll_back (CmkAnchor *anchor, const char *why)
 {
-  g_critical ("RollbackDetected: %s; nothing is served from it until an administrator accepts it: cmkctl recover", why);
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_CRITICAL, "MESSAGE_ID", CMKD_MESSAGE_ROLLBACK_DETECTED, "MESSAGE",
+                    "RollbackDetected: %s; nothing is served from it until an administrator accepts it: cmkctl recover",
+                    why);
   anchor->state = CMK_ANCHOR_ROLLED_BACK;
   return TRUE;
 }

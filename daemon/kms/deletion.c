@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmkd-journal.h"
 
 #define SECONDS_PER_DAY (24 * 60 * 60)
 
@@ -69,7 +70,8 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
       const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
       char text[CMK_UUID_TEXT_SIZE];
       cmk_uuid_format (id, text);
-      g_message ("key %s was deleted: its date has come", text);
+      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_KEY_DELETED, "CMKD_KEY_ID", text,
+                        "MESSAGE", "key %s was deleted: its date has come", text);
       cmk_kms_key_changed (kms, id, CMK_KEY_STATE_PENDING_DELETION, "Deleted");
     }
   return TRUE;

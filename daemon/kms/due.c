@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmkd-journal.h"
 #include "kms/clock-mark.h"
 #include "kms/deletion.h"
 #include "kms/expiry-timer.h"
@@ -95,8 +96,14 @@ erase_slice (CmkDue *due, GArray *ids, GError **error)
   if (!cmk_store_commit (transaction, error))
     return FALSE;
   for (guint i = 0; i < ids->len; i++)
-    cmk_kms_key_changed (due->kms, &g_array_index (ids, CmkUuid, i), g_array_index (states, CmkKeyState, i),
-                         "MaterialExpired");
+    {
+      const CmkUuid *id = &g_array_index (ids, CmkUuid, i);
+      char text[CMK_UUID_TEXT_SIZE];
+      cmk_uuid_format (id, text);
+      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_MATERIAL_EXPIRED, "CMKD_KEY_ID",
+                        text, "MESSAGE", "the material of key %s has expired and was erased", text);
+      cmk_kms_key_changed (due->kms, id, g_array_index (states, CmkKeyState, i), "MaterialExpired");
+    }
   return TRUE;
 }
 

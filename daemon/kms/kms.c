@@ -3,10 +3,18 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "kms/access.h"
 #include "kms/due.h"
 #include "kms/resident.h"
 
 G_DEFINE_QUARK (CmkCacheMiss, cmk_cache_miss)
+
+typedef enum
+{
+  ACCOUNTS_UNKNOWN,
+  ACCOUNTS_UNVERIFIED, /* good enough to describe keys, as the rows of those */
+  ACCOUNTS_KNOWN,
+} AccountsKnown;
 
 struct _CmkKms
 {
@@ -15,6 +23,8 @@ struct _CmkKms
   CmkWorker *worker;
   CmkWorker *calculator;
   CmkWrappingPool *pool;
+  CmkAccounts *accounts;
+  AccountsKnown accounts_known; /* worker */
   CmkActiveKeys *active_keys;
   CmkBudgets *decrypt_failures;
   CmkBudgets *tpm_keys;
@@ -55,6 +65,12 @@ CmkWrappingPool *
 cmk_kms_pool (CmkKms *kms)
 {
   return kms->pool;
+}
+
+CmkAccounts *
+cmk_kms_accounts (CmkKms *kms)
+{
+  return kms->accounts;
 }
 
 CmkActiveKeys *
@@ -140,6 +156,32 @@ cmk_kms_flush_told (CmkKms *kms)
   kms->events->flush (kms->events_data);
 }
 
+/* --- owners --- */
+
+gint64
+cmk_kms_owner (CmkKms *kms, const CmkCaller *caller)
+{
+  return cmk_accounts_find (kms->accounts, caller->uid, caller->account);
+}
+
+gboolean
+cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner, GError **error)
+{
+  return cmk_accounts_bind (kms->accounts, cmk_vault_store (kms->vault), caller->uid, caller->account, ret_owner,
+                            error);
+}
+
+static gboolean
+know_accounts (CmkKms *kms, AccountsKnown how, GError **error)
+{
+  if (kms->accounts_known >= how)
+    return TRUE;
+  if (!cmk_accounts_load (kms->accounts, cmk_vault_store (kms->vault), error))
+    return FALSE;
+  kms->accounts_known = how;
+  return TRUE;
+}
+
 /* --- keys --- */
 
 void
@@ -157,7 +199,7 @@ cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *re
   if (reference->alias == NULL)
     return TRUE;
   g_autoptr (CmkAliasRecord) alias =
-      cmk_store_get_alias (cmk_vault_store (kms->vault), caller->uid, reference->alias, error);
+      cmk_store_get_alias (cmk_vault_store (kms->vault), cmk_kms_owner (kms, caller), reference->alias, error);
   if (alias != NULL)
     *ret_id = alias->key_id;
   return alias != NULL;
@@ -174,11 +216,11 @@ static gboolean
 is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, const GError *error)
 {
   if (record != NULL)
-    return (caller->uid == 0 || caller->uid == record->owner) && !cmk_kms_is_deleted (record);
+    return !cmk_kms_is_deleted (record) && cmk_access_sees (kms, caller, record);
   if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
-         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, caller->uid);
+         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, cmk_kms_owner (kms, caller));
 }
 
 CmkKeyRecord *
@@ -189,9 +231,10 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
     return NULL;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &id, &local_error);
+  cmk_access_note_key (caller, &id);
   if (!is_visible (kms, caller, &id, record, local_error))
     {
-      cmk_kms_refuse_unknown_key (error);
+      cmk_access_refuse (caller, &id, record, error);
       return NULL;
     }
   if (record == NULL)
@@ -199,6 +242,8 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
       g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
+  if (!cmk_access_require (caller, &id, record, error))
+    return NULL;
   /* It may not be erased yet, for the clock is ahead or the disk is full: what has expired is refused all the same. */
   cmk_kms_strip_if_expired (record, when);
   return g_steal_pointer (&record);
@@ -303,13 +348,22 @@ cmk_kms_material_identity (const CmkKeyRecord *record)
 void
 cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key)
 {
-  CmkActiveKey key = {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkGrantList) grants = cmk_grant_list_load (cmk_vault_store (kms->vault), &record->id, &error);
+  if (grants == NULL)
+    {
+      g_warning ("a key is not kept for the uses that come next: %s", error->message);
+      return;
+    }
+  const CmkActiveKey key = {
     .id = record->id,
     .owner = record->owner,
+    .origin = record->origin,
     .spec = record->spec,
     .usage = record->usage,
     .expires_at = record->expires_at,
     .public_key = public_key,
+    .grants = grants,
   };
   if (material != NULL && record->protection_level == CMK_PROTECTION_LEVEL_SOFTWARE)
     cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
@@ -351,7 +405,7 @@ gboolean
 cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
 {
   if (!cmk_vault_unlock (kms->vault, error) || !cmk_anchor_check (cmk_vault_anchor (kms->vault), error) ||
-      !cmk_due_run (kms->due, CMK_DUE_SLICE, error))
+      !know_accounts (kms, ACCOUNTS_KNOWN, error) || !cmk_due_run (kms->due, CMK_DUE_SLICE, error))
     return FALSE;
   *ret_now = cmk_clock_now ();
   return TRUE;
@@ -368,6 +422,8 @@ cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
+  if (!know_accounts (kms, ACCOUNTS_UNVERIFIED, error))
+    return FALSE;
   *ret_now = cmk_clock_now ();
   return TRUE;
 }
@@ -398,6 +454,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->config = config;
   kms->events = events;
   kms->events_data = user_data;
+  kms->accounts = cmk_accounts_new ();
   kms->active_keys = cmk_active_keys_new ();
   kms->import_windows = cmk_import_windows_new ();
   kms->decrypt_failures = cmk_budgets_new (config->decrypt_failures_per_minute, G_TIME_SPAN_MINUTE,
@@ -481,6 +538,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_budgets_free (kms->decrypt_failures);
   cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
+  cmk_accounts_free (kms->accounts);
   cmk_vault_close (kms->vault);
   g_free (kms);
 }

@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/spec.h"
 #include "base/uuid.h"
+#include "kms/accounts.h"
 #include "kms/active-keys.h"
 #include "kms/budget.h"
 #include "kms/import-windows.h"
@@ -20,11 +21,18 @@
 typedef struct _CmkKms CmkKms;
 typedef struct _CmkDue CmkDue;
 
-/* Whoever asks, as the bus daemon vouches. */
+typedef struct _CmkAccess CmkAccess;
+
+/* Whoever asks, as the bus daemon vouches, and for what. */
 typedef struct
 {
   guint32 uid;
+  const char *account; /* that had this uid when the connection was made; "" if the system knows none */
+  const guint32 *groups;
+  gsize n_groups;
   gboolean is_administrator; /* of this cmkd: may decide what becomes of its state */
+  CmkOperation operation;    /* as grants call it */
+  CmkAccess *access;         /* what the call may do: see kms/access.h */
 } CmkCaller;
 
 /* How a call names a key: an id, or an alias ("alias/NAME"). */
@@ -79,6 +87,7 @@ CmkVault *cmk_kms_vault (CmkKms *kms);
 CmkWorker *cmk_kms_worker (CmkKms *kms);
 CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
+CmkAccounts *cmk_kms_accounts (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkBudgets *cmk_kms_decrypt_failures (CmkKms *kms); /* by key and uid */
@@ -92,11 +101,18 @@ gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WAR
  * that was rolled back. */
 gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What is @caller's belongs to this owner; CMK_NO_OWNER: he has nothing. Right once the call has begun. Any thread. */
+gint64 cmk_kms_owner (CmkKms *kms, const CmkCaller *caller);
+
+/* The same for what is about to be written; he has a number from then on. In no transaction. */
+gboolean cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The id that @caller means: that of @reference, or of the key whose alias it is. CMK_ERROR_ALIAS_NOT_FOUND. */
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The key that @caller may see under that name: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
+/* The key that @caller may see under that name, and is permitted what he is about to do with: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
  * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material that expired
  * by @when is not in the record: now, to use the key or tell of it; cmk_clock_confirmed(), to change it, since what is
  * not in the record that is written is erased. */

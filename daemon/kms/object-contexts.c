@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/object-contexts.h"
 
+#include "cmkd-journal.h"
 #include "crypto/crypto.h"
 
 #include <string.h>
@@ -55,7 +56,8 @@ cmk_object_contexts_lookup (CmkObjectContexts *contexts, const char *name)
       size > CMK_MAC_SIZE ? named_context (name, mac + CMK_MAC_SIZE, size - CMK_MAC_SIZE) : NULL;
   if (signed_bytes == NULL || !cmk_mac_verify (contexts->key, signed_bytes->data, signed_bytes->len, mac))
     {
-      g_warning ("a TPM context in the kernel keyring was altered by another process of this user; dropped it");
+      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_CONTEXT_ALTERED, "MESSAGE",
+                        "a TPM context in the kernel keyring was altered by another process of this user; dropped it");
       cmk_keyring_drop_context (contexts->keyring, name);
       return NULL;
     }

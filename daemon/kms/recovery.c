@@ -2,6 +2,8 @@
 #include "kms/recovery.h"
 
 #include "base/error.h"
+#include "cmkd-journal.h"
+#include "kms/access.h"
 
 /* Keys that are read at a time. */
 #define PAGE 1000
@@ -85,6 +87,9 @@ rewrite_keys (gpointer user_data, CmkLoss loss, GError **error)
   const Rewriting *rewriting = user_data;
   CmkKeyFilter filter = { .owner = -1, .limit = PAGE };
   gboolean more = loss != CMK_LOSS_NOTHING;
+  /* They may be ones that were revoked since, or that nobody made: their owners are to make them again. */
+  if (!cmk_store_delete_grants (rewriting->store, error))
+    return FALSE;
   while (more)
     {
       g_autoptr (GPtrArray) records = cmk_store_list_keys (rewriting->store, &filter, &more, error);
@@ -120,7 +125,7 @@ audit (const CmkCaller *caller, CmkRecoveryCause cause, const CmkRecovery *recov
   const char *accepted = cmk_spec_name (cmk_recovery_causes, (int) cause);
   char uid[16];
   g_snprintf (uid, sizeof uid, "%u", caller->uid);
-  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "CMKD_METHOD", "Recover", "CMKD_CALLER_UID", uid,
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_RECOVERED, "CMKD_CALLER_UID", uid,
                     "CMKD_ACCEPTED", accepted, "MESSAGE",
                     "uid %s accepted %s: %u keys wait for another import of their material, %u keys are lost", uid,
                     accepted, recovery->pending_import->len, recovery->lost->len);
@@ -128,7 +133,7 @@ audit (const CmkCaller *caller, CmkRecoveryCause cause, const CmkRecovery *recov
     {
       char id[CMK_UUID_TEXT_SIZE];
       cmk_uuid_format (&((const CmkKeyRecord *) g_ptr_array_index (recovery->lost, i))->id, id);
-      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "CMKD_METHOD", "Recover", "CMKD_CALLER_UID", uid,
+      g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "MESSAGE_ID", CMKD_MESSAGE_KEY_LOST, "CMKD_CALLER_UID", uid,
                         "CMKD_ACCEPTED", accepted, "CMKD_KEY_ID", id, "MESSAGE",
                         "key %s is lost: its material was made here and cannot be opened any more", id);
     }
@@ -138,12 +143,14 @@ gboolean
 cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, CmkRecovery *ret_recovery,
                   GError **error)
 {
-  if (!caller->is_administrator)
+  if (!caller->is_administrator && !caller->access->needs_permits)
     {
       g_set_error_literal (error, CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
                            "this is for an administrator: run `cmkctl recover` as root");
       return FALSE;
     }
+  if (!cmk_access_require (caller, NULL, NULL, error))
+    return FALSE;
   CmkVault *vault = cmk_kms_vault (kms);
   g_auto (CmkRecovery) recovery = {
     .pending_import = g_ptr_array_new_with_free_func (free_record),

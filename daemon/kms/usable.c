@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "kms/access.h"
 #include "kms/recovery.h"
 
 void
@@ -57,11 +58,8 @@ get_cached (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkPu
   g_auto (CmkActiveKey) key = { 0 };
   if (!cmk_active_keys_lookup (cmk_kms_active_keys (kms), id, &key))
     return miss (error);
-  if (caller->uid != 0 && caller->uid != key.owner)
-    {
-      cmk_kms_refuse_unknown_key (error);
-      return FALSE;
-    }
+  if (!cmk_access_require_active (kms, caller, &key, error))
+    return FALSE;
   if (!check_purpose (purpose, key.spec, key.usage, error))
     return FALSE;
   /* The refusal comes from the worker, after what has expired is out of reach. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "crypto/crypto.h"
 #include "crypto/message.h"
+#include "kms/access.h"
 #include "kms/usable.h"
 
 static const CmkPurpose symmetric = {
@@ -49,12 +50,13 @@ find_expected_key (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const
   if (effort == CMK_EFFORT_CACHED)
     {
       g_auto (CmkActiveKey) key = { 0 };
-      if (expected->alias != NULL || !cmk_active_keys_lookup (cmk_kms_active_keys (kms), &expected->id, &key) ||
-          (caller->uid != 0 && caller->uid != key.owner))
+      if (expected->alias != NULL || !cmk_active_keys_lookup (cmk_kms_active_keys (kms), &expected->id, &key))
         {
           g_set_error_literal (error, CMK_CACHE_MISS, 0, "not cached");
           return FALSE;
         }
+      if (!cmk_access_require_active (kms, caller, &key, error))
+        return FALSE;
       *ret_id = key.id;
       return TRUE;
     }
@@ -99,11 +101,14 @@ cmk_use_re_encrypt (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, GByt
                     const CmkKeyReference *destination, GBytes *destination_context, CmkUuid *ret_source_key_id,
                     CmkUuid *ret_key_id, GError **error)
 {
+  CmkCaller from = *caller, to = *caller;
+  from.operation = CMK_OPERATION_RE_ENCRYPT_FROM;
+  to.operation = CMK_OPERATION_RE_ENCRYPT_TO;
   g_autoptr (CmkSecret) plaintext =
-      cmk_use_decrypt (kms, caller, effort, blob, source_context, NULL, ret_source_key_id, error);
+      cmk_use_decrypt (kms, &from, effort, blob, source_context, NULL, ret_source_key_id, error);
   if (plaintext == NULL)
     return NULL;
-  return cmk_use_encrypt (kms, caller, effort, destination, destination_context, plaintext, ret_key_id, error);
+  return cmk_use_encrypt (kms, &to, effort, destination, destination_context, plaintext, ret_key_id, error);
 }
 
 CmkSecret *

@@ -12,13 +12,28 @@ import subprocess
 import termios
 import time
 
-from client import DEADLINE
+from gi.repository import Gio, GLib
+
+from client import BUS_NAME, DEADLINE
 
 CMKCTL = os.environ['CMKD_CLIENT']
 
 
 def run(*arguments, stdin=b'', **options):
     return subprocess.run([CMKCTL, *map(str, arguments)], input=stdin, capture_output=True, timeout=DEADLINE, **options)
+
+
+def help_of(*verb):
+    """Of the verb, or the overview."""
+    done = run(*verb, '--help')
+    assert (done.returncode, done.stderr) == (0, b'')
+    return done.stdout.decode()
+
+
+def verbs():
+    """All that there are."""
+    table = re.search(r'\nVerbs:\n(.*?)\n\n', help_of(), re.DOTALL).group(1)
+    return [line.split()[0] for line in table.splitlines()]
 
 
 class Cmkctl:
@@ -71,3 +86,32 @@ def on_terminal(*arguments, answer=None, columns=80, **environment):
                 output += os.read(terminal, 4096)
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), output.decode().replace('\r\n', '\n')
+
+
+class Impostor:
+    """Owns cmkd's name and gives every call the same answer: a GLib.Variant, (name of an error, message), what returns one
+    of them for a message, or none at all."""
+
+    def __init__(self, machine, uid=0):
+        self.connection = machine.new_client(uid).connection
+        self.answer = None
+        self.calls = []
+        # A filter, as an object of GDBus would refuse to send what the XML does not have. It has a thread of its own.
+        self.connection.add_filter(self.on_message)
+        self.requested = self.connection.call_sync(
+            'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'RequestName',
+            GLib.Variant('(su)', (BUS_NAME, 0)), None, Gio.DBusCallFlags.NONE, -1, None).unpack()[0]
+
+    def on_message(self, connection, message, incoming):
+        if not incoming or message.get_message_type() != Gio.DBusMessageType.METHOD_CALL:
+            return message
+        body = message.get_body()
+        self.calls.append((message.get_flags(), body and body.unpack()))
+        answer = self.answer(message) if callable(self.answer) else self.answer
+        if answer is None:
+            return None
+        reply = message.new_method_error_literal(*answer) if isinstance(answer, tuple) else message.new_method_reply()
+        if not isinstance(answer, tuple):
+            reply.set_body(answer)
+        connection.send_message(reply, Gio.DBusSendMessageFlags.NONE)
+        return None

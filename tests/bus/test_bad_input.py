@@ -107,7 +107,7 @@ def test_options_of_the_wrong_type(kms, options):
 
 BAD_IDS = ['', 'x', UNKNOWN_KEY[:-1], UNKNOWN_KEY + '0', UNKNOWN_KEY.replace('0', 'A'), UNKNOWN_KEY.replace('-', ''),
            '../' + UNKNOWN_KEY[3:], '{' + UNKNOWN_KEY[1:-1] + '}', UNKNOWN_KEY[:-1] + '\n', ' ' + UNKNOWN_KEY[1:],
-           '%n' * 18, 'ü' * 18, 'q' * (1 << 20), 'alias/', 'alias/a b', 'alias/' + 'a' * 256, 'ALIAS/name']
+           '%n' * 18, 'ü' * 18, 'q' * (1 << 16), 'alias/', 'alias/a b', 'alias/' + 'a' * 256, 'ALIAS/name']
 
 
 @pytest.mark.parametrize('method, more', [

@@ -11,7 +11,6 @@ from cmkctl import Cmkctl
 from harness import new_machine
 from client import UNKNOWN_KEY
 from test_cmkctl import Monitor, fields
-from test_cmkctl_errors import complete
 
 DAY = 86400
 
@@ -189,23 +188,6 @@ def test_list_has_a_column_where_a_key_has_something():
         assert (table['DeleteDate'][0], table['Description']) == ('never', ['first', ''])
         assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', table['DeleteDate'][1])
         assert list(columns(cmkctl('list', '--state', 'Enabled'))) == [*plain[:-1], 'Aliases', plain[-1]]
-
-
-def test_completion_knows_keys_and_aliases(machine, cmkctl, key):
-    alias = new_alias()
-    cmkctl('alias', 'create', alias, key)
-    bus = {'DBUS_SYSTEM_BUS_ADDRESS': machine.address}
-    for words in (['encrypt'], ['schedule-deletion'], ['alias', 'list'], ['alias', 'create', 'alias/x'], ['show'],
-                  ['decrypt', '--key'], ['alias', 'update', alias], ['tag']):
-        assert {key, alias} <= set(complete('cmkctl', *words, '', **bus)), words
-    for verb in ('import', 'get-parameters', 'delete-material'):
-        assert alias not in complete('cmkctl', verb, '', **bus) and key in complete('cmkctl', verb, '', **bus)
-    for action in ('update', 'delete'):
-        offered = complete('cmkctl', 'alias', action, '', **bus)
-        assert alias in offered and key not in offered
-    assert complete('cmkctl', 'alias', 'create', '', **bus) == ['alias/']
-    assert complete('cmkctl', 'alias', '', **bus) == ['create', 'update', 'delete', 'list']
-    assert complete('cmkctl', 'tag', alias[:-1], **bus) == [alias]
 
 
 def test_monitor_shows_the_life_of_a_key(machine, cmkctl):

@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 
-from cmkctl import CMKCTL, Cmkctl, refused
+from cmkctl import Cmkctl, refused
 from harness import ALICE, new_machine
 from test_cmkctl import fields
-from test_cmkctl_errors import complete
 from test_cmkctl_life import columns
 
 NO_POOL = {'WrappingKeys': {'ReadyRsa2048': 0}}
@@ -159,9 +158,3 @@ def test_no_tpm_is_no_case_for_it(machine, cmkctl):
     cmkctl.refused(5, 'recover', '--accept=tpm-changed')
     assert fields(cmkctl('status'))['TpmState'] == 'absent'
     machine.start_tpm()
-
-
-def test_completion():
-    assert CMKCTL
-    assert complete('cmkctl', 'recover', '--accept', '') == ['tpm-changed', 'rollback-detected']
-    assert '--accept' in complete('cmkctl', 'recover', '--')

@@ -70,7 +70,7 @@ def test_create_with_tags(kms):
 
 
 @pytest.mark.parametrize('value', [
-    {'': 'x'}, {'n' * 129: 'x'}, {'ü' * 129: ''}, {'n': 'v' * 257}, {'n': '鑰' * 257}, {'n': 'v' * (1 << 20)},
+    {'': 'x'}, {'n' * 129: 'x'}, {'ü' * 129: ''}, {'n': 'v' * 257}, {'n': '鑰' * 257}, {'n': 'v' * (1 << 16)},
     {'good': 'x', '': ''},
 ], ids=lambda value: str(value)[:30])
 def test_names_and_values_out_of_range(kms, key, value):

@@ -68,6 +68,22 @@ def options_are_documented():
     return [f'only one of cmkd(8) and daemon/main.c has --{name}' for name in sorted(daemon ^ manual)]
 
 
+def journal_is_explained():
+    """Each id of a journal entry is in the catalog and in docs/audit.md, with no other, and used; and so is each field."""
+    ids = re.findall(r'#define (CMKD_MESSAGE_\w+)\s+"([0-9a-f]{32})"', read('include/cmkd-journal.h'))
+    known = sorted(text for _, text in ids)
+    code = '\n'.join(path.read_text() for path in sorted((tap.SOURCE / 'daemon').rglob('*.c')))
+    wrong = [f'nothing tells the journal {name}' for name, _ in ids if not re.search(rf'\b{name}\b', code)]
+    if sorted(re.findall(r'^-- ([0-9a-f]{32})$', read('systemd/cmkd.catalog'), re.MULTILINE)) != known:
+        wrong.append('systemd/cmkd.catalog and include/cmkd-journal.h have other ids')
+    tables = dict.fromkeys(re.findall(r'^\| `([0-9a-f]{32})`', read('docs/audit.md'), re.MULTILINE))
+    if sorted(tables) != known:
+        wrong.append('docs/audit.md and include/cmkd-journal.h have other ids')
+    fields = set(re.findall(r'"(CMKD_[A-Z_]+)",', code))
+    wrong += [f'docs/audit.md does not have {field}' for field in fields if f'`{field}`' not in read('docs/audit.md')]
+    return wrong if ids and fields else ['no ids found']
+
+
 def manual_pages_render():
     wrong = []
     for page in sorted((tap.SOURCE / 'docs' / 'man').glob('*.[1-8]')):
@@ -96,4 +112,4 @@ def links_lead_somewhere():
 
 tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
             every_name_of_the_contract_is_documented, configuration_is_documented, options_are_documented,
-            manual_pages_render, links_lead_somewhere])
+            journal_is_explained, manual_pages_render, links_lead_somewhere])

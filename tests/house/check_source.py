@@ -15,7 +15,7 @@ DOORS = {
     r'tss2/': r'daemon/tpm/',
     r'keyutils\.h': r'daemon/keyring/',
     r'sqlite3\.h': r'daemon/store/',
-    r'dbus/': r'client/bus\.[ch]$',
+    r'dbus/': r'client/bus(-\w+)?\.[ch]$',
     r'cmk-dbus\.h': r'daemon/bus/',
     r'(glib|gio|gobject)': r'daemon/',
 }

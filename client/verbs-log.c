@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The verb that reads the audit log back. */
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "buffer.h"
+#include "cmkd-journal.h"
+#include "cmkd.h"
+#include "describe.h"
+#include "exit-code.h"
+#include "journal.h"
+#include "output.h"
+
+#define UUID_CHARS 36
+
+/* Of the journal itself: it has dropped entries, since there were too many. */
+#define MESSAGE_SUPPRESSED "a596d6fe7bfa4994828e72309e95d61e"
+
+#define MICROSECONDS_PER_SECOND 1000000
+
+static const char *const refusals[] = { CMKD_MESSAGE_CALL_REFUSED, CMKD_MESSAGE_ACCESS_DENIED };
+
+static const char *const all[] = {
+  CMKD_MESSAGE_CALL_DONE,       CMKD_MESSAGE_CALL_REFUSED, CMKD_MESSAGE_ACCESS_DENIED,
+  CMKD_MESSAGE_SERVING,         CMKD_MESSAGE_KEY_DELETED,  CMKD_MESSAGE_MATERIAL_EXPIRED,
+  CMKD_MESSAGE_RECOVERED,       CMKD_MESSAGE_KEY_LOST,     CMKD_MESSAGE_ROLLBACK_DETECTED,
+  CMKD_MESSAGE_TPM_CHANGED,     CMKD_MESSAGE_TPM_TROUBLE,  CMKD_MESSAGE_TPM_WORKS,
+  CMKD_MESSAGE_CLOCK_BEHIND,    CMKD_MESSAGE_CLOCK_AHEAD,  CMKD_MESSAGE_CLOCK_IN_STEP,
+  CMKD_MESSAGE_CONTEXT_ALTERED,
+};
+
+/* --- what is asked for --- */
+
+static int
+add_key (const CmkArguments *arguments, CmkJournalQuery *query)
+{
+  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  _cleanup_ (cmk_freep) char *id = NULL;
+  const char *key = cmk_arguments_get (arguments, "key", NULL);
+  int code = CMK_EXIT_DONE;
+
+  if (key == NULL)
+    return CMK_EXIT_DONE;
+  if (strncmp (key, CMKD_ALIAS_PREFIX, strlen (CMKD_ALIAS_PREFIX)) == 0)
+    {
+      code = cmk_arguments_open_bus (arguments, &bus);
+      if (code == CMK_EXIT_DONE)
+        code = cmk_describe_id (bus, key, &id);
+    }
+  else if (strlen (key) == UUID_CHARS && strspn (key, "0123456789abcdef-") == UUID_CHARS)
+    id = cmk_duplicate (key);
+  else
+    return cmk_arguments_fail (arguments,
+                               "--key takes the id of a key, or an alias that begins with " CMKD_ALIAS_PREFIX);
+  if (code == CMK_EXIT_DONE)
+    cmk_journal_query_add (query, "CMKD_KEY_ID=%s", id);
+  return code;
+}
+
+static int
+add_user (const CmkArguments *arguments, CmkJournalQuery *query)
+{
+  const char *user = cmk_arguments_get (arguments, "user", NULL);
+  const struct passwd *account;
+
+  if (user == NULL)
+    return CMK_EXIT_DONE;
+  account = getpwnam (user);
+  if (account != NULL)
+    cmk_journal_query_add (query, "CMKD_CALLER_UID=%" PRIu32, (uint32_t) account->pw_uid);
+  else if (*user != '\0' && strspn (user, "0123456789") == strlen (user))
+    cmk_journal_query_add (query, "CMKD_CALLER_UID=%s", user);
+  else
+    return cmk_arguments_fail (arguments, "--user takes the name of a user of this machine, or a number");
+  return CMK_EXIT_DONE;
+}
+
+static int
+add_operation (const CmkArguments *arguments, CmkJournalQuery *query)
+{
+  const char *operation = cmk_arguments_get (arguments, "operation", NULL);
+
+  if (operation == NULL)
+    return CMK_EXIT_DONE;
+  if (strspn (operation, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != strlen (operation))
+    return cmk_arguments_fail (arguments, "--operation takes the name of a method, such as Decrypt");
+  cmk_journal_query_add (query, "CMKD_OPERATION=%s", operation);
+  return CMK_EXIT_DONE;
+}
+
+static void
+add_messages (CmkJournalQuery *query, const char *const *ids, size_t n_ids)
+{
+  for (size_t i = 0; i < n_ids; i++)
+    cmk_journal_query_add (query, "MESSAGE_ID=%s", ids[i]);
+}
+
+/* Anybody can write entries with our fields and ids: only the journal itself says which unit wrote them. */
+static int
+make_query (const CmkArguments *arguments, CmkJournalQuery *query)
+{
+  uint32_t limit = 0;
+  int code = cmk_arguments_get_number (arguments, "limit", UINT32_MAX, &limit);
+
+  if (code != CMK_EXIT_DONE)
+    return code;
+  cmk_journal_query_add (query, "--namespace=+cmkd"); /* if an administrator gave it one of its own */
+  if (cmk_arguments_has (arguments, "since"))
+    cmk_journal_query_add (query, "--since=%s", cmk_arguments_get (arguments, "since", NULL));
+  if (limit > 0)
+    cmk_journal_query_add (query, "--lines=%" PRIu32, limit);
+  if (cmk_arguments_has (arguments, "follow"))
+    cmk_journal_query_add (query, "--follow");
+
+  if (cmk_arguments_has (arguments, "session"))
+    {
+      cmk_journal_query_add (query, "_SYSTEMD_USER_UNIT=cmkd-user.service");
+      cmk_journal_query_add (query, "_UID=%" PRIu32, (uint32_t) getuid ());
+    }
+  else
+    cmk_journal_query_add (query, "_SYSTEMD_UNIT=cmkd.service");
+  if (cmk_arguments_has (arguments, "refused"))
+    add_messages (query, refusals, sizeof refusals / sizeof *refusals);
+  else
+    add_messages (query, all, sizeof all / sizeof *all);
+
+  code = add_key (arguments, query);
+  if (code == CMK_EXIT_DONE)
+    code = add_user (arguments, query);
+  if (code == CMK_EXIT_DONE)
+    code = add_operation (arguments, query);
+
+  /* Whatever is asked for: these may be missing. */
+  cmk_journal_query_add (query, "+");
+  cmk_journal_query_add (query, "OBJECT_SYSTEMD_UNIT=cmkd.service");
+  cmk_journal_query_add (query, "_UID=0");
+  cmk_journal_query_add (query, "MESSAGE_ID=" MESSAGE_SUPPRESSED);
+  return code;
+}
+
+/* --- what is printed --- */
+
+static const char *
+get (const CmkValue *entry, const char *name)
+{
+  const char *text = cmk_value_get_string (entry, name);
+
+  return text != NULL ? text : "";
+}
+
+/* The keys of a call; ReEncrypt has two. */
+static void
+put_keys (CmkValue *map, const CmkValue *entry)
+{
+  CmkValue *keys = NULL;
+
+  for (size_t i = 0; i < entry->n_items; i++)
+    if (strcmp (entry->items[i].name, "CMKD_KEY_ID") == 0)
+      {
+        CmkValue *key;
+
+        keys = keys != NULL ? keys : cmk_value_append (map, "KeyIds");
+        keys->kind = CMK_VALUE_LIST;
+        key = cmk_value_append (keys, NULL);
+        key->kind = CMK_VALUE_STRING;
+        key->string = cmk_duplicate (entry->items[i].string);
+      }
+}
+
+static void
+put_text (CmkValue *map, const char *name, const char *text)
+{
+  CmkValue *field = cmk_value_append (map, name);
+
+  field->kind = CMK_VALUE_STRING;
+  field->string = cmk_duplicate (text);
+}
+
+/* When the journal took the entry, with @digits digits after the second. */
+static char *
+format_time (const CmkValue *entry, int digits)
+{
+  uint64_t time = strtoull (get (entry, "__REALTIME_TIMESTAMP"), NULL, 10);
+  char *text = cmk_output_format_time ((int64_t) (time / MICROSECONDS_PER_SECOND));
+  char *exact;
+
+  if (digits == 0 || strlen (text) == 0 || text[strlen (text) - 1] != 'Z')
+    return text;
+  cmk_require_memory (
+      asprintf (&exact, "%.*s.%06" PRIu64 "Z", (int) strlen (text) - 1, text, time % MICROSECONDS_PER_SECOND) >= 0);
+  free (text);
+  return exact;
+}
+
+static int
+print_as_json (const CmkValue *entry, void *data)
+{
+  static const struct
+  {
+    const char *field;
+    const char *name;
+  } fields[] = {
+    { "CMKD_REQUEST_ID", "RequestId" }, { "CMKD_INTERFACE", "Interface" },    { "CMKD_OPERATION", "Operation" },
+    { "CMKD_CALLER_UID", "CallerUid" }, { "CMKD_CALLER_UNIT", "CallerUnit" }, { "CMKD_CALLER_EXE", "CallerExecutable" },
+    { "CMKD_OUTCOME", "Outcome" },      { "CMKD_REASON", "Reason" },          { "CMKD_SEQUENCE", "Sequence" },
+    { "CMKD_ACCEPTED", "Accepted" },    { "MESSAGE_ID", "MessageId" },        { "MESSAGE", "Message" },
+  };
+  _cleanup_ (cmk_value_clear) CmkValue object = { .kind = CMK_VALUE_MAP };
+  _cleanup_ (cmk_freep) char *time = format_time (entry, 6);
+
+  (void) data;
+  put_text (&object, "Time", time);
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (cmk_value_get_string (entry, fields[i].field) != NULL)
+      put_text (&object, fields[i].name, cmk_value_get_string (entry, fields[i].field));
+  put_keys (&object, entry);
+  cmk_output_print_json (&object);
+  return cmk_output_flush ();
+}
+
+/* @text, filled up with spaces to @columns. */
+static void
+put_column (CmkValue *line, const char *text, int columns)
+{
+  _cleanup_ (cmk_freep) char *padded = NULL;
+
+  cmk_require_memory (asprintf (&padded, "%-*s", columns, text) >= 0);
+  put_text (line, "", padded);
+}
+
+static const char *
+name_user (const char *uid)
+{
+  const struct passwd *account = *uid != '\0' ? getpwuid ((uid_t) strtoul (uid, NULL, 10)) : NULL;
+
+  return account != NULL ? account->pw_name : uid;
+}
+
+/* A call has columns; of the rest, the sentence says it all. */
+static int
+print_as_line (const CmkValue *entry, void *data)
+{
+  _cleanup_ (cmk_value_clear) CmkValue line = { .kind = CMK_VALUE_MAP };
+  _cleanup_ (cmk_freep) char *time = format_time (entry, 0);
+
+  (void) data;
+  put_text (&line, "", time);
+  if (*get (entry, "CMKD_OPERATION") == '\0')
+    put_text (&line, "", get (entry, "MESSAGE"));
+  else
+    {
+      put_column (&line, name_user (get (entry, "CMKD_CALLER_UID")), 8);
+      put_column (&line, get (entry, "CMKD_OPERATION"), 16);
+      if (*get (entry, "CMKD_KEY_ID") != '\0')
+        put_keys (&line, entry);
+      else
+        put_column (&line, "-", UUID_CHARS);
+      put_text (&line, "", get (entry, "CMKD_OUTCOME"));
+      if (*get (entry, "CMKD_CALLER_UNIT") != '\0')
+        put_text (&line, "", get (entry, "CMKD_CALLER_UNIT"));
+      if (*get (entry, "CMKD_REASON") != '\0')
+        put_text (&line, "", get (entry, "CMKD_REASON"));
+    }
+  cmk_output_print_line (&line);
+  return cmk_output_flush ();
+}
+
+static int
+run_log (const CmkArguments *arguments)
+{
+  _cleanup_ (cmk_journal_query_clear) CmkJournalQuery query = { 0 };
+  int code = CMK_EXIT_DONE;
+
+  if (cmk_arguments_has (arguments, "address"))
+    return cmk_arguments_fail (arguments, "the journal knows cmkd by its unit, not by an --address");
+  if (!cmk_arguments_has (arguments, "session"))
+    code = cmk_journal_require_readable ();
+  if (code == CMK_EXIT_DONE)
+    code = make_query (arguments, &query);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  return cmk_journal_read (&query, cmk_arguments_has (arguments, "json") ? print_as_json : print_as_line, NULL);
+}
+
+static const CmkOption log_options[] = {
+  { "since", "TIME", "only what happened since, in UTC: \"2026-11-22 14:00\", \"yesterday\", \"-1h\"", false },
+  { "key", "KEY", "only what happened to this key", false },
+  { "user", "USER", "only calls of this user, by name or number", false },
+  { "operation", "METHOD", "only calls of this method: Decrypt", false },
+  { "refused", NULL, "only calls that were refused", false },
+  { "limit", "NUMBER", "only the last ones, so many", false },
+  { "follow", NULL, "wait for more, until interrupted", false },
+  { NULL, NULL, NULL, false },
+};
+
+const CmkVerb cmk_log_verbs[] = {
+  { "log", "", 0, "show who did what with keys",
+    "Show what the journal has of cmkd, a line for each call: when, which user, the method, the key, the outcome, and\n"
+    "where it can be told the unit of the program that called. It is shown to root and to members of the group\n"
+    "systemd-journal. With --json an object a line.",
+    "cmkctl log --since today --refused\n"
+    "cmkctl log --key alias/backup --limit 20",
+    log_options, run_log },
+  { 0 },
+};
