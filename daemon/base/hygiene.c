@@ -17,7 +17,7 @@ cmk_hygiene_restart_with_wiping_heap (char **argv)
 {
   if (g_strcmp0 (g_getenv ("GLIBC_TUNABLES"), TUNABLES) == 0 && g_strcmp0 (g_getenv ("G_SLICE"), SLICE) == 0)
     {
-      /* The kernel has named us after the link. */
+      /* Else the kernel goes by the path below, and in the journal and in lists of processes we are "exe". */
       prctl (PR_SET_NAME, "cmkd");
       return;
     }
