@@ -11,7 +11,7 @@
 typedef struct
 {
   const char *name;
-  const char *files[8]; /* paths, each before its content; a path that ends in / is a directory */
+  const char *files[9]; /* paths, each before its content; a path that ends in / is a directory */
   const char *found[3]; /* a part of each text */
 } Machine;
 
