@@ -112,4 +112,5 @@ def links_lead_somewhere():
 
 tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
             every_name_of_the_contract_is_documented, configuration_is_documented, options_are_documented,
-            journal_is_explained, manual_pages_render, links_lead_somewhere])
+            journal_is_explained, manual_pages_render, api_manual_has_every_member,
+            links_lead_somewhere])
