@@ -50,7 +50,7 @@ class Keys:
         self.decrypting = user.own_key(KeySpec='EC_SM2', KeyUsage='ENCRYPT_DECRYPT')
         self.mac = user.own_key(KeySpec='HMAC_256')
         self.blob = user.Encrypt(self.external, b64(b'x'))['CiphertextBlob']
-        self.grant = 'x' if 'GrantKey' not in METHODS else user.GrantKey(self.external, ['Encrypt'], User=GLib.Variant('u', BOB))['GrantId']
+        self.grant = user.GrantKey(self.external, ['Encrypt'], User=GLib.Variant('u', BOB))['GrantId']
 
 
 @pytest.fixture(scope='module')
