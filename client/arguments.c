@@ -15,6 +15,7 @@ const CmkOption cmk_common_options[] = {
   { "system", NULL, "talk to cmkd on the system bus (default)", false },
   { "session", NULL, "talk to cmkd on the session bus", false },
   { "address", "ADDRESS", "talk to cmkd on the bus at this D-Bus address", false },
+  { "host", "HOST", "talk to cmkd on the system bus of machine or user@machine, by ssh", false },
   { "json", NULL, "print the answer as one JSON object", false },
   { "help", NULL, "show this help", false },
   { "version", NULL, "show the version", false },
@@ -121,9 +122,9 @@ check (const CmkArguments *arguments)
     return cmk_arguments_fail (arguments, "%s takes %s", arguments->verb->name,
                                arguments->verb->n_operands == 0 ? "no operands" : arguments->verb->operands);
   if (cmk_arguments_has (arguments, "system") + cmk_arguments_has (arguments, "session") +
-          cmk_arguments_has (arguments, "address") >
+          cmk_arguments_has (arguments, "address") + cmk_arguments_has (arguments, "host") >
       1)
-    return cmk_arguments_fail (arguments, "only one of --system, --session and --address can be meant");
+    return cmk_arguments_fail (arguments, "only one of --system, --session, --address and --host can be meant");
   return CMK_EXIT_DONE;
 }
 
@@ -279,6 +280,8 @@ cmk_arguments_open_bus (const CmkArguments *arguments, CmkBus **ret_bus)
 {
   if (cmk_arguments_has (arguments, "address"))
     return cmk_bus_open (CMK_BUS_ADDRESS, cmk_arguments_get (arguments, "address", NULL), ret_bus);
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_bus_open (CMK_BUS_HOST, cmk_arguments_get (arguments, "host", NULL), ret_bus);
   return cmk_bus_open (cmk_arguments_has (arguments, "session") ? CMK_BUS_SESSION : CMK_BUS_SYSTEM, NULL, ret_bus);
 }
 

@@ -32,6 +32,9 @@ void cmk_bus_wipe_text (const char *text);
  * message (a file descriptor) stays CMK_VALUE_NONE. With @is_secret texts are locked, and wiped in the message. */
 void cmk_bus_take_value (DBusMessageIter *iter, bool is_secret, CmkValue *ret_value);
 
+/* The D-Bus address of the system bus of @host, "machine" or "user@machine"; an owned text. */
+int cmk_bus_host_address (const char *host, char **ret_address);
+
 /* Send @message and wait; NULL with @error. */
 DBusMessage *cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error);
 

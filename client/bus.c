@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "buffer.h"
 #include "bus-errors.h"
 #include "bus-internal.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "progress.h"
 
 /* Somebody may be typing a password, or the TPM be making a key. */
-#define CALL_TIMEOUT_MS        (5 * 60 * 1000)
-#define IMPATIENT_TIMEOUT_MS   (2 * 1000)
-#define PROGRESS_AFTER_SECONDS 1
+#define CALL_TIMEOUT_MS      (5 * 60 * 1000)
+#define IMPATIENT_TIMEOUT_MS (2 * 1000)
+
+static const char waiting[] = "waiting for cmkd: a long RSA key or a password takes a while";
 
 int
 cmk_bus_fail_from (DBusError *error)
@@ -32,27 +31,40 @@ fail_no_bus (CmkBusKind kind, DBusError *error)
   static const char *const names[] = { "system bus", "session bus", "bus at this address" };
   int code = dbus_error_has_name (error, DBUS_ERROR_BAD_ADDRESS) ? CMK_EXIT_USAGE : CMK_EXIT_NOT_THERE;
 
-  cmk_fail (code, "no connection to the %s (%s): is it running, and is it the right one?", names[kind], error->message);
+  if (kind == CMK_BUS_HOST) /* ssh has said what it knows */
+    cmk_fail (code, "no connection to the system bus of that machine: is it there, and does ssh with the command "
+                    "systemd-stdio-bridge get you to it?");
+  else
+    cmk_fail (code, "no connection to the %s (%s): is it running, and is it the right one?", names[kind],
+              error->message);
   dbus_error_free (error);
   return code;
+}
+
+static DBusConnection *
+open_address (const char *address, DBusError *error)
+{
+  DBusConnection *connection = dbus_connection_open_private (address, error);
+
+  if (connection == NULL || dbus_bus_register (connection, error))
+    return connection;
+  dbus_connection_close (connection);
+  dbus_connection_unref (connection);
+  return NULL;
 }
 
 int
 cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus)
 {
+  _cleanup_ (cmk_freep) char *host_address = NULL;
   DBusError error = DBUS_ERROR_INIT;
-  DBusConnection *connection = NULL;
+  DBusConnection *connection;
+  int code = kind == CMK_BUS_HOST ? cmk_bus_host_address (address, &host_address) : CMK_EXIT_DONE;
 
-  if (kind == CMK_BUS_ADDRESS)
-    {
-      connection = dbus_connection_open_private (address, &error);
-      if (connection != NULL && !dbus_bus_register (connection, &error))
-        {
-          dbus_connection_close (connection);
-          dbus_connection_unref (connection);
-          connection = NULL;
-        }
-    }
+  if (code != CMK_EXIT_DONE)
+    return code;
+  if (kind == CMK_BUS_ADDRESS || kind == CMK_BUS_HOST)
+    connection = open_address (host_address != NULL ? host_address : address, &error);
   else
     connection = dbus_bus_get_private (kind == CMK_BUS_SYSTEM ? DBUS_BUS_SYSTEM : DBUS_BUS_SESSION, &error);
 
@@ -97,35 +109,18 @@ take_answer (DBusMessage *reply, bool is_secret, CmkValue *ret_answer)
   return CMK_EXIT_DONE;
 }
 
-static void
-on_alarm (int signal)
-{
-  static const char message[] =
-      "cmkctl: waiting for cmkd; making a long RSA key or asking for a password takes a while\n";
-
-  (void) signal;
-  if (write (STDERR_FILENO, message, sizeof message - 1) < 0)
-    return;
-}
-
-/* An alarm, as libdbus blocks in one call: a wait in slices would need a main loop of our own. */
 DBusMessage *
 cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error)
 {
   int timeout = bus->is_impatient ? IMPATIENT_TIMEOUT_MS : CALL_TIMEOUT_MS;
-  bool shows_progress = !bus->is_impatient && isatty (STDERR_FILENO);
+  bool is_shown = !bus->is_impatient && cmk_progress_begin (waiting, CMK_PROGRESS_TIME, 0);
   DBusMessage *reply;
 
-  if (shows_progress)
-    {
-      signal (SIGALRM, on_alarm);
-      alarm (PROGRESS_AFTER_SECONDS);
-    }
   if (bus->is_impatient)
     dbus_message_set_allow_interactive_authorization (message, FALSE);
   reply = dbus_connection_send_with_reply_and_block (bus->connection, message, timeout, error);
-  if (shows_progress)
-    alarm (0);
+  if (is_shown)
+    cmk_progress_end ();
   return reply;
 }
 

@@ -13,9 +13,10 @@ typedef enum
   CMK_BUS_SYSTEM,
   CMK_BUS_SESSION,
   CMK_BUS_ADDRESS,
+  CMK_BUS_HOST, /* the system bus of another machine */
 } CmkBusKind;
 
-/* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, else NULL. An exit code, see exit-code.h. */
+/* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, or the name of the machine of CMK_BUS_HOST, else NULL. An exit code, see exit-code.h. */
 int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
 
 /* Wait no longer than a person who has pressed a key does, and let nobody be asked for a password. */

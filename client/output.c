@@ -14,6 +14,7 @@
 
 #include "base64.h"
 #include "exit-code.h"
+#include "progress.h"
 
 #define PEM_LINE_CHARS 64
 
@@ -30,29 +31,33 @@ cmk_fail (int code, const char *format, ...)
   for (char *c = message; *c != '\0'; c++)
     if ((unsigned char) *c < ' ' || *c == 0x7f)
       *c = ' ';
+  cmk_progress_hide ();
   fprintf (stderr, "cmkctl: %s\n", message);
+  cmk_progress_show ();
   return code;
 }
 
-static int
-fail_to_write (const char *path)
+int
+cmk_output_fail_to_write (const char *path)
 {
   return cmk_fail (CMK_EXIT_REFUSED, "cannot write %s: %s", strcmp (path, "-") == 0 ? "to standard output" : path,
                    strerror (errno));
 }
 
-static bool
-write_all (int fd, const char *data, size_t size)
+bool
+cmk_output_write_all (int fd, const void *data, size_t size)
 {
+  const char *rest = data;
+
   while (size > 0)
     {
-      ssize_t written = write (fd, data, size);
+      ssize_t written = write (fd, rest, size);
 
       if (written < 0 && errno == EINTR)
         continue;
       if (written < 0)
         return false;
-      data += written;
+      rest += written;
       size -= (size_t) written;
     }
   return true;
@@ -77,17 +82,17 @@ cmk_output_write (const char *path, bool is_secret, const void *data, size_t siz
   int fd;
 
   if (strcmp (path, "-") == 0)
-    return write_all (STDOUT_FILENO, data, size) ? CMK_EXIT_DONE : fail_to_write (path);
+    return cmk_output_write_all (STDOUT_FILENO, data, size) ? CMK_EXIT_DONE : cmk_output_fail_to_write (path);
 
   fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
   if (fd < 0)
-    return fail_to_write (path);
-  is_written = (!is_secret || make_private (fd)) && write_all (fd, data, size);
+    return cmk_output_fail_to_write (path);
+  is_written = (!is_secret || make_private (fd)) && cmk_output_write_all (fd, data, size);
 
   /* Some file systems report only here that there was no room. */
   if (close (fd) < 0)
     is_written = false;
-  return is_written ? CMK_EXIT_DONE : fail_to_write (path);
+  return is_written ? CMK_EXIT_DONE : cmk_output_fail_to_write (path);
 }
 
 int
@@ -165,7 +170,7 @@ cmk_output_format_time (int64_t time)
 int
 cmk_output_flush (void)
 {
-  return fflush (stdout) == 0 && !ferror (stdout) ? CMK_EXIT_DONE : fail_to_write ("-");
+  return fflush (stdout) == 0 && !ferror (stdout) ? CMK_EXIT_DONE : cmk_output_fail_to_write ("-");
 }
 
 void

@@ -9,6 +9,12 @@
 /* Write @data to @path, "-" for standard output. A file that is_secret gets mode 0600, also if it was there before. */
 int cmk_output_write (const char *path, bool is_secret, const void *data, size_t size);
 
+/* Write all of @data to @fd; errno says why not. */
+bool cmk_output_write_all (int fd, const void *data, size_t size);
+
+/* CMK_EXIT_REFUSED, for the reason in errno. */
+int cmk_output_fail_to_write (const char *path);
+
 /* Write the text @text, a line break behind it. */
 int cmk_output_write_line (const char *path, const char *text);
 

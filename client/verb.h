@@ -34,6 +34,7 @@ extern const CmkVerb cmk_name_verbs[];
 extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_attestation_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];
+extern const CmkVerb cmk_file_verbs[];
 extern const CmkVerb cmk_asymmetric_verbs[];
 extern const CmkVerb cmk_service_verbs[];
 extern const CmkVerb cmk_recover_verbs[];

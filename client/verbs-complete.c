@@ -103,8 +103,12 @@ static int
 print_keys (const Line *line, bool has_ids, bool has_aliases)
 {
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
-  int code = cmk_arguments_open_bus (&line->arguments, &bus);
+  int code;
 
+  /* ssh may have to ask for a password, and nobody expects that of the Tab key. */
+  if (cmk_arguments_has (&line->arguments, "host"))
+    return CMK_EXIT_DONE;
+  code = cmk_arguments_open_bus (&line->arguments, &bus);
   if (code != CMK_EXIT_DONE)
     return code;
   cmk_bus_set_impatient (bus);

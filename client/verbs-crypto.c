@@ -210,8 +210,7 @@ static const CmkOption data_key_options[] = {
 };
 
 const CmkVerb cmk_crypto_verbs[] = {
-  { "encrypt", "KEY", 1, "encrypt up to 6144 bytes",
-    "Encrypt up to 6144 bytes. For more, encrypt with a key of `cmkctl data-key` and keep its encrypted half.",
+  { "encrypt", "KEY", 1, "encrypt up to 6144 bytes", "Encrypt up to 6144 bytes. For more, use encrypt-file.",
     "cmkctl encrypt alias/backup --in secret.txt --out secret.blob --context file=secret.txt", encrypt_options,
     run_encrypt },
   { "decrypt", "", 0, "decrypt what encrypt or data-key made",

@@ -16,7 +16,11 @@ cmk_hygiene_restart_with_wiping_heap (char **argv)
 {
   const char *tunables = g_getenv ("GLIBC_TUNABLES");
   if (g_strcmp0 (tunables, TUNABLES) == 0)
-    return;
+    {
+      /* Else the kernel goes by the path below, and in the journal and in lists of processes we are "exe". */
+      prctl (PR_SET_NAME, "cmkd");
+      return;
+    }
   g_setenv ("GLIBC_TUNABLES", TUNABLES, TRUE);
   g_setenv ("G_SLICE", "always-malloc", TRUE);
   execv ("/proc/self/exe", argv);

@@ -48,7 +48,10 @@ run_get_status (CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, G_GNUC_UNUSE
   g_variant_dict_insert (answer, "TpmAdvice", "s", cmk_vault_tpm_advice (vault));
   g_variant_dict_insert (answer, "TpmManufacturer", "s", cmk_vault_tpm_manufacturer (vault));
   g_variant_dict_insert (answer, "TpmFirmware", "s", cmk_vault_tpm_firmware (vault));
+  g_variant_dict_insert (answer, "RootKey", "s", cmk_vault_root_key (vault));
+  g_variant_dict_insert (answer, "RootKeyName", "s", cmk_vault_root_name (vault));
   g_variant_dict_insert (answer, "StateStatus", "s", cmk_vault_state_status (vault));
+  g_variant_dict_insert (answer, "StateBytes", "t", cmk_vault_state_size (vault));
   g_variant_dict_insert (answer, "AnchorState", "s", anchor_state);
   g_variant_dict_insert (answer, "AnchorAdvice", "s", advice_for (anchor_advice, anchor_state));
   g_variant_dict_insert (answer, "AnchorSteps", "t", cmk_vault_anchor_steps (vault));

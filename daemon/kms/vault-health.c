@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the TPM said last: for the status, and in the journal when a trouble begins and when it is over. */
+ * What there is to say of TPM and state: what the TPM is, and what it said last; in the journal when a trouble begins and
+ * when it is over. */
 #include "kms/vault-internal.h"
 
 #include "base/error.h"
@@ -89,4 +90,49 @@ cmk_vault_tpm_advice (CmkVault *vault)
   if (g_str_equal (cmk_vault_tpm_state (vault), "changed"))
     return OTHER_TPM;
   return advice != NULL ? advice : NOT_SEEN;
+}
+
+void
+cmk_vault_note_identity (CmkVault *vault)
+{
+  const CmkTpmIdentity *identity = cmk_tpm_identity (vault->tpm);
+  g_atomic_pointer_set (&vault->manufacturer, g_intern_string (identity->manufacturer));
+  g_atomic_pointer_set (&vault->firmware, g_intern_string (identity->firmware));
+  gsize size;
+  const guint8 *name = g_bytes_get_data (cmk_tpm_root_name (vault->tpm), &size);
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (gsize i = 0; i < size; i++)
+    g_string_append_printf (text, "%02x", name[i]);
+  g_atomic_pointer_set (&vault->root_name, g_intern_string (text->str));
+  g_atomic_pointer_set (&vault->root_key, cmk_tpm_root_is_persistent (vault->tpm) ? "persistent" : "transient");
+}
+
+const char *
+cmk_vault_tpm_manufacturer (CmkVault *vault)
+{
+  return g_atomic_pointer_get (&vault->manufacturer);
+}
+
+const char *
+cmk_vault_tpm_firmware (CmkVault *vault)
+{
+  return g_atomic_pointer_get (&vault->firmware);
+}
+
+const char *
+cmk_vault_root_key (CmkVault *vault)
+{
+  return g_atomic_pointer_get (&vault->root_key);
+}
+
+const char *
+cmk_vault_root_name (CmkVault *vault)
+{
+  return g_atomic_pointer_get (&vault->root_name);
+}
+
+guint64
+cmk_vault_state_size (CmkVault *vault)
+{
+  return cmk_store_size (vault->directory);
 }

@@ -45,6 +45,8 @@ struct _CmkVault
   gsize anchor_steps;       /* atomic */
   const char *manufacturer; /* atomic; interned */
   const char *firmware;     /* atomic; interned */
+  const char *root_key;     /* atomic; interned */
+  const char *root_name;    /* atomic; interned */
 };
 
 /* Have vault->tpm, whichever TPM it is. */
@@ -55,6 +57,9 @@ gboolean cmk_vault_note_tpm (CmkVault *vault, gboolean ok, GError **error);
 
 /* The same where success says little: that the TPM can be reached, or opens a session, is not all that it has to do. */
 gboolean cmk_vault_note_trouble (CmkVault *vault, gboolean ok, GError **error);
+
+/* What TPM and root key it is that we are connected to. */
+void cmk_vault_note_identity (CmkVault *vault);
 
 /* Tell the journal @what came of @error. */
 void cmk_vault_tell_trouble (const char *what, const GError *error);

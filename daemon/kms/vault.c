@@ -62,18 +62,6 @@ cmk_vault_state_status (CmkVault *vault)
   return g_str_equal (anchor_state, "rolled-back") || g_str_equal (anchor_state, "locked") ? anchor_state : "ok";
 }
 
-const char *
-cmk_vault_tpm_manufacturer (CmkVault *vault)
-{
-  return g_atomic_pointer_get (&vault->manufacturer);
-}
-
-const char *
-cmk_vault_tpm_firmware (CmkVault *vault)
-{
-  return g_atomic_pointer_get (&vault->firmware);
-}
-
 /* --- the TPM --- */
 
 static void
@@ -99,9 +87,7 @@ cmk_vault_connect_tpm (CmkVault *vault, GError **error)
   if (vault->abandoned_session != NULL)
     cmk_tpm_abandon_session (vault->tpm, vault->abandoned_session);
   g_clear_pointer (&vault->abandoned_session, g_bytes_unref);
-  const CmkTpmIdentity *identity = cmk_tpm_identity (vault->tpm);
-  g_atomic_pointer_set (&vault->manufacturer, g_intern_string (identity->manufacturer));
-  g_atomic_pointer_set (&vault->firmware, g_intern_string (identity->firmware));
+  cmk_vault_note_identity (vault);
   cmk_tpm_keep_sessions (vault->tpm, vault->session_seconds);
   cache_contexts (vault);
   return TRUE;
@@ -493,7 +479,7 @@ cmk_vault_open (const CmkConfig *config, const char *directory, GError **error)
   vault->session_after_stop_seconds = config->session_after_stop_seconds;
   vault->tpm_state = "absent";
   vault->anchor_state = "locked";
-  vault->manufacturer = vault->firmware = "";
+  vault->manufacturer = vault->firmware = vault->root_key = vault->root_name = "";
   vault->store = cmk_store_open (directory, error);
   if (vault->store == NULL)
     return NULL;

@@ -70,6 +70,14 @@ const char *cmk_vault_tpm_advice (CmkVault *vault);
 const char *cmk_vault_tpm_manufacturer (CmkVault *vault);
 const char *cmk_vault_tpm_firmware (CmkVault *vault);
 
+/* The storage root key: "persistent" or "transient", and its name, hexadecimal. "" until the TPM was seen. Static while the
+ * vault lives. Any thread. */
+const char *cmk_vault_root_key (CmkVault *vault);
+const char *cmk_vault_root_name (CmkVault *vault);
+
+/* What the state takes on the disk, in bytes; 0 if that cannot be told. Any thread. */
+guint64 cmk_vault_state_size (CmkVault *vault);
+
 /* "ok", "unavailable", or "locked" while the vault is. Static. Any thread. */
 const char *cmk_vault_keyring_status (CmkVault *vault);
 

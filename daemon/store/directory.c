@@ -223,3 +223,19 @@ cmk_store_inspect_file (CmkStore *store, gboolean *ret_exists, GError **error)
   *ret_exists = TRUE;
   return fine && check_log (store, error);
 }
+
+/* Rather by its names than by what is open, which belongs to another thread. */
+guint64
+cmk_store_size (const char *directory)
+{
+  static const char *const names[] = { CMK_DATABASE_FILE, CMK_DATABASE_FILE "-wal" };
+  guint64 size = 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_build_filename (directory, names[i], NULL);
+      struct stat status;
+      if (stat (path, &status) == 0)
+        size += (guint64) status.st_size;
+    }
+  return size;
+}

@@ -145,6 +145,12 @@ cmk_tpm_root_name (CmkTpm *tpm)
   return tpm->root_name;
 }
 
+gboolean
+cmk_tpm_root_is_persistent (CmkTpm *tpm)
+{
+  return tpm->root != ESYS_TR_NONE;
+}
+
 const CmkTpmIdentity *
 cmk_tpm_identity (CmkTpm *tpm)
 {

@@ -74,5 +74,8 @@ void cmk_tpm_set_context_cache (CmkTpm *tpm, const CmkTpmContextCache *cache);
 /* The TPM2B_NAME bytes of the storage root key: what a store pins. Owned by @tpm. */
 GBytes *cmk_tpm_root_name (CmkTpm *tpm);
 
+/* Does it stay in the TPM, at CMK_TPM_ROOT_HANDLE, or is it made anew where need be? */
+gboolean cmk_tpm_root_is_persistent (CmkTpm *tpm);
+
 /* Owned by @tpm, read once when it was opened. */
 const CmkTpmIdentity *cmk_tpm_identity (CmkTpm *tpm);

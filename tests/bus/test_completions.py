@@ -84,7 +84,7 @@ def test_every_verb_and_every_option(shell):
 @pytest.mark.parametrize('shell', SHELLS)
 def test_choices(shell):
     cases = {
-        'en': ['enable', 'encrypt'],
+        'en': ['enable', 'encrypt', 'encrypt-file'],
         '--session import KEY --w': ['--wrapping-spec'],
         'list --state=Enabled --st': [],
         'create --tag a=b --ta': ['--tag'],

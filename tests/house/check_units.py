@@ -17,15 +17,19 @@ NAME, PATH = 'org.cmkd.Kms1', '/org/cmkd/Kms1'
 INTERFACES = ['Keys', 'Import', 'Crypto', 'Service']
 
 
+def lay_out(directory, *units):
+    """The units as they were made, with the program that was built, beside a bus of any kind."""
+    for unit in units:
+        text = (tap.BUILD / 'systemd' / unit).read_text()
+        (Path(directory) / unit).write_text(re.sub(r'^(ExecStart=)/\S+', rf'\1{DAEMON}', text, flags=re.MULTILINE))
+    (Path(directory) / 'dbus.socket').write_text('[Socket]\nListenStream=/run/dbus/system_bus_socket\n')
+    (Path(directory) / 'dbus.service').write_text('[Service]\nExecStart=/bin/true\n')
+    return Path(directory) / units[0]
+
+
 def verify(manager, unit, *others):
-    """systemd-analyze on the unit as it was made, with the program that was built, beside a bus of any kind."""
     with tempfile.TemporaryDirectory() as directory:
-        for part in (unit, *others):
-            text = (tap.BUILD / 'systemd' / part).read_text()
-            (Path(directory) / part).write_text(re.sub(r'^(ExecStart=)\S+', rf'\1{DAEMON}', text, flags=re.MULTILINE))
-        path = Path(directory) / unit
-        (Path(directory) / 'dbus.socket').write_text('[Socket]\nListenStream=/run/dbus/system_bus_socket\n')
-        (Path(directory) / 'dbus.service').write_text('[Service]\nExecStart=/bin/true\n')
+        path = lay_out(directory, unit, *others)
         status, output = tap.run('systemd-analyze', manager, '--man=no', 'verify', path,
                                  env={'XDG_RUNTIME_DIR': directory, 'HOME': directory})
         return [output] if status != 0 or unit in output else []
@@ -60,10 +64,38 @@ def user_timer_of_expiry():
     return timer_of_expiry('--user', 'cmkd-user', '--session status')
 
 
-def cmkd_may_ask_for_the_clock():
-    """ProtectClock= would deny adjtimex()."""
-    return [name for name in ('cmkd.service', 'cmkd-user.service')
-            if re.search(r'^ProtectClock=', (tap.BUILD / 'systemd' / name).read_text(), re.MULTILINE)]
+def system_unit_with_a_software_tpm():
+    """As docs/deployment.md has it."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = lay_out(directory, 'cmkd.service')
+        (Path(directory) / 'swtpm.service').write_text((tap.SOURCE / 'systemd' / 'swtpm.service').read_text())
+        (Path(directory) / 'cmkd.service.d').mkdir()
+        drop_in = (tap.BUILD / 'systemd' / 'swtpm.conf').read_text()
+        (path.parent / 'cmkd.service.d' / 'swtpm.conf').write_text(re.sub(r'(?<=ExecStart=)/\S+', DAEMON, drop_in))
+        status, output = tap.run('systemd-analyze', '--system', '--man=no', 'verify', path)
+        return [output] if status != 0 or 'cmkd' in output or 'swtpm' in output else []
+
+
+def little_is_exposed():
+    """Of what systemd asks for, as few of its tenths as it is told."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = lay_out(directory, 'cmkd.service')
+        _, output = tap.run('systemd-analyze', 'security', '--offline=true', '--no-pager', path,
+                            env={'LC_ALL': 'C.UTF-8'})
+        found = re.search(r'exposure level for cmkd\.service: (\d+\.\d)', output)
+        return [] if found and float(found.group(1)) <= 1.0 else [output]
+
+
+def nothing_is_taken_that_cmkd_needs():
+    needed = {
+        'ProtectClock': 'adjtimex(), to ask whether the clock is synchronised',
+        'PrivateUsers': 'the user keyring, which ends with its user namespace',
+        'ProcSubset': '/proc/sys/kernel/random/boot_id',
+        'DynamicUser': 'a user whom the bus policy can name',
+    }
+    units = {unit: (tap.BUILD / 'systemd' / unit).read_text() for unit in ('cmkd.service', 'cmkd-user.service')}
+    return [f'{unit}: {name}= takes {what}' for unit, text in units.items() for name, what in needed.items()
+            if re.search(rf'^{name}=', text, re.MULTILINE)]
 
 
 def unit_and_activation_belong_together():
@@ -173,6 +205,6 @@ def the_four_interfaces_are_open_and_nothing_else():
         return wrong
 
 
-tap.report([system_unit, user_unit, system_timer_of_expiry, user_timer_of_expiry, cmkd_may_ask_for_the_clock,
-            unit_and_activation_belong_together, policy_is_well_formed, only_the_user_may_own_the_name,
-            the_four_interfaces_are_open_and_nothing_else])
+tap.report([system_unit, system_unit_with_a_software_tpm, user_unit, system_timer_of_expiry, user_timer_of_expiry,
+            little_is_exposed, nothing_is_taken_that_cmkd_needs, unit_and_activation_belong_together,
+            policy_is_well_formed, only_the_user_may_own_the_name, the_four_interfaces_are_open_and_nothing_else])
