@@ -234,7 +234,7 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
   cmk_access_note_key (caller, &id);
   if (!is_visible (kms, caller, &id, record, local_error))
     {
-      cmk_access_refuse (caller, &id, record, error);
+      cmk_access_refuse (kms, caller, &id, record, error);
       return NULL;
     }
   if (record == NULL)
@@ -242,7 +242,7 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
       g_propagate_error (error, g_steal_pointer (&local_error));
       return NULL;
     }
-  if (!cmk_access_require (caller, &id, record, error))
+  if (!cmk_access_require (kms, caller, &id, record, error))
     return NULL;
   /* It may not be erased yet, for the clock is ahead or the disk is full: what has expired is refused all the same. */
   cmk_kms_strip_if_expired (record, when);
