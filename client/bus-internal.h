@@ -13,6 +13,7 @@ struct CmkBus
   CmkBusKind kind;
   char *owner; /* unique name of the cmkd that was checked last; NULL: none was */
   bool is_impatient;
+  bool is_patient;
 };
 
 struct CmkCall

@@ -22,6 +22,9 @@ int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
 /* Wait no longer than a person who has pressed a key does, and let nobody be asked for a password. */
 void cmk_bus_set_impatient (CmkBus *bus);
 
+/* A call that is answered with Throttled is made again when cmkd says that it may, for as long as a call may take. */
+void cmk_bus_set_patient (CmkBus *bus);
+
 /* Cleanup for an owned CmkBus *; it may be NULL. */
 void cmk_bus_closep (CmkBus **bus);
 
