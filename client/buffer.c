@@ -28,6 +28,7 @@ cmk_buffer_new (size_t capacity)
   /* Best effort: the limit on locked memory may be zero. */
   (void) mlock (pages, capacity + 1);
   (void) madvise (pages, capacity + 1, MADV_DONTDUMP);
+  (void) madvise (pages, capacity + 1, MADV_WIPEONFORK);
 
   buffer.data = pages;
   return buffer;

@@ -12,7 +12,9 @@ struct CmkBus
   DBusConnection *connection;
   CmkBusKind kind;
   char *owner; /* unique name of the cmkd that was checked last; NULL: none was */
-  bool is_impatient;
+  uint32_t owner_uid;
+  int timeout_ms;
+  bool is_aside;
   bool is_patient;
 };
 
@@ -39,8 +41,8 @@ int cmk_bus_host_address (const char *host, char **ret_address);
 /* Send @message and wait; NULL with @error. */
 DBusMessage *cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error);
 
-/* Say what @error is, clear it, and return the exit code. */
-int cmk_bus_fail_from (DBusError *error);
+/* Say what @error is, unless it was asked on the side, clear it, and return the exit code. */
+int cmk_bus_fail_from (CmkBus *bus, DBusError *error);
 
 /* Before anything is sent to cmkd: have it started if need be, and refuse whoever owns its name and may not. */
 int cmk_bus_check_owner (CmkBus *bus);

@@ -87,7 +87,7 @@ cmk_bus_monitor (CmkBus *bus, void (*on_ready) (void), int (*on_signal) (const C
   if (!dbus_error_is_set (&error))
     dbus_bus_add_match (bus->connection, owner_rule, &error);
   if (dbus_error_is_set (&error))
-    return cmk_bus_fail_from (&error);
+    return cmk_bus_fail_from (bus, &error);
 
   code = cmk_bus_check_owner (bus);
   if (code != CMK_EXIT_DONE)

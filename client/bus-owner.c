@@ -57,7 +57,7 @@ check (CmkBus *bus, const char *name, bool may_have_gone)
 {
   DBusError error = DBUS_ERROR_INIT;
   DBusMessage *reply;
-  uint32_t uid;
+  uint32_t uid = UINT32_MAX;
 
   if (bus->owner != NULL && strcmp (bus->owner, name) == 0)
     return CMK_EXIT_DONE;
@@ -70,7 +70,7 @@ check (CmkBus *bus, const char *name, bool may_have_gone)
   if (dbus_error_is_set (&error))
     {
       if (!may_have_gone || !dbus_error_has_name (&error, DBUS_ERROR_NAME_HAS_NO_OWNER))
-        return cmk_bus_fail_from (&error);
+        return cmk_bus_fail_from (bus, &error);
       dbus_error_free (&error);
     }
   else if (!is_trusted (bus->kind, uid))
@@ -80,6 +80,7 @@ check (CmkBus *bus, const char *name, bool may_have_gone)
                      uid);
   cmk_freep (&bus->owner);
   bus->owner = cmk_duplicate (name);
+  bus->owner_uid = uid;
   return CMK_EXIT_DONE;
 }
 
@@ -116,11 +117,11 @@ cmk_bus_check_owner (CmkBus *bus)
       reply = ask_bus (bus, "GetNameOwner", CMKD_BUS_NAME, &error);
     }
   if (reply == NULL)
-    return cmk_bus_fail_from (&error);
+    return cmk_bus_fail_from (bus, &error);
 
   code = dbus_message_get_args (reply, &error, DBUS_TYPE_STRING, &owner, DBUS_TYPE_INVALID)
              ? cmk_bus_check_sender (bus, owner)
-             : cmk_bus_fail_from (&error);
+             : cmk_bus_fail_from (bus, &error);
   dbus_message_unref (reply);
   return code;
 }

@@ -14,15 +14,14 @@
 #include "progress.h"
 
 /* Somebody may be typing a password, or the TPM be making a key. */
-#define CALL_TIMEOUT_MS      (5 * 60 * 1000)
-#define IMPATIENT_TIMEOUT_MS (2 * 1000)
+#define CALL_TIMEOUT_MS (5 * 60 * 1000)
 
 static const char waiting[] = "waiting for cmkd: a long RSA key or a password takes a while";
 
 int
-cmk_bus_fail_from (DBusError *error)
+cmk_bus_fail_from (CmkBus *bus, DBusError *error)
 {
-  int code = cmk_bus_fail (error->name, error->message);
+  int code = bus->is_aside ? CMK_EXIT_REFUSED : cmk_bus_fail (error->name, error->message);
 
   dbus_error_free (error);
   return code;
@@ -78,14 +77,22 @@ cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus)
   dbus_connection_set_exit_on_disconnect (connection, FALSE);
 
   *ret_bus = cmk_allocate (sizeof **ret_bus);
-  **ret_bus = (CmkBus) { .connection = connection, .kind = kind };
+  **ret_bus = (CmkBus) { .connection = connection, .kind = kind, .timeout_ms = CALL_TIMEOUT_MS };
   return CMK_EXIT_DONE;
 }
 
 void
-cmk_bus_set_impatient (CmkBus *bus)
+cmk_bus_set_aside (CmkBus *bus, int patience)
 {
-  bus->is_impatient = true;
+  bus->is_aside = true;
+  bus->timeout_ms = patience > 0 ? patience * 1000 : CALL_TIMEOUT_MS;
+}
+
+bool
+cmk_bus_get_uid (CmkBus *bus, uint32_t *ret_uid)
+{
+  *ret_uid = bus->owner_uid;
+  return bus->owner != NULL;
 }
 
 void
@@ -121,13 +128,12 @@ take_answer (DBusMessage *reply, bool is_secret, CmkValue *ret_answer)
 DBusMessage *
 cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error)
 {
-  int timeout = bus->is_impatient ? IMPATIENT_TIMEOUT_MS : CALL_TIMEOUT_MS;
-  bool is_shown = !bus->is_impatient && cmk_progress_begin (waiting, CMK_PROGRESS_TIME, 0);
+  bool is_shown = !bus->is_aside && cmk_progress_begin (waiting, CMK_PROGRESS_TIME, 0);
   DBusMessage *reply;
 
-  if (bus->is_impatient)
+  if (bus->is_aside)
     dbus_message_set_allow_interactive_authorization (message, FALSE);
-  reply = dbus_connection_send_with_reply_and_block (bus->connection, message, timeout, error);
+  reply = dbus_connection_send_with_reply_and_block (bus->connection, message, bus->timeout_ms, error);
   if (is_shown)
     cmk_progress_end ();
   return reply;
@@ -188,7 +194,7 @@ cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
     return code;
   reply = send_patiently (bus, call->message, &error);
   if (reply == NULL)
-    return cmk_bus_fail_from (&error);
+    return cmk_bus_fail_from (bus, &error);
 
   code = cmk_bus_check_sender (bus, dbus_message_get_sender (reply));
   if (code == CMK_EXIT_DONE)

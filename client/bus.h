@@ -19,8 +19,12 @@ typedef enum
 /* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, or the name of the machine of CMK_BUS_HOST, else NULL. An exit code, see exit-code.h. */
 int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
 
-/* Wait no longer than a person who has pressed a key does, and let nobody be asked for a password. */
-void cmk_bus_set_impatient (CmkBus *bus);
+/* What follows is asked on the side: nobody is asked for a password, and what fails is not told. @patience: seconds that an
+ * answer may take, 0 = as long as any. */
+void cmk_bus_set_aside (CmkBus *bus, int patience);
+
+/* Whom cmkd runs as; FALSE if it was not talked to. */
+bool cmk_bus_get_uid (CmkBus *bus, uint32_t *ret_uid);
 
 /* A call that is answered with Throttled is made again when cmkd says that it may, for as long as a call may take. */
 void cmk_bus_set_patient (CmkBus *bus);

@@ -37,6 +37,9 @@ void cmk_output_print_fields (const CmkValue *map);
  * to what fits. */
 void cmk_output_print_table (const CmkValue *maps, const char *const *names, size_t n_names);
 
+/* Print @text and a line break, as the tables do: nothing that would steer the terminal. */
+void cmk_output_print_text (const char *text);
+
 /* Print the values of the map @map in one line. */
 void cmk_output_print_line (const CmkValue *map);
 

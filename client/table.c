@@ -59,6 +59,7 @@ find_colour (const char *text)
     { "rolled-back", "\033[31m" },
     { "locked", "\033[31m" },
     { "none", "\033[33m" },
+    { "unavailable", "\033[33m" },
   };
 
   for (size_t i = 0; i < sizeof colours / sizeof *colours; i++)
@@ -245,12 +246,13 @@ cmk_output_print_fields (const CmkValue *map)
 {
   /* What a reader looks for first; the fields of an answer have no order. */
   static const char *const first[] = {
-    "KeyId",        "KeyState",        "MaterialExpireTime", "KeySpec",
-    "KeyUsage",     "Origin",          "ProtectionLevel",    "Description",
-    "Creator",      "CreationDate",    "DeleteDate",         "Aliases",
-    "Tags",         "Version",         "StateStatus",        "TpmState",
-    "TpmAdvice",    "TpmManufacturer", "TpmFirmware",        "AnchorState",
-    "AnchorAdvice", "AnchorSteps",     "ClockState",         "KeyringStatus",
+    "KeyId",       "KeyState",        "MaterialExpireTime", "KeySpec",
+    "KeyUsage",    "Origin",          "ProtectionLevel",    "Description",
+    "Creator",     "CreationDate",    "DeleteDate",         "Aliases",
+    "Tags",        "Version",         "StateStatus",        "TpmState",
+    "TpmAdvice",   "TpmManufacturer", "TpmFirmware",        "RootKey",
+    "RootKeyName", "StateBytes",      "AnchorState",        "AnchorAdvice",
+    "AnchorSteps", "ClockState",      "KeyringStatus",      "KeyringQuota",
   };
   static const size_t n_first = sizeof first / sizeof *first;
   Screen screen = look_at_screen ();
@@ -266,6 +268,13 @@ cmk_output_print_fields (const CmkValue *map)
   for (size_t i = 0; i < map->n_items; i++)
     if (strcmp (map->items[i].name, "RequestId") != 0 && !is_in (first, n_first, map->items[i].name))
       print_field (&screen, &map->items[i], columns);
+}
+
+void
+cmk_output_print_text (const char *text)
+{
+  print_cell (&(const Screen) { 0 }, text, "", 0, 0);
+  putchar ('\n');
 }
 
 void

@@ -16,7 +16,8 @@
 #include "listing.h"
 #include "output.h"
 
-#define MOST_KEYS 1000
+#define MOST_KEYS        1000
+#define PATIENCE_SECONDS 2
 
 /* The command line so far. */
 typedef struct
@@ -111,7 +112,7 @@ print_keys (const Line *line, bool has_ids, bool has_aliases)
   code = cmk_arguments_open_bus (&line->arguments, &bus);
   if (code != CMK_EXIT_DONE)
     return code;
-  cmk_bus_set_impatient (bus);
+  cmk_bus_set_aside (bus, PATIENCE_SECONDS);
   if (has_ids)
     code = print_listed (line, bus, "ListKeys", "Keys", "KeyId", "Description");
   if (code == CMK_EXIT_DONE && has_aliases)

@@ -2,34 +2,88 @@
  *
  * The verbs that look at the daemon: what it says of itself, and what it signals. */
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
+#include "doctor.h"
 #include "exit-code.h"
+#include "listing.h"
 #include "output.h"
+#include "surroundings.h"
+
+/* The keys that whoever asks may see; none where that is not to be had. */
+static void
+get_keys (const CmkValue *status, CmkBus *bus, CmkValue *ret_keys)
+{
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const char *state = cmk_value_get_string (status, "StateStatus");
+
+  cmk_bus_set_aside (bus, 0);
+  if (state == NULL || strcmp (state, "ok") != 0 ||
+      cmk_list_up_to (bus, "ListKeys", "Keys", NULL, 0, UINT32_MAX, &answer) != CMK_EXIT_DONE)
+    return;
+  ret_keys->kind = CMK_VALUE_LIST;
+  cmk_value_merge (ret_keys, cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
+}
+
+static void
+add_quota (CmkBus *bus, CmkValue *status)
+{
+  uint32_t uid;
+  char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
+
+  CmkValue *item;
+
+  if (quota == NULL)
+    return;
+  item = cmk_value_append (status, "KeyringQuota");
+  item->kind = CMK_VALUE_STRING;
+  item->string = quota;
+}
+
+static int
+get_status (const CmkArguments *arguments, CmkBus **ret_bus, CmkValue *ret_status)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *properties = cmk_call_new ("org.freedesktop.DBus.Properties", "GetAll");
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_SERVICE, "GetStatus");
+  _cleanup_ (cmk_value_clear) CmkValue account = { 0 };
+  int code = cmk_arguments_open_bus (arguments, ret_bus);
+
+  cmk_call_add_string (properties, CMKD_INTERFACE_SERVICE);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_call_send (properties, *ret_bus, ret_status);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_call_send (call, *ret_bus, &account);
+  if (code == CMK_EXIT_DONE)
+    cmk_value_merge (ret_status, &account);
+  return code;
+}
 
 static int
 run_status (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
-  _cleanup_ (cmk_call_freep) CmkCall *properties = cmk_call_new ("org.freedesktop.DBus.Properties", "GetAll");
-  _cleanup_ (cmk_call_freep) CmkCall *status = cmk_call_new (CMKD_INTERFACE_SERVICE, "GetStatus");
-  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  _cleanup_ (cmk_value_clear) CmkValue account = { 0 };
-  int code = cmk_arguments_open_bus (arguments, &bus);
+  _cleanup_ (cmk_value_clear) CmkValue status = { 0 };
+  _cleanup_ (cmk_value_clear) CmkValue keys = { 0 };
+  int code = get_status (arguments, &bus, &status);
 
-  cmk_call_add_string (properties, CMKD_INTERFACE_SERVICE);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_call_send (properties, bus, &answer);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_call_send (status, bus, &account);
   if (code != CMK_EXIT_DONE)
     return code;
+  add_quota (bus, &status);
+  if (!cmk_arguments_has (arguments, "json"))
+    cmk_output_print_fields (&status);
 
-  cmk_value_merge (&answer, &account);
-  cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));
-  return CMK_EXIT_DONE;
+  get_keys (&status, bus, &keys);
+  cmk_doctor_examine (&status, &keys, cmk_arguments_has (arguments, "session"), (int64_t) time (NULL));
+  if (cmk_arguments_has (arguments, "json"))
+    cmk_output_print_json (&status);
+  else
+    cmk_doctor_print (&status);
+  code = cmk_output_flush ();
+  return code == CMK_EXIT_DONE && cmk_doctor_is_worried (&status) ? CMK_EXIT_REFUSED : code;
 }
 
 /* To stderr: whoever reads the signals from a pipe may wait for this line before changing something. */
@@ -67,8 +121,11 @@ run_monitor (const CmkArguments *arguments)
 
 const CmkVerb cmk_service_verbs[] = {
   { "status", "", 0, "show how cmkd and its TPM are",
-    "Show how cmkd, its state and its TPM are. That it can be shown is success, whatever it is.", "cmkctl status", NULL,
-    run_status },
+    "Show how cmkd, its TPM, its state and the kernel keyring are, which material expires and which keys are deleted "
+    "in\n"
+    "the next 30 days, what needs attention, and what is not protected on this machine. The exit status is 1 if\n"
+    "something needs attention.",
+    "cmkctl status || mail -s \"cmkd of $HOSTNAME\" root </dev/null", NULL, run_status },
   { "monitor", "", 0, "print what happens to keys",
     "Print a line for each change of a key and each material that is about to expire, until interrupted. \"Watching\"\n"
     "on standard error says that from now on nothing is missed.",

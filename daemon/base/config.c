@@ -29,6 +29,7 @@ static const NumberKey number_keys[] = {
   { "Anchor", "AnchorSeconds", G_STRUCT_OFFSET (CmkConfig, anchor_seconds), 0, 86400 },
   { "Anchor", "StepsPerDay", G_STRUCT_OFFSET (CmkConfig, steps_per_day), 0, 10000000 },
   { "Limits", "KeysPerUser", G_STRUCT_OFFSET (CmkConfig, keys_per_user), 0, 10000000 },
+  { "Limits", "GrantsPerKey", G_STRUCT_OFFSET (CmkConfig, grants_per_key), 0, 10000 },
   { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 0, 100000 },
   { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 0, 1000000 },
   { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 0, 1000000 },
@@ -52,6 +53,7 @@ new_default (void)
   config->anchor_seconds = 300;
   config->steps_per_day = 1440;
   config->keys_per_user = 10000;
+  config->grants_per_key = 50;
   config->import_sets_per_key = 16;
   config->import_sets_per_user = 256;
   config->decrypt_failures_per_minute = 30;

@@ -26,6 +26,7 @@ typedef struct
   guint session_seconds;                          /* [Cache] SessionSeconds; 0 = never kept, or BY_TPM */
   guint session_after_stop_seconds;               /* [Cache] SessionAfterStopSeconds; 0 = it ends with the daemon */
   guint keys_per_user;                            /* [Limits] KeysPerUser */
+  guint grants_per_key;                           /* [Limits] GrantsPerKey */
   guint import_sets_per_key;                      /* [Limits] ImportSetsPerKey */
   guint import_sets_per_user;                     /* [Limits] ImportSetsPerUser */
   guint anchor_seconds;                           /* [Anchor] AnchorSeconds */

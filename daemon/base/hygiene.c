@@ -10,15 +10,19 @@
 
 /* The thread cache of glibc keeps freed blocks as they are, so it has to go for the perturbation to work. */
 #define TUNABLES "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"
+#define SLICE    "always-malloc"
 
 void
 cmk_hygiene_restart_with_wiping_heap (char **argv)
 {
-  const char *tunables = g_getenv ("GLIBC_TUNABLES");
-  if (g_strcmp0 (tunables, TUNABLES) == 0)
-    return;
+  if (g_strcmp0 (g_getenv ("GLIBC_TUNABLES"), TUNABLES) == 0 && g_strcmp0 (g_getenv ("G_SLICE"), SLICE) == 0)
+    {
+      /* Else the kernel goes by the path below, and in the journal and in lists of processes we are "exe". */
+      prctl (PR_SET_NAME, "cmkd");
+      return;
+    }
   g_setenv ("GLIBC_TUNABLES", TUNABLES, TRUE);
-  g_setenv ("G_SLICE", "always-malloc", TRUE);
+  g_setenv ("G_SLICE", SLICE, TRUE);
   execv ("/proc/self/exe", argv);
   g_warning ("freed memory is not overwritten: cannot start over: %s", g_strerror (errno));
 }

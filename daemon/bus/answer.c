@@ -34,7 +34,7 @@ cmk_answer_metadata (const CmkKeyMetadata *key)
   g_variant_dict_insert (&metadata, "ProtectionLevel", "s",
                          cmk_spec_name (cmk_protection_levels, (int) record->protection_level));
   g_variant_dict_insert (&metadata, "Description", "s", record->description);
-  g_variant_dict_insert (&metadata, "Creator", "u", (guint32) record->owner);
+  g_variant_dict_insert (&metadata, "Creator", "u", key->creator);
   g_variant_dict_insert (&metadata, "CreationDate", "x", record->created_at);
   g_variant_dict_insert (&metadata, "DeleteDate", "x", record->delete_at);
   g_variant_dict_insert (&metadata, "MaterialExpireTime", "x", record->expires_at);

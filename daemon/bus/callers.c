@@ -2,9 +2,8 @@
 #include "bus/callers.h"
 
 #include "base/error.h"
+#include "bus/account.h"
 
-#include <errno.h>
-#include <pwd.h>
 #include <unistd.h>
 
 /* A unique name is never used again on its bus, so what was learnt stays true; the bound is for memory alone. */
@@ -136,59 +135,17 @@ note_found (Lookup *lookup)
 
 /* --- the account --- */
 
-/* On a thread of its own, since the password database may be at the other end of a network. */
-static void
-look_up_account (GTask *task, G_GNUC_UNUSED gpointer source, gpointer uid, G_GNUC_UNUSED GCancellable *cancellable)
-{
-  gsize size = 1024;
-  for (;;)
-    {
-      g_autofree char *buffer = g_malloc (size);
-      struct passwd entry, *found = NULL;
-      int failure = getpwuid_r (GPOINTER_TO_UINT (uid), &entry, buffer, size, &found);
-      if (found != NULL)
-        g_task_return_pointer (task, g_strdup (entry.pw_name), g_free);
-      else if (failure == 0 || failure == ENOENT || failure == ESRCH)
-        g_task_return_pointer (task, g_strdup (""), g_free);
-      else if (failure != ERANGE)
-        g_task_return_new_error (task, CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                                 "the password database does not say whose uid is calling (%s): nobody is served "
-                                 "unknown; try again",
-                                 g_strerror (failure));
-      else
-        {
-          size *= 2;
-          continue;
-        }
-      return;
-    }
-}
-
 static void
 on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
 {
   Lookup *lookup = data;
   g_autoptr (GError) error = NULL;
-  char *account = g_task_propagate_pointer (G_TASK (result), &error);
+  char *account = cmk_account_look_up_finish (result, &error);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the lookup went with its callers */
   lookup->identity->account = account;
   lookup->denied = g_steal_pointer (&error);
   note_found (lookup);
-}
-
-static void
-find_account (Lookup *lookup)
-{
-  if (lookup->identity->uid == 0)
-    {
-      lookup->identity->account = g_strdup ("root");
-      note_found (lookup);
-      return;
-    }
-  g_autoptr (GTask) task = g_task_new (NULL, lookup->callers->cancellable, on_account, lookup);
-  g_task_set_task_data (task, GUINT_TO_POINTER (lookup->identity->uid), NULL);
-  g_task_run_in_thread (task, look_up_account);
 }
 
 /* --- the process --- */
@@ -244,7 +201,7 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
   if (lookup->identity != NULL)
     {
       lookup->n_missing = 2;
-      find_account (lookup);
+      cmk_account_look_up (lookup->identity->uid, lookup->callers->cancellable, on_account, lookup);
       find_process (lookup, credentials);
       return;
     }

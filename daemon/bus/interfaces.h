@@ -15,6 +15,7 @@ void cmk_bus_serve_service (CmkDBusService *skeleton, CmkCalls *calls, CmkKms *k
 /* Parts of the Keys interface. */
 void cmk_bus_serve_aliases (CmkDBusKeys *skeleton, CmkCalls *calls);
 void cmk_bus_serve_tags (CmkDBusKeys *skeleton, CmkCalls *calls);
+void cmk_bus_serve_grants (CmkDBusKeys *skeleton, CmkCalls *calls);
 
 /* The three parts of the Crypto interface. */
 void cmk_bus_serve_symmetric (CmkDBusCrypto *skeleton, CmkCalls *calls);

@@ -416,4 +416,5 @@ cmk_bus_serve_keys (CmkDBusKeys *skeleton, CmkCalls *calls)
   g_signal_connect (skeleton, "handle-cancel-key-deletion", G_CALLBACK (on_cancel_key_deletion), calls);
   cmk_bus_serve_aliases (skeleton, calls);
   cmk_bus_serve_tags (skeleton, calls);
+  cmk_bus_serve_grants (skeleton, calls);
 }

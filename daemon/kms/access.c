@@ -2,6 +2,7 @@
 #include "kms/access.h"
 
 #include "base/error.h"
+#include "kms/grants.h"
 
 G_DEFINE_QUARK (cmk - permit - needed, cmk_permit_needed)
 
@@ -80,9 +81,9 @@ ask_about (const CmkCaller *caller, CmkAction action, const CmkUuid *id, const C
 /* --- who sees what --- */
 
 static gboolean
-is_own (const CmkCaller *caller, gint64 owner)
+is_own (CmkKms *kms, const CmkCaller *caller, gint64 owner)
 {
-  return caller->uid == 0 || (gint64) caller->uid == owner;
+  return caller->uid == 0 || cmk_kms_owner (kms, caller) == owner;
 }
 
 void
@@ -97,10 +98,11 @@ cmk_access_note_key (const CmkCaller *caller, const CmkUuid *id)
 }
 
 gboolean
-cmk_access_sees (G_GNUC_UNUSED CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record)
+cmk_access_sees (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record)
 {
   const CmkAccessQuestion others = ask_about (caller, CMK_ACTION_MANAGE_OTHERS_KEYS, &record->id, record);
-  return is_own (caller, record->owner) || has_permit (caller->access, &others);
+  return is_own (kms, caller, record->owner) || cmk_grants_allow (kms, caller, &record->id) ||
+         has_permit (caller->access, &others);
 }
 
 gboolean
@@ -124,10 +126,11 @@ cmk_access_require (const CmkCaller *caller, const CmkUuid *id, const CmkKeyReco
 }
 
 gboolean
-cmk_access_require_active (G_GNUC_UNUSED CmkKms *kms, const CmkCaller *caller, const CmkActiveKey *key, GError **error)
+cmk_access_require_active (CmkKms *kms, const CmkCaller *caller, const CmkActiveKey *key, GError **error)
 {
   cmk_access_note_key (caller, &key->id);
-  if (!is_own (caller, key->owner))
+  if (!is_own (kms, caller, key->owner) && !cmk_grant_list_allows (key->grants, cmk_kms_owner (kms, caller),
+                                                                   caller->groups, caller->n_groups, caller->operation))
     {
       cmk_kms_refuse_unknown_key (error);
       return FALSE;

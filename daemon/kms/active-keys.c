@@ -13,6 +13,7 @@ void
 cmk_active_key_clear (CmkActiveKey *key)
 {
   g_clear_pointer (&key->public_key, g_bytes_unref);
+  g_clear_pointer (&key->grants, cmk_grant_list_unref);
 }
 
 static CmkActiveKey
@@ -21,6 +22,7 @@ copy_key (const CmkActiveKey *key)
   CmkActiveKey copy = *key;
   if (key->public_key != NULL)
     g_bytes_ref (key->public_key);
+  cmk_grant_list_ref (key->grants);
   return copy;
 }
 

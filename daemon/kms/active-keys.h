@@ -6,6 +6,7 @@
 
 #include "base/spec.h"
 #include "base/uuid.h"
+#include "kms/grant-list.h"
 
 typedef struct _CmkActiveKeys CmkActiveKeys;
 
@@ -19,6 +20,7 @@ typedef struct
   CmkKeyUsage usage;
   gint64 expires_at;  /* 0 = never */
   GBytes *public_key; /* NULL of a symmetric key */
+  CmkGrantList *grants;
 } CmkActiveKey;
 
 void cmk_active_key_clear (CmkActiveKey *key);

@@ -31,7 +31,7 @@ gboolean
 cmk_aliases_check_new (CmkKms *kms, const CmkCaller *caller, const char *name, const CmkUuid *key_id, GError **error)
 {
   return (key_id == NULL || check_limit (kms, key_id, error)) &&
-         cmk_store_check_alias_free (get_store (kms), caller->uid, name, error);
+         cmk_store_check_alias_free (get_store (kms), cmk_kms_owner (kms, caller), name, error);
 }
 
 gboolean
@@ -45,7 +45,7 @@ cmk_aliases_create (CmkKms *kms, const CmkCaller *caller, const char *name, cons
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) ||
       !cmk_aliases_check_new (kms, caller, name, &record->id, error))
     return FALSE;
-  g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (caller->uid, name, &record->id);
+  g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (cmk_kms_owner (kms, caller), name, &record->id);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
   if (transaction == NULL || !cmk_store_insert_alias (get_store (kms), alias, error) ||
       !cmk_store_commit (transaction, error))
@@ -89,7 +89,7 @@ cmk_aliases_update (CmkKms *kms, const CmkCaller *caller, const char *name, cons
     return FALSE;
   g_autoptr (CmkKeyRecord) target = cmk_kms_load_key (kms, caller, key, now, error);
   g_autoptr (CmkAliasRecord) alias =
-      target != NULL ? cmk_store_get_alias (get_store (kms), caller->uid, name, error) : NULL;
+      target != NULL ? cmk_store_get_alias (get_store (kms), cmk_kms_owner (kms, caller), name, error) : NULL;
   if (alias == NULL || !cmk_kms_require_no_deletion (target->state, error))
     return FALSE;
   *ret_key_id = target->id;
@@ -103,7 +103,8 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
   if (!cmk_access_require (caller, NULL, NULL, error) || !cmk_kms_begin (kms, &now, error))
     return FALSE;
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkAliasRecord) alias = cmk_store_get_alias (get_store (kms), caller->uid, name, &local_error);
+  g_autoptr (CmkAliasRecord) alias =
+      cmk_store_get_alias (get_store (kms), cmk_kms_owner (kms, caller), name, &local_error);
   /* A damaged row blocks the name, and can be got rid of by nobody else. */
   if (alias == NULL && !g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED))
     {
@@ -111,7 +112,7 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
       return FALSE;
     }
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), caller->uid, name, error) ||
+  if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), cmk_kms_owner (kms, caller), name, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
   if (alias == NULL)
@@ -149,12 +150,12 @@ cmk_aliases_list (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesRequ
     return NULL;
   const CmkSecret *marker_key = cmk_vault_marker_key (cmk_kms_vault (kms));
   CmkAliasFilter filter = {
-    .owner = caller->uid,
+    .owner = cmk_kms_owner (kms, caller),
     .key_id = request->has_key ? &key_id : NULL,
     .limit = request->limit,
   };
   if (*request->marker != '\0' &&
-      !cmk_marker_decode (CMK_MARKER_ALIASES, request->marker, caller->uid, marker_key, &filter.after_serial, error))
+      !cmk_marker_decode (CMK_MARKER_ALIASES, request->marker, filter.owner, marker_key, &filter.after_serial, error))
     return NULL;
   gboolean more;
   g_autoptr (GPtrArray) aliases = cmk_store_list_aliases (get_store (kms), &filter, &more, error);
@@ -162,7 +163,7 @@ cmk_aliases_list (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesRequ
     return NULL;
   const CmkAliasRecord *last = more ? g_ptr_array_index (aliases, aliases->len - 1) : NULL;
   g_autofree char *next_marker =
-      more ? cmk_marker_encode (CMK_MARKER_ALIASES, last->serial, caller->uid, marker_key, error) : g_strdup ("");
+      more ? cmk_marker_encode (CMK_MARKER_ALIASES, last->serial, filter.owner, marker_key, error) : g_strdup ("");
   if (next_marker == NULL)
     return NULL;
   *ret_next_marker = g_steal_pointer (&next_marker);
@@ -174,7 +175,7 @@ cmk_aliases_of_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id,
 {
   gboolean more;
   const CmkAliasFilter filter = {
-    .owner = caller->uid == 0 ? -1 : (gint64) caller->uid,
+    .owner = caller->uid == 0 ? CMK_OWNER_ANY : cmk_kms_owner (kms, caller),
     .key_id = key_id,
     .limit = CMKD_MAX_ALIASES_PER_KEY,
   };

@@ -53,7 +53,7 @@ check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, g
 {
   const CmkConfig *config = cmk_kms_config (kms);
   guint of_key, of_uid;
-  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, caller->uid, now,
+  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, cmk_kms_owner (kms, caller), now,
                                     cmk_import_latest_expiry (now), &of_key, &of_uid, error))
     return FALSE;
   of_key += n_waiting_for_key;
@@ -77,7 +77,7 @@ store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReques
   g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
   set->id = pair->id;
   set->key_id = request->key_id;
-  set->owner = caller->uid;
+  set->owner = cmk_kms_owner (kms, caller);
   set->algorithm = request->algorithm;
   set->wrapping_spec = request->wrapping_spec;
   set->expires_at = expires_at;

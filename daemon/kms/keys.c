@@ -34,6 +34,7 @@ load_metadata (CmkKms *kms, const CmkCaller *caller, CmkKeyRecord *record, GErro
 {
   g_autoptr (CmkKeyMetadata) metadata = g_new0 (CmkKeyMetadata, 1);
   metadata->record = record;
+  metadata->creator = cmk_accounts_uid (cmk_kms_accounts (kms), record->owner);
   metadata->aliases = cmk_aliases_of_key (kms, caller, &record->id, error);
   if (metadata->aliases == NULL)
     return NULL;
@@ -86,7 +87,7 @@ check_key_count (CmkKms *kms, const CmkCaller *caller, GError **error)
 {
   guint count;
   guint limit = cmk_kms_config (kms)->keys_per_user;
-  if (!cmk_store_count_keys (cmk_vault_store (cmk_kms_vault (kms)), caller->uid, &count, error))
+  if (!cmk_store_count_keys (cmk_vault_store (cmk_kms_vault (kms)), cmk_kms_owner (kms, caller), &count, error))
     return FALSE;
   if (count < limit)
     return TRUE;
@@ -186,11 +187,11 @@ cmk_keys_pair_spec (CmkKeySpec spec)
 }
 
 static CmkKeyRecord *
-new_record (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 now)
+new_record (gint64 owner, const CmkCreateKeyRequest *request, gint64 now)
 {
   CmkKeyRecord *record = cmk_key_record_new ();
   record->id = request->id != NULL ? *request->id : cmk_uuid_new ();
-  record->owner = caller->uid;
+  record->owner = owner;
   record->created_at = now;
   record->spec = request->spec;
   record->usage = request->usage;
@@ -209,13 +210,14 @@ free_alias (gpointer alias)
 }
 
 static CmkKeyMetadata *
-new_metadata (const CmkCaller *caller, const CmkCreateKeyRequest *request, gint64 now)
+new_metadata (const CmkCaller *caller, gint64 owner, const CmkCreateKeyRequest *request, gint64 now)
 {
   CmkKeyMetadata *metadata = g_new0 (CmkKeyMetadata, 1);
-  metadata->record = new_record (caller, request, now);
+  metadata->record = new_record (owner, request, now);
+  metadata->creator = caller->uid;
   metadata->aliases = g_ptr_array_new_with_free_func (free_alias);
   if (request->alias != NULL)
-    g_ptr_array_add (metadata->aliases, cmk_alias_record_new (caller->uid, request->alias, &metadata->record->id));
+    g_ptr_array_add (metadata->aliases, cmk_alias_record_new (owner, request->alias, &metadata->record->id));
   metadata->tags = g_tree_ref (request->tags);
   return metadata;
 }
@@ -242,9 +244,9 @@ insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **
 }
 
 static gboolean
-require_creation (const CmkCaller *caller, const CmkCreateKeyRequest *request, GError **error)
+require_creation (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = new_record (caller, request, 0);
+  g_autoptr (CmkKeyRecord) record = new_record (cmk_kms_owner (kms, caller), request, 0);
   return cmk_access_require (caller, request->id, record, error);
 }
 
@@ -253,15 +255,15 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
                  GError **error)
 {
   g_autoptr (CmkWrappingPair) pair = waited_pair;
-  gint64 now;
-  if (!require_creation (caller, request, error) || !check_supported (request, error) ||
+  gint64 now, owner;
+  if (!require_creation (kms, caller, request, error) || !check_supported (request, error) ||
       !cmk_kms_begin (kms, &now, error) || !check_protection_level (kms, request, error) ||
-      !check_limits (kms, caller, request, error))
+      !check_limits (kms, caller, request, error) || !cmk_kms_bind_owner (kms, caller, &owner, error))
     {
       cmk_wrapping_pool_give_back (cmk_kms_pool (kms), g_steal_pointer (&pair));
       return NULL;
     }
-  g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, request, now);
+  g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, owner, request, now);
   g_autoptr (GBytes) public_key = NULL;
   if (request->origin == CMK_ORIGIN_CMKD_KMS &&
       !make_material (kms, caller, metadata->record, g_steal_pointer (&pair), &public_key, error))
@@ -352,7 +354,9 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
   CmkVault *vault = cmk_kms_vault (kms);
   const CmkSecret *marker_key = cmk_vault_marker_key (vault);
   CmkKeyFilter filter = {
-    .owner = caller->uid == 0 ? -1 : (gint64) caller->uid,
+    .owner = caller->uid == 0 ? CMK_OWNER_ANY : cmk_kms_owner (kms, caller),
+    .groups = caller->groups,
+    .n_groups = caller->n_groups,
     .state = request->state,
     .now = now,
     .spec = request->spec,
@@ -360,7 +364,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
     .limit = request->limit,
   };
   if (*request->marker != '\0' &&
-      !cmk_marker_decode (CMK_MARKER_KEYS, request->marker, caller->uid, marker_key, &filter.after_serial, error))
+      !cmk_marker_decode (CMK_MARKER_KEYS, request->marker, filter.owner, marker_key, &filter.after_serial, error))
     return NULL;
 
   gboolean more;
@@ -370,7 +374,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
   if (keys == NULL)
     return NULL;
   g_autofree char *next_marker =
-      more ? cmk_marker_encode (CMK_MARKER_KEYS, last, caller->uid, marker_key, error) : g_strdup ("");
+      more ? cmk_marker_encode (CMK_MARKER_KEYS, last, filter.owner, marker_key, error) : g_strdup ("");
   if (next_marker == NULL)
     return NULL;
   *ret_next_marker = g_steal_pointer (&next_marker);

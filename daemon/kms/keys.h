@@ -22,6 +22,7 @@ typedef struct
 typedef struct
 {
   CmkKeyRecord *record;
+  guint32 creator;    /* uid */
   GPtrArray *aliases; /* CmkAliasRecord that the caller may see, oldest first */
   GTree *tags;
 } CmkKeyMetadata;

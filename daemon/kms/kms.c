@@ -9,6 +9,13 @@
 
 G_DEFINE_QUARK (CmkCacheMiss, cmk_cache_miss)
 
+typedef enum
+{
+  ACCOUNTS_UNKNOWN,
+  ACCOUNTS_UNVERIFIED, /* good enough to describe keys, as the rows of those */
+  ACCOUNTS_KNOWN,
+} AccountsKnown;
+
 struct _CmkKms
 {
   const CmkConfig *config;
@@ -16,6 +23,8 @@ struct _CmkKms
   CmkWorker *worker;
   CmkWorker *calculator;
   CmkWrappingPool *pool;
+  CmkAccounts *accounts;
+  AccountsKnown accounts_known; /* worker */
   CmkActiveKeys *active_keys;
   CmkBudgets *decrypt_failures;
   CmkBudgets *tpm_keys;
@@ -56,6 +65,12 @@ CmkWrappingPool *
 cmk_kms_pool (CmkKms *kms)
 {
   return kms->pool;
+}
+
+CmkAccounts *
+cmk_kms_accounts (CmkKms *kms)
+{
+  return kms->accounts;
 }
 
 CmkActiveKeys *
@@ -141,6 +156,32 @@ cmk_kms_flush_told (CmkKms *kms)
   kms->events->flush (kms->events_data);
 }
 
+/* --- owners --- */
+
+gint64
+cmk_kms_owner (CmkKms *kms, const CmkCaller *caller)
+{
+  return cmk_accounts_find (kms->accounts, caller->uid, caller->account);
+}
+
+gboolean
+cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner, GError **error)
+{
+  return cmk_accounts_bind (kms->accounts, cmk_vault_store (kms->vault), caller->uid, caller->account, ret_owner,
+                            error);
+}
+
+static gboolean
+know_accounts (CmkKms *kms, AccountsKnown how, GError **error)
+{
+  if (kms->accounts_known >= how)
+    return TRUE;
+  if (!cmk_accounts_load (kms->accounts, cmk_vault_store (kms->vault), error))
+    return FALSE;
+  kms->accounts_known = how;
+  return TRUE;
+}
+
 /* --- keys --- */
 
 void
@@ -158,7 +199,7 @@ cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *re
   if (reference->alias == NULL)
     return TRUE;
   g_autoptr (CmkAliasRecord) alias =
-      cmk_store_get_alias (cmk_vault_store (kms->vault), caller->uid, reference->alias, error);
+      cmk_store_get_alias (cmk_vault_store (kms->vault), cmk_kms_owner (kms, caller), reference->alias, error);
   if (alias != NULL)
     *ret_id = alias->key_id;
   return alias != NULL;
@@ -179,7 +220,7 @@ is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKe
   if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
-         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, caller->uid);
+         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, cmk_kms_owner (kms, caller));
 }
 
 CmkKeyRecord *
@@ -307,7 +348,14 @@ cmk_kms_material_identity (const CmkKeyRecord *record)
 void
 cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key)
 {
-  CmkActiveKey key = {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkGrantList) grants = cmk_grant_list_load (cmk_vault_store (kms->vault), &record->id, &error);
+  if (grants == NULL)
+    {
+      g_warning ("a key is not kept for the uses that come next: %s", error->message);
+      return;
+    }
+  const CmkActiveKey key = {
     .id = record->id,
     .owner = record->owner,
     .origin = record->origin,
@@ -315,6 +363,7 @@ cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *m
     .usage = record->usage,
     .expires_at = record->expires_at,
     .public_key = public_key,
+    .grants = grants,
   };
   if (material != NULL && record->protection_level == CMK_PROTECTION_LEVEL_SOFTWARE)
     cmk_keyring_keep_material (cmk_vault_keyring (kms->vault), &record->id, material);
@@ -356,7 +405,7 @@ gboolean
 cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
 {
   if (!cmk_vault_unlock (kms->vault, error) || !cmk_anchor_check (cmk_vault_anchor (kms->vault), error) ||
-      !cmk_due_run (kms->due, CMK_DUE_SLICE, error))
+      !know_accounts (kms, ACCOUNTS_KNOWN, error) || !cmk_due_run (kms->due, CMK_DUE_SLICE, error))
     return FALSE;
   *ret_now = cmk_clock_now ();
   return TRUE;
@@ -373,6 +422,8 @@ cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
+  if (!know_accounts (kms, ACCOUNTS_UNVERIFIED, error))
+    return FALSE;
   *ret_now = cmk_clock_now ();
   return TRUE;
 }
@@ -403,6 +454,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->config = config;
   kms->events = events;
   kms->events_data = user_data;
+  kms->accounts = cmk_accounts_new ();
   kms->active_keys = cmk_active_keys_new ();
   kms->import_windows = cmk_import_windows_new ();
   kms->decrypt_failures = cmk_budgets_new (config->decrypt_failures_per_minute, G_TIME_SPAN_MINUTE,
@@ -486,6 +538,7 @@ cmk_kms_close (CmkKms *kms)
   cmk_budgets_free (kms->decrypt_failures);
   cmk_import_windows_free (kms->import_windows);
   cmk_active_keys_free (kms->active_keys);
+  cmk_accounts_free (kms->accounts);
   cmk_vault_close (kms->vault);
   g_free (kms);
 }

@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/spec.h"
 #include "base/uuid.h"
+#include "kms/accounts.h"
 #include "kms/active-keys.h"
 #include "kms/budget.h"
 #include "kms/import-windows.h"
@@ -86,6 +87,7 @@ CmkVault *cmk_kms_vault (CmkKms *kms);
 CmkWorker *cmk_kms_worker (CmkKms *kms);
 CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
+CmkAccounts *cmk_kms_accounts (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
 CmkBudgets *cmk_kms_decrypt_failures (CmkKms *kms); /* by key and uid */
@@ -98,6 +100,13 @@ gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WAR
 /* The same for a call that only describes keys, which goes on where nothing else does: under another TPM, and with a state
  * that was rolled back. */
 gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What is @caller's belongs to this owner; CMK_NO_OWNER: he has nothing. Right once the call has begun. Any thread. */
+gint64 cmk_kms_owner (CmkKms *kms, const CmkCaller *caller);
+
+/* The same for what is about to be written; he has a number from then on. In no transaction. */
+gboolean cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The id that @caller means: that of @reference, or of the key whose alias it is. CMK_ERROR_ALIAS_NOT_FOUND. */
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,

@@ -87,6 +87,9 @@ rewrite_keys (gpointer user_data, CmkLoss loss, GError **error)
   const Rewriting *rewriting = user_data;
   CmkKeyFilter filter = { .owner = -1, .limit = PAGE };
   gboolean more = loss != CMK_LOSS_NOTHING;
+  /* They may be ones that were revoked since, or that nobody made: their owners are to make them again. */
+  if (!cmk_store_delete_grants (rewriting->store, error))
+    return FALSE;
   while (more)
     {
       g_autoptr (GPtrArray) records = cmk_store_list_keys (rewriting->store, &filter, &more, error);

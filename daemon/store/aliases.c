@@ -207,7 +207,7 @@ select_aliases (CmkStore *store, const CmkAliasFilter *filter, GError **error)
   g_autoptr (sqlite3_stmt) statement =
       cmk_store_prepare (store,
                          key_id != NULL ? "SELECT " COLUMNS " FROM aliases WHERE key_id = ?3 AND serial > ?2 AND "
-                                          "(?1 < 0 OR uid = ?1) ORDER BY serial"
+                                          "(?1 = -1 OR uid = ?1) ORDER BY serial"
                                         : "SELECT " COLUMNS " FROM aliases INDEXED BY aliases_by_uid "
                                           "WHERE uid = ?1 AND serial > ?2 ORDER BY serial",
                          error);

@@ -218,7 +218,8 @@ verify_table (CmkStore *store, const CmkTable *table, GError **error)
 static gboolean
 verify_foundations (CmkStore *store, GError **error)
 {
-  return verify_table (store, &cmk_facts_table, error) && verify_table (store, &cmk_erasures_table, error);
+  return verify_table (store, &cmk_facts_table, error) && verify_table (store, &cmk_erasures_table, error) &&
+         verify_table (store, &cmk_accounts_table, error);
 }
 
 CmkStoreAnchor *

@@ -9,7 +9,7 @@
 #include "store/store.h"
 
 #define CMK_DATABASE_FILE   "state.db"
-#define CMK_DATABASE_FORMAT 4
+#define CMK_DATABASE_FORMAT 5
 /* "CMKD": tells file(1), and us, whose database this is. */
 #define CMK_DATABASE_APPLICATION_ID 0x434d4b44
 

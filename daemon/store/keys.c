@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/store.h"
+#include "store/keys.h"
 
 #include "base/error.h"
 #include "store/deletions.h"
+#include "store/grants.h"
 #include "store/public-keys.h"
 #include "store/row.h"
 
@@ -280,27 +281,83 @@ free_record (gpointer record)
   cmk_key_record_free (record);
 }
 
+gboolean
+cmk_store_bind_filter (CmkStore *store, sqlite3_stmt *statement, const CmkKeyFilter *filter, GError **error)
+{
+  G_STATIC_ASSERT (CMK_KEY_STATE_ENABLED == 1 && CMK_KEY_STATE_DISABLED == 2 && CMK_KEY_STATE_PENDING_IMPORT == 3);
+  return cmk_store_check (store, sqlite3_bind_int (statement, 3, filter->state), error) &&
+         cmk_store_check (store, sqlite3_bind_int (statement, 4, filter->spec), error) &&
+         cmk_store_check (store, sqlite3_bind_int (statement, 5, filter->origin), error) &&
+         cmk_store_check (store, sqlite3_bind_int64 (statement, 6, filter->now), error);
+}
+
+static sqlite3_stmt *
+select_owned (CmkStore *store, const CmkKeyFilter *filter, GError **error)
+{
+#define LISTED " serial > ?2 AND " CMK_KEY_FITS_FILTER " ORDER BY serial"
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store,
+                         filter->owner != CMK_OWNER_ANY ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND" LISTED
+                                                        : "SELECT serial FROM keys WHERE" LISTED,
+                         error);
+  if (statement == NULL || !cmk_store_bind_filter (store, statement, filter, error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner), error) ||
+      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, filter->after_serial), error))
+    return NULL;
+  return g_steal_pointer (&statement);
+}
+
+/* *ret_serial: G_MAXINT64 at the end. */
+static gboolean
+next_owned (CmkStore *store, sqlite3_stmt *statement, gint64 *ret_serial, GError **error)
+{
+  int step = cmk_store_step (store, statement, error);
+  *ret_serial = step == SQLITE_ROW ? sqlite3_column_int64 (statement, 0) : G_MAXINT64;
+  return step == SQLITE_ROW || step == SQLITE_DONE;
+}
+
+/* What led to a key is not authenticated: the record is. */
+static gboolean
+append_listed (CmkStore *store, const CmkKeyFilter *filter, gint64 serial, GPtrArray *records, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = NULL;
+  if (!get_intact_key (store, serial, &record, error))
+    return FALSE;
+  gboolean may = record != NULL && (filter->owner == CMK_OWNER_ANY || record->owner == filter->owner);
+  if (record != NULL && !may && !cmk_store_may_describe (store, filter, &record->id, &may, error))
+    return FALSE;
+  if (may)
+    g_ptr_array_add (records, g_steal_pointer (&record));
+  return TRUE;
+}
+
+/* Both sources are in the order of serials; a key that is in both is taken once. */
+static gboolean
+collect_listed (CmkStore *store, const CmkKeyFilter *filter, sqlite3_stmt *owned_keys, GPtrArray *records,
+                GError **error)
+{
+  gint64 owned, granted = G_MAXINT64;
+  gboolean has_grants = filter->owner != CMK_OWNER_ANY;
+  if (!next_owned (store, owned_keys, &owned, error) ||
+      (has_grants && !cmk_store_next_granted (store, filter, filter->after_serial, &granted, error)))
+    return FALSE;
+  while (records->len <= filter->limit && MIN (owned, granted) != G_MAXINT64)
+    {
+      gint64 serial = MIN (owned, granted);
+      if (!append_listed (store, filter, serial, records, error) ||
+          (owned == serial && !next_owned (store, owned_keys, &owned, error)) ||
+          (granted == serial && !cmk_store_next_granted (store, filter, serial, &granted, error)))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 GPtrArray *
 cmk_store_list_keys (CmkStore *store, const CmkKeyFilter *filter, gboolean *ret_more, GError **error)
 {
-/* As whoever asks sees it: 1 and 2 are Enabled and Disabled, 3 is PendingImport. */
-#define STATE "CASE WHEN state IN (1, 2) AND expires_at BETWEEN 1 AND ?6 THEN 3 ELSE state END"
-  G_STATIC_ASSERT (CMK_KEY_STATE_ENABLED == 1 && CMK_KEY_STATE_DISABLED == 2 && CMK_KEY_STATE_PENDING_IMPORT == 3);
-#define LIST_CONDITIONS                                                                                                \
-  "serial > ?2 AND (?3 = 0 OR " STATE " = ?3) AND (?4 = 0 OR spec = ?4) AND (?5 = 0 OR origin = ?5) ORDER BY serial"
-  g_autoptr (sqlite3_stmt) statement =
-      cmk_store_prepare (store,
-                         filter->owner >= 0 ? "SELECT serial FROM keys WHERE owner_uid = ?1 AND " LIST_CONDITIONS
-                                            : "SELECT serial FROM keys WHERE " LIST_CONDITIONS,
-                         error);
+  g_autoptr (sqlite3_stmt) owned_keys = select_owned (store, filter, error);
   g_autoptr (GPtrArray) records = g_ptr_array_new_with_free_func (free_record);
-  if (statement == NULL || !cmk_store_check (store, sqlite3_bind_int64 (statement, 1, filter->owner), error) ||
-      !cmk_store_check (store, sqlite3_bind_int64 (statement, 2, filter->after_serial), error) ||
-      !cmk_store_check (store, sqlite3_bind_int (statement, 3, filter->state), error) ||
-      !cmk_store_check (store, sqlite3_bind_int (statement, 4, filter->spec), error) ||
-      !cmk_store_check (store, sqlite3_bind_int (statement, 5, filter->origin), error) ||
-      !cmk_store_check (store, sqlite3_bind_int64 (statement, 6, filter->now), error) ||
-      !collect_keys (store, statement, filter->limit + 1, records, error))
+  if (owned_keys == NULL || !collect_listed (store, filter, owned_keys, records, error))
     return NULL;
   *ret_more = records->len > filter->limit;
   if (*ret_more)

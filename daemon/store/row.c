@@ -10,8 +10,9 @@
 #include <string.h>
 
 const CmkTable *const cmk_tables[] = {
-  &cmk_keys_table, &cmk_import_sets_table, &cmk_public_keys_table,   &cmk_deletions_table, &cmk_aliases_table,
-  &cmk_tags_table, &cmk_facts_table,       &cmk_erasure_pages_table, &cmk_erasures_table,  NULL,
+  &cmk_keys_table,     &cmk_import_sets_table, &cmk_public_keys_table, &cmk_deletions_table,
+  &cmk_aliases_table,  &cmk_tags_table,        &cmk_facts_table,       &cmk_erasure_pages_table,
+  &cmk_erasures_table, &cmk_accounts_table,    &cmk_grants_table,      NULL,
 };
 
 char *

@@ -32,11 +32,13 @@ typedef struct
 /* All of them, but for the anchor, which vouches for them; ends with NULL. A table comes before those that refer to it. */
 extern const CmkTable *const cmk_tables[];
 
+extern const CmkTable cmk_accounts_table;
 extern const CmkTable cmk_aliases_table;
 extern const CmkTable cmk_deletions_table;
 extern const CmkTable cmk_erasure_pages_table;
 extern const CmkTable cmk_erasures_table;
 extern const CmkTable cmk_facts_table;
+extern const CmkTable cmk_grants_table;
 extern const CmkTable cmk_import_sets_table;
 extern const CmkTable cmk_keys_table;
 extern const CmkTable cmk_public_keys_table;

@@ -49,6 +49,14 @@ static const struct
        "content BLOB NOT NULL, mac BLOB NOT NULL) STRICT" },
   { 4, "CREATE INDEX erasure_pages_by_room ON erasure_pages (n_free) WHERE n_free > 0" },
   { 4, "CREATE TABLE erasures (slot INTEGER PRIMARY KEY NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 5, "CREATE TABLE accounts (owner INTEGER PRIMARY KEY NOT NULL, uid INTEGER NOT NULL, name TEXT NOT NULL, "
+       "mac BLOB NOT NULL) STRICT" },
+  { 5, "CREATE TABLE grants (id BLOB PRIMARY KEY NOT NULL, "
+       "key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE, key_serial INTEGER NOT NULL, "
+       "grantee_kind INTEGER NOT NULL, grantee INTEGER NOT NULL, operations INTEGER NOT NULL, "
+       "created_at INTEGER NOT NULL, mac BLOB NOT NULL) STRICT" },
+  { 5, "CREATE INDEX grants_by_key ON grants (key_id)" },
+  { 5, "CREATE INDEX grants_by_grantee ON grants (grantee_kind, grantee, key_serial)" },
 };
 
 gboolean

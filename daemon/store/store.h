@@ -184,10 +184,15 @@ GBytes *cmk_store_get_public_key (CmkStore *store, const CmkUuid *id, GError **e
  * tell others. */
 gboolean cmk_store_claims_owner (CmkStore *store, const CmkUuid *id, gint64 owner);
 
+#define CMK_OWNER_ANY (-1)
+
 typedef struct
 {
-  gint64 owner; /* -1 = of everybody */
-  int state;    /* 0 = any; a key whose material expires by @now is without it */
+  gint64 owner; /* or CMK_OWNER_ANY */
+  const guint32
+      *groups; /* gids: keys that may be described by a grant to one of these, or to the owner, are listed too */
+  gsize n_groups;
+  int state; /* 0 = any; a key whose material expires by @now is without it */
   gint64 now;
   int spec;   /* 0 = any */
   int origin; /* 0 = any */
@@ -256,7 +261,7 @@ CmkAliasRecord *cmk_store_get_alias (CmkStore *store, gint64 owner, const char *
 
 typedef struct
 {
-  gint64 owner;          /* -1 = of everybody: with a key only */
+  gint64 owner;          /* or CMK_OWNER_ANY: with a key only */
   const CmkUuid *key_id; /* NULL = of any key */
   gint64 after_serial;
   guint limit;
@@ -270,6 +275,62 @@ GPtrArray *cmk_store_list_aliases (CmkStore *store, const CmkAliasFilter *filter
 /* Of everybody's. */
 gboolean cmk_store_count_aliases (CmkStore *store, const CmkUuid *key_id, guint *ret_count,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- owners ---
+ *
+ * An owner is a number that stands for an account, that is for a name under a uid. */
+typedef struct
+{
+  gint64 owner;
+  guint32 uid;
+  const char *name; /* "" = of none */
+} CmkAccountRecord;
+
+/* The number, and the name under that uid, are new. */
+gboolean cmk_store_insert_account (CmkStore *store, const CmkAccountRecord *record,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* All of them, by number. A damaged one is CMK_ERROR_STATE_CORRUPTED, which cmk_store_load_anchor() says first. */
+typedef void (*CmkStoreVisitAccount) (const CmkAccountRecord *record, gpointer user_data);
+gboolean cmk_store_visit_accounts (CmkStore *store, CmkStoreVisitAccount visit, gpointer user_data,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- grants --- */
+
+/* Stored, never renumbered. */
+typedef enum
+{
+  CMK_GRANTEE_USER = 1,
+  CMK_GRANTEE_GROUP = 2,
+} CmkGranteeKind;
+
+typedef struct
+{
+  CmkUuid id;
+  CmkUuid key_id;
+  gint64 key_serial; /* as in the key's record: what lists go by */
+  CmkGranteeKind grantee_kind;
+  gint64 grantee;   /* an owner, or a gid */
+  guint operations; /* CmkOperation, one or more */
+  gint64 created_at;
+} CmkGrantRecord;
+
+/* Is it for this owner, or for one of these groups? */
+gboolean cmk_grant_is_for (const CmkGrantRecord *grant, gint64 owner, const guint32 *groups, gsize n_groups);
+
+gboolean cmk_store_insert_grant (CmkStore *store, const CmkGrantRecord *record,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Be its row damaged or not. *ret_found: has the key one of that id? */
+gboolean cmk_store_delete_grant (CmkStore *store, const CmkUuid *key_id, const CmkUuid *id, gboolean *ret_found,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Of all keys. */
+gboolean cmk_store_delete_grants (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* CmkGrantRecord of the key, in the order they were made. A damaged row is left out, with a warning. */
+GArray *cmk_store_list_grants (CmkStore *store, const CmkUuid *key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Damaged ones too. */
+gboolean cmk_store_count_grants (CmkStore *store, const CmkUuid *key_id, guint *ret_count,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The tags of a key, in an encoding that the store does not look into; zero bytes for none. */
 gboolean cmk_store_put_tags (CmkStore *store, const CmkUuid *key_id, GBytes *tags,

@@ -37,7 +37,8 @@ put (Buffer *buffer, gconstpointer data, gsize size)
 {
   if (size > sizeof buffer->data - buffer->size)
     return FALSE;
-  memcpy (buffer->data + buffer->size, data, size);
+  if (size > 0)
+    memcpy (buffer->data + buffer->size, data, size);
   buffer->size += size;
   return TRUE;
 }

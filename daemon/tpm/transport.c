@@ -120,6 +120,14 @@ take_left (Line *line)
   return left;
 }
 
+/* Does its answer begin with the handle of what is loaded now? */
+static gboolean
+gives_handle (TPM2_CC code)
+{
+  return code == TPM2_CC_StartAuthSession || code == TPM2_CC_CreatePrimary || code == TPM2_CC_Load ||
+         code == TPM2_CC_ContextLoad || code == TPM2_CC_HMAC_Start;
+}
+
 /* An answer that nobody waits for any more has come: the TPM was not restarted, so what it holds of ours is still ours.
  * A resource manager does the same when the connection goes. */
 static void
@@ -127,19 +135,9 @@ give_back (TSS2_TCTI_CONTEXT *tcti, Line *line)
 {
   if (line->rc != TSS2_RC_SUCCESS || line->answer_size < HEADER_SIZE)
     return;
-  if (read_u32 (line->answer + CODE_AT) == TPM2_RC_SUCCESS && line->answer_size >= HEADER_SIZE + 4)
-    switch (read_u32 (line->command + CODE_AT))
-      {
-      case TPM2_CC_StartAuthSession:
-      case TPM2_CC_CreatePrimary:
-      case TPM2_CC_Load:
-      case TPM2_CC_ContextLoad:
-      case TPM2_CC_HMAC_Start:
-        flush (tcti, line->answer + HEADER_SIZE);
-        break;
-      default:
-        break;
-      }
+  if (read_u32 (line->answer + CODE_AT) == TPM2_RC_SUCCESS && line->answer_size >= HEADER_SIZE + 4 &&
+      gives_handle (read_u32 (line->command + CODE_AT)))
+    flush (tcti, line->answer + HEADER_SIZE);
   g_autoptr (GArray) left = take_left (line);
   for (guint i = 0; i < left->len; i++)
     {
@@ -360,6 +358,22 @@ transmit (TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *command)
   return TSS2_RC_SUCCESS;
 }
 
+/* Do the sizes in an answer that has authorisations stay within it? tpm2-tss hashes as many parameters as they say, and
+ * decrypts as many bytes of the first, whatever there is. */
+static gboolean
+has_sound_sizes (const Line *line, TPM2_CC code)
+{
+  gsize at = HEADER_SIZE + (gives_handle (code) ? 4 : 0);
+  if (line->answer_size < at + 4)
+    return FALSE;
+  gsize size = read_u32 (line->answer + at);
+  at += 4;
+  if (size > line->answer_size - at)
+    return FALSE;
+  /* The first is a TPM2B wherever we have it encrypted. */
+  return size == 0 || code == TPM2_CC_Sign || (size >= 2 && read_u16 (line->answer + at) <= size - 2);
+}
+
 /* What every answer must be before tpm2-tss reads it, which takes the rest of its buffer for one that is cut short. */
 static gboolean
 is_answer (const Line *line)
@@ -369,7 +383,8 @@ is_answer (const Line *line)
     return FALSE;
   if (read_u32 (answer + CODE_AT) != TPM2_RC_SUCCESS)
     return TRUE;
-  if (read_u16 (answer) != read_u16 (command))
+  if (read_u16 (answer) != read_u16 (command) ||
+      (read_u16 (answer) == TPM2_ST_SESSIONS && !has_sound_sizes (line, read_u32 (command + CODE_AT))))
     return FALSE;
   switch (read_u32 (command + CODE_AT))
     {

@@ -23,7 +23,7 @@ OPTION_TYPES = {
                      'KeyState', 'EncryptedPrivateKey', 'Sequence', 'MessageType', 'Accept', 'Nonce',
                      'Credential'], 's'),
     **dict.fromkeys(['EncryptionContext', 'SourceEncryptionContext', 'DestinationEncryptionContext', 'Tags'], 'a{ss}'),
-    **dict.fromkeys(['Limit', 'NumberOfBytes', 'PendingWindowInDays'], 'u'),
+    **dict.fromkeys(['Limit', 'NumberOfBytes', 'PendingWindowInDays', 'User', 'Group'], 'u'),
     'KeyMaterialExpireUnix': 'x', 'Attest': 'b',
 }
 

@@ -90,7 +90,9 @@ def golden_machine(number):
     with new_machine(start=False) as machine:
         install(machine, number)
         machine.start()
-        yield Golden(machine, load(number))
+        golden = Golden(machine, load(number))
+        golden.number = number
+        yield golden
 
 
 class Golden:
@@ -101,6 +103,7 @@ class Golden:
         self.keys = [SimpleNamespace(**{name.lower(): value for name, value in entry.items()})
                      for entry in manifest['Keys']]
         for key in self.keys:
+            key.grants = getattr(key, 'grants', [])  # format 5 brought them
             key.id, key.kms = key.metadata['KeyId'], machine.client(key.metadata['Creator'])
             if 0 < key.metadata['MaterialExpireTime'] <= manifest['OpenedAt']:
                 key.metadata |= {'KeyState': 'PendingImport', 'MaterialExpireTime': 0}
@@ -109,11 +112,13 @@ class Golden:
         """All of it, and nothing else; of the first @uses keys that they work."""
         for uid in OWNERS[:2]:
             listed = self.machine.client(uid).ListKeys(Limit=1000)['Keys']
-            assert listed == [key.metadata for key in self.keys if key.metadata['Creator'] == uid]
+            assert listed == [key.metadata if key.metadata['Creator'] == uid else key.metadata | {'Aliases': []}
+                              for key in self.keys if self.is_shown(key, uid)]
         listed = self.machine.client(0).ListKeys(Limit=1000)['Keys']
         assert listed == [key.metadata for key in self.keys]
         for key in self.keys:
             assert key.kms.describe(key.id) == key.metadata
+            assert key.kms.ListGrants(key.id)['Grants'] == key.grants
             for alias in key.metadata['Aliases']:
                 assert key.kms.describe(alias) == key.metadata
         for gone in self.manifest['DeletedKeys']:
@@ -123,6 +128,11 @@ class Golden:
                 self.machine.client(gone['Creator']).Decrypt(gone['CiphertextBlob'])
         for key in self.keys[:uses]:
             self.check_use(key)
+
+    @staticmethod
+    def is_shown(key, uid):
+        return key.metadata['Creator'] == uid or any(
+            grant.get('User') == uid and 'DescribeKey' in grant['Operations'] for grant in key.grants)
 
     @staticmethod
     def check_use(key):

@@ -343,13 +343,6 @@ def test_data_key_streams(cmkctl, key, tmp_path):
 
 # The daemon
 
-def test_status(cmkctl):
-    table = fields(cmkctl('status'))
-    assert table['TpmState'] == 'ok'
-    assert {'Version', 'TpmManufacturer', 'TpmFirmware', 'StateStatus'} <= set(table)
-    assert cmkctl.json('status')['TpmState'] == 'ok'
-
-
 class Monitor:
     def __init__(self, machine, *options):
         self.process = subprocess.Popen([CMKCTL, f'--address={machine.address}', 'monitor', *options],

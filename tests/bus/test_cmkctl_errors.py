@@ -277,11 +277,11 @@ def test_every_type_of_value(bare, impostor):
         **{name: GLib.Variant(*value) for name, value in values.items()},
         'Variant': GLib.Variant('v', GLib.Variant('v', GLib.Variant('u', 5))),
         'Infinite': GLib.Variant('d', float('inf')), 'Odd': GLib.Variant('a{us}', {1: 'x'})},))
-    seen = json.loads(Cmkctl(bare)('status', '--json'))
+    seen = json.loads(Cmkctl(bare)('disable', UNKNOWN_KEY, '--json'))
     for name, (_, value) in values.items():
         assert seen[name] == {'Struct': ['x', False], 'Maps': [{'Id': 'i'}]}.get(name, value)
     assert (seen['Variant'], seen['Infinite'], seen['Odd']) == (5, None, {})
-    assert Cmkctl(bare)('status')
+    assert Cmkctl(bare)('disable', UNKNOWN_KEY) and Cmkctl(bare)('status')
 
 
 def test_list_pages(bare, impostor):
@@ -334,7 +334,7 @@ def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
 
     impostor.answer = answer
     leader, follower = pty.openpty()
-    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'status', '--json'], stdout=subprocess.PIPE, stderr=follower)
+    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
     assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
     said.set()

@@ -25,9 +25,9 @@ def cmkctl(machine):
     return Cmkctl(machine)
 
 
-def told(cmkctl, *arguments):
+def told(cmkctl, *arguments, verb='recover'):
     """What it prints when something is the matter: that is told by the exit status, and is no error."""
-    done = cmkctl.run('recover', *arguments)
+    done = cmkctl.run(verb, *arguments)
     assert (done.returncode, done.stderr) == (1, b'')
     return done.stdout
 
@@ -68,7 +68,7 @@ def test_another_tpm(machine, cmkctl, tmp_path):
     blob = cmkctl('encrypt', external, stdin=b'from before')
     lose_tpm(machine)
 
-    shown = fields(cmkctl('status'))
+    shown = fields(told(cmkctl, verb='status'))
     assert (shown['StateStatus'], shown['TpmState'], shown['AnchorState']) == ('tpm-changed', 'changed', 'locked')
     assert 'cmkctl recover' in shown['TpmAdvice']
     assert 'cmkctl recover' in cmkctl.refused(1, 'encrypt', external, stdin=b'x')
@@ -140,7 +140,7 @@ def test_an_older_state(machine, cmkctl):
     shutil.rmtree(machine.state)
     shutil.copytree(old, machine.state)
     machine.start()
-    shown = fields(cmkctl('status'))
+    shown = fields(told(cmkctl, verb='status'))
     assert (shown['StateStatus'], shown['TpmState'], shown['AnchorState']) == ('rolled-back', 'ok', 'rolled-back')
     assert 'cmkctl recover' in shown['AnchorAdvice']
     explained = told(cmkctl)
@@ -156,5 +156,5 @@ def test_no_tpm_is_no_case_for_it(machine, cmkctl):
     explained = told(cmkctl)
     assert b'nothing to accept' in explained and b'--accept' not in explained
     cmkctl.refused(5, 'recover', '--accept=tpm-changed')
-    assert fields(cmkctl('status'))['TpmState'] == 'absent'
+    assert fields(told(cmkctl, verb='status'))['TpmState'] == 'absent'
     machine.start_tpm()

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from gi.repository import Gio, GLib
@@ -14,6 +15,10 @@ from client import BUS_NAME, DEADLINE, b64, refused, unb64
 
 def service_property(machine, name):
     return machine.client().call('org.freedesktop.DBus.Properties', 'Get', 'ss', f'{BUS_NAME}.Service', name)
+
+
+def test_it_goes_by_its_name(machine):
+    assert Path(f'/proc/{machine.daemon.pid}/comm').read_text() == 'cmkd\n'
 
 
 def test_version(machine):

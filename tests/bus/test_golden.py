@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """States that this and earlier versions of cmkd left behind, with the TPMs that they belong to: cmkd opens them, and
 everything in them is as it was. tests/golden/README.md tells of them; tests/crash kills cmkd while it converts one."""
+import contextlib
 import os
 
 import pytest
 
 from client import b64, refused, unb64
-from golden import DAY, FORMATS, Golden, golden_machine, install, load, make_proofs, unpack
+from golden import DAY, FORMATS, OWNERS, Golden, golden_machine, install, load, make_proofs, unpack
 from harness import new_machine
 from openssl_keys import MATERIAL_BYTES, SIGNING, key_of
 from state import SLOTS_PER_PAGE, erasure_keys, reveal, row_of_key, rows
 from test_storage import assert_nowhere
 
-FORMAT = 4
+FORMAT = 5
 ENVELOPES = 'SELECT id, envelope FROM keys WHERE envelope NOT NULL UNION ALL SELECT id, envelope FROM import_sets'
 
 
@@ -36,6 +37,26 @@ def test_up_01_all_is_as_it_was(golden):
     golden.check()
     golden.machine.reboot()
     golden.check(uses=4)
+
+
+def test_grants_hold(golden):
+    """For whom they were made, and for nothing else; and one that is taken away is gone."""
+    granted = [(key, grant) for key in golden.keys for grant in key.grants if grant.get('User') in OWNERS]
+    assert (len(granted) == 3) == (golden.number >= 5)
+    for key, grant in granted:
+        other, key_id = golden.machine.client(grant['User']), key.id
+        for operation, use in {
+                'DescribeKey': lambda: other.DescribeKey(key_id), 'Sign': lambda: other.Sign(
+                    key_id, b64(b'x'), 'ECDSA_SHA_256'), 'Encrypt': lambda: other.Encrypt(key_id, b64(b'x')),
+                'DisableKey': lambda: other.DisableKey(key_id)}.items():
+            with contextlib.nullcontext() if operation in grant['Operations'] else refused('KeyNotFound'):
+                use()
+        key.kms.RevokeGrant(key_id, grant['GrantId'])
+        key.grants.remove(grant)
+        with refused('KeyNotFound'):
+            other.DescribeKey(key_id)
+    golden.machine.restart()
+    golden.check(uses=2)
 
 
 def test_keys_go_on_with_their_lives(golden):

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from client import DEADLINE, openssl
-from cmkctl import CMKCTL, Cmkctl, on_terminal
+from client import DEADLINE, ERROR_PREFIX, openssl
+from cmkctl import CMKCTL, Cmkctl, Impostor, on_terminal
 from harness import new_machine
 
 TAG = 'imported-from'
@@ -169,6 +169,21 @@ def test_the_daemon_goes_away(tmp_path):
         assert done.returncode == 5 and done.stdout == b'0 imported, 0 already there, 1 failed\n'
         machine.start()
         assert cmkctl('import', '--from', tmp_path).endswith(b'\n3 imported, 0 already there, 0 failed\n')
+
+
+def test_throttled_means_come_back(tmp_path):
+    """The call is made again, once it may be, and nothing else before it."""
+    fill(tmp_path, 2)
+    with new_machine(start=False) as machine:
+        impostor = Impostor(machine)
+        answers = [('Throttled', 'too many calls: try again in 1 seconds'), ('Throttled', 'nothing was done: try again'),
+                   ('StorageFull', 'no room'), ('Throttled', 'try again in 3600 seconds')]
+        impostor.answer = lambda _message: (ERROR_PREFIX + answers[len(impostor.calls) - 1][0],
+                                            answers[len(impostor.calls) - 1][1])
+        code, answer = import_from(Cmkctl(machine), tmp_path)
+        asked = [arguments[0] for _, arguments in impostor.calls]
+    assert asked[0] == asked[1] == asked[2] != asked[3] and len(asked) == 4
+    assert code == 1 and [one['Error'].split(':')[0] for one in answer['Keys']] == ['StorageFull', 'Throttled']
 
 
 def test_on_a_terminal(cmkctl, tmp_path):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ME-01: a core of cmkd holds no secret, whatever it did before. (What it works with lies in memory that is left out of
+"""ME-01 and ME-02: a core of cmkd holds no secret, whatever it did before, or refused. (What it works with lies in memory that is left out of
 cores, and is wiped after use.)
 
 Not for builds with a sanitizer: they keep freed memory as it was, on purpose."""
 import os
 
 import pytest
+from gi.repository import GLib
 
-from client import PADDINGS, b64, refused, unb64, wrap
+from client import PADDINGS, UNKNOWN_KEY, b64, refused, unb64, wrap
 from harness import new_machine
 from openssl_keys import MAC, SIGNING, SecretKey, key_of
 from search import (find, forms, read_core, secrets_of_material, secrets_of_pair, secrets_of_private_key,
@@ -153,3 +154,38 @@ def test_me_01_decryption(machine, kms, spec, algorithm, origin):
         kms.GetStatus()
         assert_not_in_core(machine, {**secrets, 'plaintext': plaintext})
         end()
+
+
+def refusals(kms, plaintext):
+    """{error: calls} that are refused although their plaintext, or message, has arrived."""
+    text, key, other = b64(plaintext), kms.own_key(), kms.own_key()
+    signer, cipher, mac = kms.own_key(KeySpec='EC_P256'), kms.own_key(
+        KeySpec='EC_SM2', KeyUsage='ENCRYPT_DECRYPT'), kms.own_key(KeySpec='HMAC_256')
+    kms.DisableKey(other)
+    return {
+        'KeyNotFound': [lambda: kms.Encrypt(UNKNOWN_KEY, text), lambda: kms.Sign(UNKNOWN_KEY, text, 'ECDSA_SHA_256'),
+                        lambda: kms.GenerateMac(UNKNOWN_KEY, text, 'HMAC_SHA_256'),
+                        lambda: kms.AsymmetricEncrypt(UNKNOWN_KEY, text, 'SM2PKE')],
+        'KeyDisabled': [lambda: kms.Encrypt(other, text)],
+        'KeyPendingImport': [lambda: kms.Encrypt(kms.external_key(), text)],
+        'UnsupportedOperation': [lambda: kms.Encrypt(signer, text), lambda: kms.Sign(cipher, text, 'ECDSA_SHA_256'),
+                                 lambda: kms.GenerateMac(key, text, 'HMAC_SHA_256'),
+                                 lambda: kms.AsymmetricEncrypt(mac, text, 'SM2PKE')],
+        'InvalidParameter': [lambda: kms.Encrypt(key, text[:-1]), lambda: kms.Encrypt(key, text, Unknown=GLib.Variant('s', text)),
+                             lambda: kms.Encrypt(key, text * 200), lambda: kms.Encrypt(text, text),
+                             lambda: kms.Encrypt(key, text, EncryptionContext={'': text}),
+                             lambda: kms.Sign(signer, text, text), lambda: kms.GenerateMac(mac, text, text),
+                             lambda: kms.CreateKey(KeyId=text)],
+    }
+
+
+def test_me_02_refusals(machine, kms):
+    plaintext, key = os.urandom(48), kms.own_key()
+    for error, calls in refusals(kms, plaintext).items():
+        for call in calls:
+            with refused(error):
+                call()
+    with refused('InvalidParameter'):  # as the longest of them was
+        kms.Encrypt(key, b64(os.urandom(12000)))
+    kms.GetStatus()
+    assert_not_in_core(machine, {**secrets_of_store(machine), 'plaintext': plaintext})

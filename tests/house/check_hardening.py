@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the linker and the compiler were told to do for safety, seen in what is installed.
+"""What is installed is in its place, and what the linker and the compiler were told to do for safety is seen in it.
 
 usage: check_hardening.py MESON CPU_FAMILY"""
 import json
 import re
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,20 @@ PROGRAMS, MODULES = [], []
 # These leave no trace in the program, so they are looked for in the commands.
 FLAGS = ['-D_FORTIFY_SOURCE=3', '-fstack-clash-protection', '-fstack-protector-strong', '-ftrivial-auto-var-init=zero',
          '-fzero-call-used-regs=used-gpr', '-Wformat=2', '-Werror=format-security']
+
+
+PLACES = [
+    'lib/systemd/catalog/cmkd.catalog', 'lib/systemd/system-preset/50-cmkd.preset', 'lib/sysusers.d/cmkd.conf',
+    'lib/udev/rules.d/70-cmkd.rules', 'share/dbus-1/interfaces/org.cmkd.Kms1.xml',
+    'share/dbus-1/services/org.cmkd.Kms1.service', 'share/dbus-1/system-services/org.cmkd.Kms1.service',
+    'share/dbus-1/system.d/org.cmkd.Kms1.conf', 'share/polkit-1/actions/org.cmkd.Kms1.policy',
+    'share/bash-completion/completions/cmkctl', 'share/fish/vendor_completions.d/cmkctl.fish',
+    'share/zsh/site-functions/_cmkctl', 'share/man/man1/cmkctl.1', 'share/man/man5/cmkd.conf.5',
+    'share/man/man8/cmkd.8', 'share/doc/cmkd/cmkd.conf', 'share/doc/cmkd/examples/swtpm.conf', 'share/doc/cmkd/examples/swtpm.service',
+    *(f'lib/systemd/{unit}' for unit in (
+        'system/cmkd.service', 'system/cmkd-expiry.service', 'system/cmkd-expiry.timer', 'user/cmkd-user.service',
+        'user/cmkd-user-expiry.service', 'user/cmkd-user-expiry.timer')),
+]
 
 
 def readelf(option, path):
@@ -42,6 +57,17 @@ def everything_can_be_installed():
             (PROGRAMS if 'INTERP' in readelf('--program-headers', path) else MODULES).append(path)
     names = {path.name for path in PROGRAMS}
     return ([text] if status != 0 else []) + [f'no {name}' for name in ('cmkd', 'cmkctl') if name not in names]
+
+
+def nothing_is_setuid_or_open_to_all():
+    modes = {path: path.stat().st_mode for path in Path(INSTALLED.name).rglob('*')}
+    unwanted = stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH
+    return [f'{path}: {mode:o}' for path, mode in modes.items() if mode & unwanted]
+
+
+def the_rest_is_where_the_system_looks_for_it():
+    found = {str(path.relative_to(INSTALLED.name)) for path in Path(INSTALLED.name).rglob('*') if path.is_file()}
+    return [f'no {path}' for path in PLACES if not any(name.endswith(f'/{path}') for name in found)]
 
 
 def position_independent():
@@ -90,6 +116,7 @@ def commands_carry_the_flags():
     return wrong or ([] if ours else ['no commands found'])
 
 
-tap.report([everything_can_be_installed, position_independent, relocations_are_read_only_and_bound_at_start,
-            no_executable_stack_or_writable_code, stack_protector, fortified_functions, no_library_path_but_our_own,
-            control_flow_protection, commands_carry_the_flags])
+tap.report([everything_can_be_installed, nothing_is_setuid_or_open_to_all, the_rest_is_where_the_system_looks_for_it,
+            position_independent, relocations_are_read_only_and_bound_at_start, no_executable_stack_or_writable_code,
+            stack_protector, fortified_functions, no_library_path_but_our_own, control_flow_protection,
+            commands_carry_the_flags])

@@ -43,13 +43,14 @@ def user_unit():
     return verify('--user', 'cmkd-user.service')
 
 
-def timer_of_expiry(manager, prefix, call):
+def timer_of_expiry(manager, prefix, bus):
     """It starts, hourly and after a time off, what has the bus start cmkd; who enables cmkd enables it."""
     text = (tap.BUILD / 'systemd' / f'{prefix}-expiry.timer').read_text()
     wrong = [f'no {line}' for line in ('OnCalendar=hourly', 'Persistent=true', 'WantedBy=timers.target')
              if line not in text.splitlines()]
     service = f'{prefix}-expiry.service'
-    if not re.search(rf'^ExecStart=/\S+/cmkctl {call}$', (tap.BUILD / 'systemd' / service).read_text(), re.MULTILINE):
+    command = rf'^ExecStart=busctl{bus} .* org.cmkd.Kms1.Service GetStatus$'
+    if not re.search(command, (tap.BUILD / 'systemd' / service).read_text(), re.MULTILINE):
         wrong.append('the service calls nothing')
     if f'Also={prefix}-expiry.timer' not in (tap.BUILD / 'systemd' / f'{prefix}.service').read_text().splitlines():
         wrong.append('it is not enabled with cmkd')
@@ -57,11 +58,11 @@ def timer_of_expiry(manager, prefix, call):
 
 
 def system_timer_of_expiry():
-    return timer_of_expiry('--system', 'cmkd', 'status')
+    return timer_of_expiry('--system', 'cmkd', '')
 
 
 def user_timer_of_expiry():
-    return timer_of_expiry('--user', 'cmkd-user', '--session status')
+    return timer_of_expiry('--user', 'cmkd-user', ' --user')
 
 
 def system_unit_with_a_software_tpm():

@@ -366,6 +366,47 @@ assert_tags (CmkStore *store, const CmkKeyRecord *key, const char *text)
   g_assert_cmpmem (g_bytes_get_data (stored, NULL), g_bytes_get_size (stored), text, strlen (text));
 }
 
+static inline CmkGrantRecord *
+insert_grant (CmkStore *store, guint n, const CmkKeyRecord *key, CmkGranteeKind kind, gint64 grantee)
+{
+  g_autoptr (GError) error = NULL;
+  CmkGrantRecord *record = g_new0 (CmkGrantRecord, 1);
+  memset (record->id.bytes, 0x40 + (int) n, sizeof record->id.bytes);
+  record->key_id = key->id;
+  record->key_serial = key->serial;
+  record->grantee_kind = kind;
+  record->grantee = grantee;
+  record->operations = CMK_OPERATION_DESCRIBE_KEY | CMK_OPERATION_DISABLE_KEY;
+  record->created_at = 1700000000 + n;
+  gboolean inserted = CHANGE (store, cmk_store_insert_grant (store, record, &error), &error);
+  g_assert_no_error (error);
+  g_assert_true (inserted);
+  return record;
+}
+
+static inline void
+delete_grant (CmkStore *store, const CmkGrantRecord *grant)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean found = FALSE;
+  g_assert_true (CHANGE (store, cmk_store_delete_grant (store, &grant->key_id, &grant->id, &found, &error), &error));
+  g_assert_no_error (error);
+  g_assert_true (found);
+}
+
+/* The numbers that those of the key were made with, each followed by a space. */
+static inline void
+assert_grants (CmkStore *store, const CmkKeyRecord *key, const char *expected)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GArray) grants = cmk_store_list_grants (store, &key->id, &error);
+  g_assert_no_error (error);
+  g_autoptr (GString) numbers = g_string_new (NULL);
+  for (guint i = 0; i < grants->len; i++)
+    g_string_append_printf (numbers, "%u ", g_array_index (grants, CmkGrantRecord, i).id.bytes[0] - 0x40u);
+  g_assert_cmpstr (numbers->str, ==, expected);
+}
+
 static inline void
 assert_searches (sqlite3 *database, const char *sql)
 {

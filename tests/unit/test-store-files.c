@@ -178,7 +178,7 @@ static void
 newer_format (const Fixture *fixture)
 {
   make_store (fixture);
-  edit_database (fixture, "PRAGMA user_version = 5; PRAGMA wal_checkpoint (TRUNCATE)");
+  edit_database (fixture, "PRAGMA user_version = 6; PRAGMA wal_checkpoint (TRUNCATE)");
 }
 
 static void
@@ -290,7 +290,7 @@ test_newer_untouched (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   replace_file (log, "frames of the newer format", 26);
   g_autofree char *before = describe_directory (fixture);
   g_assert_nonnull (strstr (before, "state.db-wal 26 "));
-  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "format 5");
+  assert_refused (fixture, CMK_ERROR_STATE_CORRUPTED, "format 6");
   g_autofree char *after = describe_directory (fixture);
   g_assert_cmpstr (after, ==, before);
 }

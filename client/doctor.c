@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "doctor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "output.h"
+#include "surroundings.h"
+
+#define DAY_SECONDS  (24 * 60 * 60)
+#define AHEAD_DAYS   30
+#define WORRIED_DAYS 7
+
+static CmkValue *
+add_list (CmkValue *status, const char *name)
+{
+  CmkValue *list = cmk_value_append (status, name);
+
+  list->kind = CMK_VALUE_LIST;
+  return list;
+}
+
+static void
+add_text (CmkValue *list, const char *text)
+{
+  CmkValue *item = cmk_value_append (list, NULL);
+
+  item->kind = CMK_VALUE_STRING;
+  item->string = cmk_duplicate (text);
+}
+
+static bool
+is_one_of (const CmkValue *status, const char *name, const char *const *states)
+{
+  const char *state = cmk_value_get_string (status, name);
+
+  for (; state != NULL && *states != NULL; states++)
+    if (strcmp (*states, state) == 0)
+      return true;
+  return false;
+}
+
+/* --- what expires --- */
+
+static int64_t
+get_time (const CmkValue *key, const char *name)
+{
+  const CmkValue *item = cmk_value_get (key, name, CMK_VALUE_SIGNED);
+
+  return item != NULL ? item->integer : 0;
+}
+
+static void
+copy (CmkValue *to, const CmkValue *key, const char *name)
+{
+  const char *text = cmk_value_get_string (key, name);
+  CmkValue *item;
+
+  if (text == NULL && get_time (key, name) == 0)
+    return;
+  item = cmk_value_append (to, name);
+  item->kind = text != NULL ? CMK_VALUE_STRING : CMK_VALUE_SIGNED;
+  if (text != NULL)
+    item->string = cmk_duplicate (text);
+  else
+    item->integer = get_time (key, name);
+}
+
+/* How many of @keys expire soon. */
+static size_t
+add_expiring (CmkValue *expiring, const CmkValue *keys, int64_t now)
+{
+  static const char *const names[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Description" };
+  size_t n_soon = 0;
+
+  for (size_t i = 0; i < keys->n_items; i++)
+    {
+      const CmkValue *key = &keys->items[i];
+      int64_t expires = get_time (key, "MaterialExpireTime");
+      int64_t deleted = get_time (key, "DeleteDate");
+      CmkValue *item;
+
+      n_soon += expires != 0 && deleted == 0 && expires < now + WORRIED_DAYS * DAY_SECONDS;
+      if ((expires == 0 || expires >= now + AHEAD_DAYS * DAY_SECONDS) &&
+          (deleted == 0 || deleted >= now + AHEAD_DAYS * DAY_SECONDS))
+        continue;
+      item = cmk_value_append (expiring, NULL);
+      item->kind = CMK_VALUE_MAP;
+      for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+        copy (item, key, names[n]);
+    }
+  return n_soon;
+}
+
+/* --- what there is to say --- */
+
+static void
+add_attention (const CmkValue *status, size_t n_soon, CmkValue *attention)
+{
+  static const char *const well[] = { "ok", "tpm-changed", NULL }; /* of the latter TpmAdvice speaks */
+  static const char *const behind[] = { "behind", NULL };
+  static const char *const rolled_back[] = { "rolled-back", NULL };
+  const char *tpm_state = cmk_value_get_string (status, "TpmState");
+  const char *advice = cmk_value_get_string (status, "TpmAdvice");
+  _cleanup_ (cmk_freep) char *text = NULL;
+
+  if (tpm_state != NULL && strcmp (tpm_state, "ok") != 0 && advice != NULL)
+    add_text (attention, advice);
+  else if (cmk_value_get_string (status, "StateStatus") != NULL && !is_one_of (status, "StateStatus", well) &&
+           !is_one_of (status, "AnchorState", rolled_back))
+    add_text (attention, "the state is not open yet: see the journal of cmkd");
+  if (is_one_of (status, "AnchorState", rolled_back) && cmk_value_get_string (status, "AnchorAdvice") != NULL)
+    add_text (attention, cmk_value_get_string (status, "AnchorAdvice"));
+  if (is_one_of (status, "ClockState", behind))
+    add_text (attention, "the clock of this machine is behind what cmkd knows to have passed: set it");
+  if (n_soon > 0)
+    {
+      cmk_require_memory (asprintf (&text,
+                                    "the material of %zu key%s expires within %d days: import it again in time, "
+                                    "`cmkctl import --expires`, from your copy",
+                                    n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS) >= 0);
+      add_text (attention, text);
+    }
+}
+
+static void
+add_not_protected (const CmkValue *status, bool is_private, CmkValue *list)
+{
+  /* TCG vendor ids of TPMs that are programs: of swtpm, of Microsoft's, and of clouds and hypervisors. */
+  static const char *const programs[] = { "IBM", "MSFT", "GOOG", "VMW", "QEMU", NULL };
+  static const char *const none[] = { "none", NULL };
+
+  if (is_one_of (status, "TpmManufacturer", programs))
+    add_text (list,
+              "this TPM is a program, as in virtual machines: whoever controls what it runs on has what it seals");
+  if (is_one_of (status, "AnchorState", none) && cmk_value_get_string (status, "AnchorAdvice") != NULL)
+    add_text (list, cmk_value_get_string (status, "AnchorAdvice"));
+  if (is_private)
+    add_text (list, "this is your own instance: each program of yours can use its keys, and look into its memory");
+  cmk_surroundings_add ("", list);
+}
+
+void
+cmk_doctor_examine (CmkValue *status, const CmkValue *keys, bool is_private, int64_t now)
+{
+  size_t n_soon = add_expiring (add_list (status, "Expiring"), keys, now);
+
+  add_attention (status, n_soon, add_list (status, "Attention"));
+  add_not_protected (status, is_private, add_list (status, "NotProtected"));
+}
+
+static void
+print_texts (const char *title, const CmkValue *list)
+{
+  if (list == NULL || list->n_items == 0)
+    return;
+  printf ("\n%s:\n", title);
+  for (size_t i = 0; i < list->n_items; i++)
+    {
+      fputs ("- ", stdout);
+      cmk_output_print_text (list->items[i].string);
+    }
+}
+
+void
+cmk_doctor_print (const CmkValue *status)
+{
+  static const char *const columns[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Description" };
+  const CmkValue *expiring = cmk_value_get (status, "Expiring", CMK_VALUE_LIST);
+
+  if (expiring != NULL && expiring->n_items > 0)
+    {
+      printf ("\nIn the next %d days:\n", AHEAD_DAYS);
+      cmk_output_print_table (expiring, columns, sizeof columns / sizeof *columns);
+    }
+  print_texts ("Needs attention", cmk_value_get (status, "Attention", CMK_VALUE_LIST));
+  print_texts ("Not protected here", cmk_value_get (status, "NotProtected", CMK_VALUE_LIST));
+}
+
+bool
+cmk_doctor_is_worried (const CmkValue *status)
+{
+  return cmk_value_get (status, "Attention", CMK_VALUE_LIST)->n_items > 0;
+}

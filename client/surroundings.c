@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "surroundings.h"
+
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "buffer.h"
+
+/* The first line of the file at @root and @path, an owned text without its end; NULL if there is none. */
+static char *
+read_line (const char *root, const char *path)
+{
+  _cleanup_ (cmk_freep) char *name = NULL;
+  char *line = NULL;
+  size_t size = 0;
+  FILE *file;
+
+  cmk_require_memory (asprintf (&name, "%s%s", root, path) >= 0);
+  file = fopen (name, "re");
+  if (file == NULL)
+    return NULL;
+  if (getline (&line, &size, file) < 0)
+    {
+      free (line);
+      line = NULL;
+    }
+  else
+    line[strcspn (line, "\n")] = '\0';
+  fclose (file);
+  return line;
+}
+
+/* Is all that is written to the block device @path of sysfs encrypted on the way by dm-crypt, here or further down? */
+static bool
+is_encrypted (const char *root, const char *path)
+{
+  _cleanup_ (cmk_freep) char *uuid_path = NULL;
+  _cleanup_ (cmk_freep) char *slaves_path = NULL;
+  _cleanup_ (cmk_freep) char *uuid = NULL;
+  bool is_any = false, is_all = true;
+  DIR *slaves;
+
+  cmk_require_memory (asprintf (&uuid_path, "%s/dm/uuid", path) >= 0 &&
+                      asprintf (&slaves_path, "%s%s/slaves", root, path) >= 0);
+  uuid = read_line (root, uuid_path);
+  if (uuid != NULL && strncmp (uuid, "CRYPT-", 6) == 0)
+    return true;
+
+  slaves = opendir (slaves_path);
+  for (const struct dirent *entry = slaves != NULL ? readdir (slaves) : NULL; entry != NULL && is_all;
+       entry = readdir (slaves))
+    {
+      _cleanup_ (cmk_freep) char *slave = NULL;
+
+      if (entry->d_name[0] == '.')
+        continue;
+      cmk_require_memory (asprintf (&slave, "/sys/class/block/%s", entry->d_name) >= 0);
+      is_any = true;
+      is_all = is_encrypted (root, slave);
+    }
+  if (slaves != NULL)
+    closedir (slaves);
+  return is_any && is_all;
+}
+
+/* Does what goes to the swap space @name stay readable there? What is compressed in memory (zram) does not go anywhere. */
+static bool
+is_swap_open (const char *root, const char *name)
+{
+  _cleanup_ (cmk_freep) char *path = NULL;
+  const char *base = strrchr (name, '/');
+  struct stat status;
+
+  if (base != NULL && strncmp (name, "/dev/", 5) == 0)
+    {
+      cmk_require_memory (asprintf (&path, "/sys/class/block/%s", base + 1) >= 0);
+      return strncmp (base, "/zram", 5) != 0 && !is_encrypted (root, path);
+    }
+  /* A file; some file systems have a device number that is none of a block device, and tell nothing. */
+  if (stat (name, &status) < 0 || major (status.st_dev) == 0)
+    return false;
+  cmk_require_memory (asprintf (&path, "/sys/dev/block/%u:%u", major (status.st_dev), minor (status.st_dev)) >= 0);
+  return !is_encrypted (root, path);
+}
+
+/* The first swap space that is open, an owned text; NULL if there is none. */
+static char *
+find_open_swap (const char *root)
+{
+  _cleanup_ (cmk_freep) char *path = NULL;
+  char *found = NULL;
+  char *line = NULL;
+  size_t size = 0;
+  FILE *file;
+
+  cmk_require_memory (asprintf (&path, "%s/proc/swaps", root) >= 0);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return NULL;
+  while (found == NULL && getline (&line, &size, file) >= 0)
+    {
+      line[strcspn (line, " \t\n")] = '\0';
+      if (line[0] == '/' && is_swap_open (root, line))
+        found = cmk_duplicate (line);
+    }
+  free (line);
+  fclose (file);
+  return found;
+}
+
+static bool
+can_hibernate (const char *root)
+{
+  _cleanup_ (cmk_freep) char *states = read_line (root, "/sys/power/state");
+  _cleanup_ (cmk_freep) char *modes = read_line (root, "/sys/power/disk");
+
+  return states != NULL && strstr (states, "disk") != NULL && modes != NULL && strstr (modes, "[disabled]") == NULL;
+}
+
+static void __attribute__ ((format (printf, 2, 3))) add (CmkValue *list, const char *format, ...)
+{
+  CmkValue *item = cmk_value_append (list, NULL);
+  va_list arguments;
+
+  item->kind = CMK_VALUE_STRING;
+  va_start (arguments, format);
+  cmk_require_memory (vasprintf (&item->string, format, arguments) >= 0);
+  va_end (arguments);
+}
+
+void
+cmk_surroundings_add (const char *root, CmkValue *list)
+{
+  _cleanup_ (cmk_freep) char *swap = find_open_swap (root);
+  _cleanup_ (cmk_freep) char *tpm = NULL;
+
+  if (swap != NULL)
+    add (list,
+         "swap on %s is not encrypted: cmkd's own secrets never go there, but what other programs have got from it, "
+         "such "
+         "as plaintexts, may",
+         swap);
+  if (swap != NULL && can_hibernate (root))
+    add (list,
+         "this machine can hibernate to %s: that writes all memory there, with the key material in use, unencrypted",
+         swap);
+  cmk_require_memory (asprintf (&tpm, "%s/dev/tpmrm0", root) >= 0);
+  if (geteuid () != 0 && access (tpm, R_OK | W_OK) == 0)
+    add (
+        list,
+        "your programs can use the TPM without cmkd, through %s (group tss?): with a copy of the state they could open "
+        "what it has sealed",
+        tpm);
+}
+
+char *
+cmk_surroundings_find_quota (const char *root, uint32_t uid)
+{
+  _cleanup_ (cmk_freep) char *path = NULL;
+  char *found = NULL;
+  char *line = NULL;
+  size_t size = 0;
+  FILE *file;
+
+  cmk_require_memory (asprintf (&path, "%s/proc/key-users", root) >= 0);
+  file = fopen (path, "re");
+  if (file == NULL)
+    return NULL;
+  while (found == NULL && getline (&line, &size, file) >= 0)
+    {
+      unsigned owner, keys, most_keys, bytes, most_bytes;
+
+      if (sscanf (line, "%u: %*u %*u/%*u %u/%u %u/%u", &owner, &keys, &most_keys, &bytes, &most_bytes) == 5 &&
+          owner == uid)
+        cmk_require_memory (asprintf (&found, "%u of %u keys, %u of %u bytes", keys, most_keys, bytes, most_bytes) >=
+                            0);
+    }
+  free (line);
+  fclose (file);
+  return found;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/grants.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+
+static CmkStore *
+get_store (CmkKms *kms)
+{
+  return cmk_vault_store (cmk_kms_vault (kms));
+}
+
+static CmkKeyRecord *
+load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
+{
+  gint64 now;
+  return cmk_kms_begin (kms, &now, error) ? cmk_kms_load_key (kms, caller, key, now, error) : NULL;
+}
+
+/* --- GrantKey --- */
+
+static gboolean
+check_limit (CmkKms *kms, const CmkUuid *key_id, GError **error)
+{
+  guint count;
+  if (!cmk_store_count_grants (get_store (kms), key_id, &count, error))
+    return FALSE;
+  if (count < cmk_kms_config (kms)->grants_per_key)
+    return TRUE;
+  g_set_error (error, CMK_ERROR, CMK_ERROR_LIMIT_EXCEEDED,
+               "the key has %u grants, the most that a key may have: revoke one, or grant to a group; an administrator "
+               "can raise GrantsPerKey= in cmkd.conf",
+               count);
+  return FALSE;
+}
+
+static gboolean
+find_grantee (CmkKms *kms, const CmkGrantRequest *request, gint64 *ret_grantee, GError **error)
+{
+  *ret_grantee = request->grantee;
+  if (request->grantee_kind == CMK_GRANTEE_GROUP)
+    return TRUE;
+  if (request->account != NULL)
+    return cmk_accounts_bind (cmk_kms_accounts (kms), get_store (kms), request->grantee, request->account, ret_grantee,
+                              error);
+  g_set_error_literal (error, CMK_CACHE_MISS, 0, "the account of the uid is not known yet");
+  return FALSE;
+}
+
+/* The caller is bound as well: what he lets others use is his, whoever may get his uid. */
+static gboolean
+bind_caller (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, GError **error)
+{
+  gint64 owner;
+  return cmk_kms_owner (kms, caller) != record->owner || cmk_kms_bind_owner (kms, caller, &owner, error);
+}
+
+gboolean
+cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *request, CmkUuid *ret_grant_id,
+                   CmkUuid *ret_key_id, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, &request->key, error);
+  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) || !check_limit (kms, &record->id, error))
+    return FALSE;
+  CmkGrantRecord grant = {
+    .id = cmk_uuid_new (),
+    .key_id = record->id,
+    .key_serial = record->serial,
+    .grantee_kind = request->grantee_kind,
+    .operations = request->operations,
+    .created_at = cmk_clock_now (),
+  };
+  if (!find_grantee (kms, request, &grant.grantee, error) || !bind_caller (kms, caller, record, error))
+    return FALSE;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
+  if (transaction == NULL || !cmk_store_insert_grant (get_store (kms), &grant, error) ||
+      !cmk_store_commit (transaction, error))
+    return FALSE;
+  cmk_kms_key_changed (kms, &record->id, record->state, "Updated");
+  *ret_grant_id = grant.id;
+  *ret_key_id = record->id;
+  return TRUE;
+}
+
+/* --- RevokeGrant --- */
+
+/* What is cached of the key knows its grants: it goes before the commit, so that nobody uses what is not there any more. */
+static gboolean
+delete_grant (CmkKms *kms, const CmkUuid *key_id, const CmkUuid *grant_id, GError **error)
+{
+  gboolean found = FALSE;
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (get_store (kms), error);
+  if (transaction == NULL || !cmk_store_delete_grant (get_store (kms), key_id, grant_id, &found, error))
+    return FALSE;
+  if (!found)
+    {
+      g_set_error_literal (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER,
+                           "grant_id: the key has no such grant: ListGrants shows those it has");
+      return FALSE;
+    }
+  cmk_kms_forget (kms, key_id);
+  return cmk_store_commit (transaction, error);
+}
+
+gboolean
+cmk_grants_revoke (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, const CmkUuid *grant_id,
+                   CmkUuid *ret_key_id, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  if (record == NULL || !cmk_settling_require (cmk_kms_settling (kms), caller->uid, error) ||
+      !delete_grant (kms, &record->id, grant_id, error))
+    return FALSE;
+  cmk_kms_key_changed (kms, &record->id, record->state, "Updated");
+  *ret_key_id = record->id;
+  return TRUE;
+}
+
+/* --- the others --- */
+
+CmkGrantList *
+cmk_grants_list (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
+{
+  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  return record != NULL ? cmk_grant_list_load (get_store (kms), &record->id, error) : NULL;
+}
+
+gboolean
+cmk_grants_allow (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkGrantList) list = cmk_grant_list_load (get_store (kms), key_id, &error);
+  if (list == NULL)
+    g_warning ("the grants of a key cannot be read, so nobody has any: %s", error->message);
+  return list != NULL &&
+         cmk_grant_list_allows (list, cmk_kms_owner (kms, caller), caller->groups, caller->n_groups, caller->operation);
+}

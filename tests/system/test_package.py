@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package is upgraded with everything kept, removed with the state kept, and purged with nothing left."""
+import subprocess
+
+import pytest
+
+from machine import PACKAGES, WORK
+
+HIGHER = '9:9.9'
+
+
+@pytest.fixture(scope='module')
+def blob(cmkd):
+    return cmkd.machine.ask('cmkctl', 'encrypt', cmkd.create('alice'), input='kept', user='alice')
+
+
+@pytest.fixture(scope='module')
+def higher():
+    """The same packages with a higher version."""
+    made = []
+    for package in PACKAGES:
+        directory, result = WORK / 'higher' / package.stem, WORK / 'higher' / f'{package.stem}-higher.deb'
+        directory.parent.mkdir(exist_ok=True)
+        subprocess.run(['dpkg-deb', '--raw-extract', package, directory], check=True)
+        control = directory / 'DEBIAN' / 'control'
+        version = subprocess.run(['dpkg-deb', '--field', package, 'Version'], check=True, capture_output=True, text=True).stdout
+        control.write_text(control.read_text().replace(version.strip(), HIGHER))
+        subprocess.run(['dpkg-deb', '--root-owner-group', '-Znone', '--build', directory, result], check=True,
+                       stdout=subprocess.DEVNULL)
+        made.append(result)
+    return made
+
+
+def is_well(cmkd, blob):
+    return cmkd.machine.ask('cmkctl', 'decrypt', input=blob, user='alice') == 'kept'
+
+
+def exists(cmkd, path):
+    return cmkd.machine.run('test', '-e', path, check=False).status == 0
+
+
+def test_an_upgrade_keeps_state_and_configuration_and_replaces_the_process(cmkd, blob, higher):
+    pid, configuration = cmkd.pid(), cmkd.machine.read('/etc/cmkd/cmkd.conf')
+    cmkd.install(higher)
+    assert cmkd.machine.ask('dpkg-query', '--show', '--showformat=${Version}', 'cmkd') == HIGHER
+    assert cmkd.machine.read('/etc/cmkd/cmkd.conf') == configuration
+    assert is_well(cmkd, blob)
+    assert cmkd.pid() != pid
+    assert cmkd.property('ActiveState', 'cmkd-expiry.timer') == 'active'
+
+
+def test_removed_it_has_stopped_and_keeps_the_state(cmkd, blob):
+    cmkd.machine.run('dpkg', '--remove', 'cmkd')
+    assert cmkd.property('ActiveState') == 'inactive'
+    assert exists(cmkd, '/var/lib/cmkd/state.db') and exists(cmkd, '/etc/cmkd/cmkd.conf')
+    assert not exists(cmkd, '/usr/libexec/cmkd')
+    assert cmkd.machine.run('cmkctl', 'status', user='alice', check=False).status == 5
+
+
+def test_installed_again_it_has_the_keys(cmkd, blob):
+    cmkd.install()
+    assert is_well(cmkd, blob)
+
+
+def test_purged_nothing_is_left(cmkd, blob):
+    cmkd.machine.run('dpkg', '--purge', 'cmkd', 'cmkctl')
+    for path in ('/var/lib/cmkd', '/etc/cmkd', '/usr/libexec/cmkd', '/usr/bin/cmkctl'):
+        assert not exists(cmkd, path), path
+    left = cmkd.machine.ask('find', '/etc', '/usr', '/var/lib', '-name', '*cmkd*', '-not', '-path', '*/cmkd.service.d*')
+    assert left == '', left
+
+
+def test_after_a_purge_it_begins_anew(cmkd, blob):
+    cmkd.install()
+    assert cmkd.ctl('alice', 'list')['Keys'] == []
