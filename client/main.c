@@ -13,10 +13,19 @@
 #include "exit-code.h"
 #include "output.h"
 
-const CmkVerb *const cmk_verb_groups[] = { cmk_key_verbs,         cmk_name_verbs,     cmk_import_verbs,
-                                           cmk_attestation_verbs, cmk_crypto_verbs,   cmk_file_verbs,
-                                           cmk_asymmetric_verbs,  cmk_service_verbs,  cmk_recover_verbs,
-                                           cmk_log_verbs,         cmk_complete_verbs, NULL };
+const CmkVerb *const cmk_verb_groups[] = { cmk_key_verbs,
+                                           cmk_name_verbs,
+                                           cmk_grant_verbs,
+                                           cmk_import_verbs,
+                                           cmk_attestation_verbs,
+                                           cmk_crypto_verbs,
+                                           cmk_file_verbs,
+                                           cmk_asymmetric_verbs,
+                                           cmk_service_verbs,
+                                           cmk_recover_verbs,
+                                           cmk_log_verbs,
+                                           cmk_complete_verbs,
+                                           NULL };
 
 /* A file that is opened later must not become one of the standard streams that the caller closed. What is put there
  * goes the wrong way, so that using such a stream fails as it should. */

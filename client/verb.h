@@ -31,6 +31,7 @@ typedef struct
 
 extern const CmkVerb cmk_key_verbs[];
 extern const CmkVerb cmk_name_verbs[];
+extern const CmkVerb cmk_grant_verbs[];
 extern const CmkVerb cmk_import_verbs[];
 extern const CmkVerb cmk_attestation_verbs[];
 extern const CmkVerb cmk_crypto_verbs[];

@@ -125,3 +125,20 @@ cmk_audit_call (const CmkAuditEntry *entry)
   put (&fields, "CMKD_SEQUENCE", entry->sequence);
   write_out (level, &fields);
 }
+
+void
+cmk_audit_turned_away (gboolean is_caller_known, guint32 caller_uid, const char *counts)
+{
+  char uid[16];
+  g_snprintf (uid, sizeof uid, "%u", caller_uid);
+  g_autofree char *message =
+      g_strdup_printf ("calls of %s%s that were refused: %s", is_caller_known ? "uid " : "a uid that is not known yet",
+                       is_caller_known ? uid : "", counts);
+  Fields fields = { 0 };
+  put (&fields, "MESSAGE", message);
+  put (&fields, "MESSAGE_ID", CMKD_MESSAGE_CALLS_TURNED_AWAY);
+  put (&fields, "PRIORITY", priority (G_LOG_LEVEL_MESSAGE));
+  put (&fields, "GLIB_DOMAIN", G_LOG_DOMAIN);
+  put (&fields, "CMKD_CALLER_UID", is_caller_known ? uid : NULL);
+  write_out (G_LOG_LEVEL_MESSAGE, &fields);
+}

@@ -115,7 +115,7 @@ describe (const char *method, const CmkAccessQuestion *question)
   if (question->has_facts)
     {
       g_autofree char *expiry = g_strdup_printf ("%" G_GINT64_FORMAT, question->expires_at);
-      g_autofree char *owner = g_strdup_printf ("%" G_GINT64_FORMAT, question->owner);
+      g_autofree char *owner = g_strdup_printf ("%u", question->owner_uid);
       g_variant_builder_add (&details, "{ss}", "origin", cmk_spec_name (cmk_origins, (int) question->origin));
       g_variant_builder_add (&details, "{ss}", "spec", cmk_spec_name (cmk_key_specs, (int) question->spec));
       g_variant_builder_add (&details, "{ss}", "usage", cmk_spec_name (cmk_key_usages, (int) question->usage));

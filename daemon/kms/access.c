@@ -56,34 +56,35 @@ require (CmkAccess *access, const CmkAccessQuestion *question, GError **error)
   return FALSE;
 }
 
-static void
-tell_facts (CmkAccessQuestion *question, const CmkKeyRecord *record)
-{
-  question->has_facts = TRUE;
-  question->owner = record->owner;
-  question->origin = record->origin;
-  question->spec = record->spec;
-  question->usage = record->usage;
-  question->expires_at = record->expires_at;
-}
-
-static CmkAccessQuestion
-ask_about (const CmkCaller *caller, CmkAction action, const CmkUuid *id, const CmkKeyRecord *record)
-{
-  CmkAccessQuestion question = { .action = action, .operation = caller->operation, .has_key = id != NULL };
-  if (id != NULL)
-    question.key_id = *id;
-  if (record != NULL)
-    tell_facts (&question, record);
-  return question;
-}
-
 /* --- who sees what --- */
 
 static gboolean
 is_own (CmkKms *kms, const CmkCaller *caller, gint64 owner)
 {
   return caller->uid == 0 || cmk_kms_owner (kms, caller) == owner;
+}
+
+static guint32
+uid_of (CmkKms *kms, const CmkCaller *caller, gint64 owner)
+{
+  return is_own (kms, caller, owner) ? caller->uid : cmk_accounts_uid (cmk_kms_accounts (kms), owner);
+}
+
+static CmkAccessQuestion
+ask_about (CmkKms *kms, const CmkCaller *caller, CmkAction action, const CmkUuid *id, const CmkKeyRecord *record)
+{
+  CmkAccessQuestion question = { .action = action, .operation = caller->operation, .has_key = id != NULL };
+  if (id != NULL)
+    question.key_id = *id;
+  if (record == NULL)
+    return question;
+  question.has_facts = TRUE;
+  question.owner_uid = uid_of (kms, caller, record->owner);
+  question.origin = record->origin;
+  question.spec = record->spec;
+  question.usage = record->usage;
+  question.expires_at = record->expires_at;
+  return question;
 }
 
 void
@@ -100,16 +101,16 @@ cmk_access_note_key (const CmkCaller *caller, const CmkUuid *id)
 gboolean
 cmk_access_sees (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record)
 {
-  const CmkAccessQuestion others = ask_about (caller, CMK_ACTION_MANAGE_OTHERS_KEYS, &record->id, record);
+  const CmkAccessQuestion others = ask_about (kms, caller, CMK_ACTION_MANAGE_OTHERS_KEYS, &record->id, record);
   return is_own (kms, caller, record->owner) || cmk_grants_allow (kms, caller, &record->id) ||
          has_permit (caller->access, &others);
 }
 
 gboolean
-cmk_access_refuse (const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, GError **error)
+cmk_access_refuse (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, GError **error)
 {
   CmkAccess *access = caller->access;
-  const CmkAccessQuestion others = ask_about (caller, CMK_ACTION_MANAGE_OTHERS_KEYS, id, record);
+  const CmkAccessQuestion others = ask_about (kms, caller, CMK_ACTION_MANAGE_OTHERS_KEYS, id, record);
   if (access->may_reach_others && !access->is_kept_to_own && !require (access, &others, error))
     return FALSE;
   cmk_kms_refuse_unknown_key (error);
@@ -117,11 +118,11 @@ cmk_access_refuse (const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecor
 }
 
 gboolean
-cmk_access_require (const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, GError **error)
+cmk_access_require (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, GError **error)
 {
   CmkAccess *access = caller->access;
-  const CmkAccessQuestion others = ask_about (caller, CMK_ACTION_MANAGE_OTHERS_KEYS, id, record);
-  const CmkAccessQuestion own = ask_about (caller, access->action, id, record);
+  const CmkAccessQuestion others = ask_about (kms, caller, CMK_ACTION_MANAGE_OTHERS_KEYS, id, record);
+  const CmkAccessQuestion own = ask_about (kms, caller, access->action, id, record);
   return (id != NULL && has_permit (access, &others)) || require (access, &own, error);
 }
 
@@ -141,7 +142,7 @@ cmk_access_require_active (CmkKms *kms, const CmkCaller *caller, const CmkActive
     .has_key = TRUE,
     .key_id = key->id,
     .has_facts = TRUE,
-    .owner = key->owner,
+    .owner_uid = uid_of (kms, caller, key->owner),
     .origin = key->origin,
     .spec = key->spec,
     .usage = key->usage,

@@ -30,7 +30,7 @@ typedef struct
   gboolean has_key;
   CmkUuid key_id;
   gboolean has_facts; /* of a key that exists, or is to be made */
-  gint64 owner;
+  guint32 owner_uid;
   CmkOrigin origin;
   CmkKeySpec spec;
   CmkKeyUsage usage;
@@ -77,9 +77,10 @@ gboolean cmk_access_require_active (CmkKms *kms, const CmkCaller *caller, const 
 /* The key @id, of which @record is what there is (NULL: none, or nothing intact), is not the caller's to see. FALSE in any
  * case: CMK_PERMIT_NEEDED if other people's keys may be opened to him, else CMK_ERROR_KEY_NOT_FOUND; the same whether it
  * exists or not. */
-gboolean cmk_access_refuse (const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, GError **error);
+gboolean cmk_access_refuse (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record,
+                            GError **error);
 
 /* The key @id, described by @record, is the caller's to see, or is to be made (without an id, if it is to get one of our
  * choice); or what he wants is about no key, with neither. FALSE with CMK_PERMIT_NEEDED. */
-gboolean cmk_access_require (const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record,
+gboolean cmk_access_require (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -100,7 +100,7 @@ gboolean
 cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GError **error)
 {
   gint64 now;
-  if (!cmk_access_require (caller, NULL, NULL, error) || !cmk_kms_begin (kms, &now, error))
+  if (!cmk_access_require (kms, caller, NULL, NULL, error) || !cmk_kms_begin (kms, &now, error))
     return FALSE;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkAliasRecord) alias =
@@ -133,7 +133,7 @@ find_listed_key (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesReque
   if (!cmk_kms_begin (kms, &now, error))
     return FALSE;
   if (!request->has_key)
-    return cmk_access_require (caller, NULL, NULL, error);
+    return cmk_access_require (kms, caller, NULL, NULL, error);
   g_autoptr (CmkKeyRecord) record = cmk_kms_load_key (kms, caller, &request->key, now, error);
   if (record == NULL)
     return FALSE;

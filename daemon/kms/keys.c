@@ -247,7 +247,7 @@ static gboolean
 require_creation (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest *request, GError **error)
 {
   g_autoptr (CmkKeyRecord) record = new_record (cmk_kms_owner (kms, caller), request, 0);
-  return cmk_access_require (caller, request->id, record, error);
+  return cmk_access_require (kms, caller, request->id, record, error);
 }
 
 CmkKeyMetadata *
@@ -349,7 +349,7 @@ cmk_keys_list (CmkKms *kms, const CmkCaller *caller, const CmkListKeysRequest *r
                GError **error)
 {
   gint64 now;
-  if (!cmk_access_require (caller, NULL, NULL, error) || !cmk_kms_begin_reading (kms, &now, error))
+  if (!cmk_access_require (kms, caller, NULL, NULL, error) || !cmk_kms_begin_reading (kms, &now, error))
     return NULL;
   CmkVault *vault = cmk_kms_vault (kms);
   const CmkSecret *marker_key = cmk_vault_marker_key (vault);

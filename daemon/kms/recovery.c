@@ -149,7 +149,7 @@ cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, 
                            "this is for an administrator: run `cmkctl recover` as root");
       return FALSE;
     }
-  if (!cmk_access_require (caller, NULL, NULL, error))
+  if (!cmk_access_require (kms, caller, NULL, NULL, error))
     return FALSE;
   CmkVault *vault = cmk_kms_vault (kms);
   g_auto (CmkRecovery) recovery = {

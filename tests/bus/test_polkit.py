@@ -50,7 +50,7 @@ class Keys:
         self.decrypting = user.own_key(KeySpec='EC_SM2', KeyUsage='ENCRYPT_DECRYPT')
         self.mac = user.own_key(KeySpec='HMAC_256')
         self.blob = user.Encrypt(self.external, b64(b'x'))['CiphertextBlob']
-        self.grant = 'x' if 'GrantKey' not in METHODS else user.GrantKey(self.external, ['Encrypt'], User=GLib.Variant('u', BOB))['GrantId']
+        self.grant = user.GrantKey(self.external, ['Encrypt'], User=BOB)['GrantId']
 
 
 @pytest.fixture(scope='module')
@@ -74,7 +74,7 @@ CALLS = {
     'ListAliases': (USE, lambda user, keys: user.ListAliases()),
     'TagResource': (MANAGE, lambda user, keys: user.TagResource(keys.external, {'a': 'b'})),
     'UntagResource': (MANAGE, lambda user, keys: user.UntagResource(keys.external, ['a'])),
-    'GrantKey': (MANAGE, lambda user, keys: user.GrantKey(keys.external, ['Encrypt'], User=GLib.Variant('u', BOB))),
+    'GrantKey': (MANAGE, lambda user, keys: user.GrantKey(keys.external, ['Encrypt'], User=BOB)),
     'RevokeGrant': (MANAGE, lambda user, keys: user.RevokeGrant(keys.external, keys.grant)),
     'ListGrants': (USE, lambda user, keys: user.ListGrants(keys.external)),
     'GetParametersForImport': (MANAGE, lambda user, keys: user.parameters(keys.external)),
@@ -218,6 +218,20 @@ def test_nobody_else_uses_a_key_whatever_the_policy_says(policy, kms, bob):
     with refused('InvalidCiphertext'):
         bob.Decrypt(blob)
     assert policy.questions == []
+
+
+def test_a_granted_key_is_asked_about_as_well(policy, kms, bob):
+    key = kms.own_key()
+    kms.GrantKey(key, ['Encrypt'], User=BOB)
+    policy.questions.clear()
+    bob.Encrypt(key, b64(b'x'))
+    question, = policy.questions
+    assert (question.action, question.details['owner']) == (USE, str(ALICE))
+    policy.answer = no
+    with refused('AccessDenied'):
+        bob.Encrypt(key, b64(b'x'))
+    with refused('KeyNotFound'):
+        bob.GenerateDataKey(key)
 
 
 # Dialogs

@@ -14,7 +14,7 @@ import pytest
 from gi.repository import GLib
 
 from harness import ALICE, new_machine
-from client import METHODS, DBusError, b64, iterate_until, refused, unb64
+from client import METHODS, UNKNOWN_KEY, DBusError, b64, iterate_until, refused, unb64
 from openssl_keys import key_of
 from state import erasure_keys, open_envelope, reveal, row_of_key, rows, tpm_tool, unseal
 from wrapping import import_key
@@ -26,7 +26,8 @@ MORE = {'UpdateKeyDescription': ['x'], 'TagResource': [{'a': 'b'}], 'UntagResour
         'Sign': ['AAAA', 'ECDSA_SHA_256'], 'Verify': ['AAAA', 'AAAA', 'ECDSA_SHA_256'],
         'AsymmetricEncrypt': ['AAAA', 'SM2PKE'], 'AsymmetricDecrypt': ['AAAA', 'SM2PKE'],
         'GenerateMac': ['AAAA', 'HMAC_SHA_256'], 'VerifyMac': ['AAAA', 'AAAA', 'HMAC_SHA_256'],
-        'GetParametersForImport': ['RSAES_OAEP_SHA_256', 'RSA_2048'], 'ImportKeyMaterial': ['A' * 344, 'A' * 200]}
+        'GetParametersForImport': ['RSAES_OAEP_SHA_256', 'RSA_2048'], 'ImportKeyMaterial': ['A' * 344, 'A' * 200],
+        'GrantKey': [['Encrypt'], {'User': GLib.Variant('u', ALICE)}], 'RevokeGrant': [UNKNOWN_KEY]}
 
 
 @pytest.fixture(scope='module')

@@ -86,11 +86,19 @@ def journal_is_explained():
 
 def manual_pages_render():
     wrong = []
-    for page in sorted((tap.SOURCE / 'docs' / 'man').glob('*.[1-8]')):
+    for page in [*sorted((tap.SOURCE / 'docs' / 'man').glob('*.[1-8]')), tap.BUILD / 'docs' / 'org.cmkd.Kms1.5']:
         status, text = tap.run('groff', '-man', '-Tutf8', '-ww', '-z', page, env={'LC_ALL': 'C.UTF-8'})
         if status != 0 or text:
             wrong.append(f'{page.name}: {text}')
     return wrong
+
+
+def api_manual_has_every_member():
+    page = (tap.BUILD / 'docs' / 'org.cmkd.Kms1.5').read_text().replace('\\-', '-')
+    names = re.findall(r'<(?:interface|method|signal|property) name="([\w.]+)"', read('dbus/org.cmkd.Kms1.xml'))
+    return [f'{name} has no heading' for name in names
+            if not re.search(rf'^\.S[HS] (?:signal |property )?{name}\b', page, re.MULTILINE)] or (
+        [] if len(names) > 30 else ['no members found'])
 
 
 def anchors(page):
@@ -112,4 +120,5 @@ def links_lead_somewhere():
 
 tap.report([introspection_is_well_formed, api_is_documented_and_up_to_date, every_error_is_documented,
             every_name_of_the_contract_is_documented, configuration_is_documented, options_are_documented,
-            journal_is_explained, manual_pages_render, links_lead_somewhere])
+            journal_is_explained, manual_pages_render, api_manual_has_every_member,
+            links_lead_somewhere])

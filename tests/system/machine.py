@@ -191,7 +191,7 @@ class Container(Machine):
         return None
 
     def prefix(self):
-        return ['nsenter', f'--target={self.leader}', '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup', '--wd=/', '--']
+        return ['nsenter', f'--target={self.leader}', '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup', '--']
 
     def shell(self):
         subprocess.run([*self.prefix(), *self.as_user('root', {'TERM': os.environ.get('TERM', 'dumb')}), 'bash', '-i'])

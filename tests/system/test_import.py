@@ -43,7 +43,7 @@ def test_a_data_key_opens_to_what_it_was(cmkd, key):
     assert cmkd.ctl('alice', 'decrypt', input=made['CiphertextBlob'])['Plaintext'] == made['Plaintext']
 
 
-@pytest.mark.parametrize('arguments', [('show',), ('encrypt',), ('data-key',), ('disable',), ('delete-material',),
+@pytest.mark.parametrize('arguments', [('show',), ('encrypt',), ('data-key', '--without-plaintext'), ('disable',), ('delete-material',),
                                        ('schedule-deletion',),
                                        ('get-parameters', '--public-key', '/dev/null', '--token', '/dev/null')])
 def test_to_another_user_the_key_does_not_exist(cmkd, key, arguments):

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The verbs by which others come to use a key. On the bus users and groups are numbers; people have names for them. */
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "buffer.h"
+#include "cmkd.h"
+#include "exit-code.h"
+#include "output.h"
+
+/* A name is looked for first, as chown does: there are names of digits. */
+static bool
+find_number (const char *name, bool is_user, uint32_t *ret_number)
+{
+  const struct passwd *account = is_user ? getpwnam (name) : NULL;
+  const struct group *group = is_user ? NULL : getgrnam (name);
+  unsigned long long number;
+
+  if (account != NULL || group != NULL)
+    {
+      *ret_number = account != NULL ? account->pw_uid : group->gr_gid;
+      return true;
+    }
+  if (*name == '\0' || strspn (name, "0123456789") != strlen (name))
+    return false;
+  errno = 0;
+  number = strtoull (name, NULL, 10);
+  *ret_number = (uint32_t) number;
+  return errno == 0 && number < UINT32_MAX;
+}
+
+static int
+add_operations (CmkCall *call, const char *list)
+{
+  _cleanup_ (cmk_freep) char *copy = cmk_duplicate (list);
+  const char **names = cmk_allocate ((strlen (list) + 1) * sizeof *names);
+  size_t n_names = 0;
+
+  for (char *rest = NULL, *name = strtok_r (copy, ",", &rest); name != NULL; name = strtok_r (NULL, ",", &rest))
+    names[n_names++] = name;
+  cmk_call_add_strings (call, names, n_names);
+  free (names);
+  return CMK_EXIT_DONE;
+}
+
+static int
+run_grant (const CmkArguments *arguments)
+{
+  const char *user = cmk_arguments_get (arguments, "user", NULL);
+  const char *group = cmk_arguments_get (arguments, "group", NULL);
+  const char *operations = cmk_arguments_get (arguments, "operations", NULL);
+  uint32_t number = 0;
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "GrantKey");
+
+  if (operations == NULL)
+    return cmk_arguments_fail (arguments, "say what is allowed: --operations, such as Encrypt,Decrypt");
+  if ((user != NULL) == (group != NULL))
+    return cmk_arguments_fail (arguments, "say to whom: either --user or --group");
+  if (!find_number (user != NULL ? user : group, user != NULL, &number))
+    return cmk_arguments_fail (arguments, "--%s takes the name of a %s of this machine, or a number",
+                               user != NULL ? "user" : "group", user != NULL ? "user" : "group");
+  cmk_call_add_string (call, arguments->operands[0]);
+  add_operations (call, operations);
+  cmk_call_begin_options (call);
+  cmk_call_add_number_option (call, user != NULL ? "User" : "Group", number);
+  return cmk_arguments_send_and_print (arguments, call);
+}
+
+static int
+run_revoke (const CmkArguments *arguments)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "RevokeGrant");
+
+  cmk_call_add_string (call, arguments->operands[0]);
+  cmk_call_add_string (call, arguments->operands[1]);
+  return cmk_arguments_send_and_print (arguments, call);
+}
+
+/* "user news", or "user 4242" if the number has no name here. */
+static char *
+describe_grantee (const CmkValue *grant)
+{
+  const CmkValue *user = cmk_value_get (grant, "User", CMK_VALUE_UNSIGNED);
+  const CmkValue *group = cmk_value_get (grant, "Group", CMK_VALUE_UNSIGNED);
+  const struct passwd *account = user != NULL ? getpwuid ((uid_t) user->natural) : NULL;
+  const struct group *members = group != NULL ? getgrgid ((gid_t) group->natural) : NULL;
+  const char *name = account != NULL ? account->pw_name : members != NULL ? members->gr_name : NULL;
+  const char *kind = user != NULL ? "user" : "group";
+  char *text = NULL;
+
+  if (name != NULL)
+    cmk_require_memory (asprintf (&text, "%s %s", kind, name) >= 0);
+  else if (user != NULL || group != NULL)
+    cmk_require_memory (asprintf (&text, "%s %" PRIu64, kind, (user != NULL ? user : group)->natural) >= 0);
+  else
+    text = cmk_duplicate ("");
+  return text;
+}
+
+static void
+print_grants (const CmkValue *grants)
+{
+  static const char *const columns[] = { "GrantId", "Grantee", "CreationDate", "Operations" };
+
+  for (size_t i = 0; i < grants->n_items; i++)
+    {
+      char *grantee = describe_grantee (&grants->items[i]);
+      CmkValue *item = cmk_value_append (&grants->items[i], "Grantee");
+
+      item->kind = CMK_VALUE_STRING;
+      item->string = grantee;
+    }
+  cmk_output_print_table (grants, columns, sizeof columns / sizeof *columns);
+}
+
+static int
+run_grants (const CmkArguments *arguments)
+{
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "ListGrants");
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const CmkValue *grants;
+  int code;
+
+  cmk_call_add_string (call, arguments->operands[0]);
+  code = cmk_arguments_send (arguments, call, &answer);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  grants = cmk_value_get (&answer, "Grants", CMK_VALUE_LIST);
+  if (cmk_arguments_has (arguments, "json"))
+    cmk_output_print_json (&answer);
+  else if (grants != NULL)
+    print_grants (grants);
+  return CMK_EXIT_DONE;
+}
+
+static const CmkOption grant_options[] = {
+  { "user", "USER", "the user who may, by name or number", false },
+  { "group", "GROUP", "the group whose members may, by name or number", false },
+  { "operations", "OPERATION", "what they may do, commas between", false },
+  { NULL, NULL, NULL, false },
+};
+
+const CmkVerb cmk_grant_verbs[] = {
+  { "grant", "KEY", 1, "let others use a key",
+    "Let another user, or the members of a group, do the named operations with a key, and nothing else: to all other\n"
+    "calls of theirs the key is not there. They name it by its id. Operations are methods of the bus interface:\n"
+    "\n"
+    "  DescribeKey, GetPublicKey, Encrypt, Decrypt, ReEncryptFrom, ReEncryptTo, GenerateDataKey,\n"
+    "  GenerateDataKeyWithoutPlaintext, Sign, Verify, AsymmetricEncrypt, AsymmetricDecrypt, GenerateMac, VerifyMac,\n"
+    "  GetParametersForImport, ImportKeyMaterial, DeleteKeyMaterial, EnableKey, DisableKey",
+    "cmkctl grant alias/backup --user ada --operations DescribeKey,Encrypt\n"
+    "cmkctl grant alias/backup --group restore --operations Decrypt",
+    grant_options, run_grant },
+  { "revoke", "KEY GRANT-ID", 2, "take a grant back",
+    "Take a grant back, at once and for good. `cmkctl grants KEY` shows the ids.",
+    "cmkctl revoke alias/backup 0b7a4c1e-3f55-4c7e-9d0b-0d5c1f0a9e42", NULL, run_revoke },
+  { "grants", "KEY", 1, "list the grants of a key", "List who else may use a key of yours, and for what.",
+    "cmkctl grants alias/backup", NULL, run_grants },
+  { 0 },
+};
