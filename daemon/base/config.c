@@ -33,6 +33,9 @@ static const NumberKey number_keys[] = {
   { "Limits", "ImportSetsPerKey", G_STRUCT_OFFSET (CmkConfig, import_sets_per_key), 0, 100000 },
   { "Limits", "ImportSetsPerUser", G_STRUCT_OFFSET (CmkConfig, import_sets_per_user), 0, 1000000 },
   { "Limits", "DecryptFailuresPerMinute", G_STRUCT_OFFSET (CmkConfig, decrypt_failures_per_minute), 0, 1000000 },
+  { "Limits", "KeysPerSecond", G_STRUCT_OFFSET (CmkConfig, keys_per_second), 0, 1000000 },
+  { "Limits", "ParametersPerSecond", G_STRUCT_OFFSET (CmkConfig, parameters_per_second), 0, 1000000 },
+  { "Limits", "ImportsPerSecond", G_STRUCT_OFFSET (CmkConfig, imports_per_second), 0, 1000000 },
   { "Limits", "TpmKeysPerHour", G_STRUCT_OFFSET (CmkConfig, tpm_keys_per_hour), 0, 1000000 },
 };
 
@@ -58,6 +61,9 @@ new_default (void)
   config->import_sets_per_user = 256;
   config->decrypt_failures_per_minute = 30;
   config->tpm_keys_per_hour = 30;
+  config->keys_per_second = 100;
+  config->parameters_per_second = 100;
+  config->imports_per_second = 100;
   config->notice_days[config->n_notice_days++] = 7;
   config->notice_days[config->n_notice_days++] = 1;
   return config;

@@ -33,6 +33,9 @@ typedef struct
   guint steps_per_day;                            /* [Anchor] StepsPerDay; 0 = no limit */
   guint decrypt_failures_per_minute;              /* [Limits] DecryptFailuresPerMinute; 0 = no limit */
   guint tpm_keys_per_hour;                        /* [Limits] TpmKeysPerHour; 0 = no limit */
+  guint keys_per_second;                          /* [Limits] KeysPerSecond; 0 = no limit */
+  guint parameters_per_second;                    /* [Limits] ParametersPerSecond; 0 = no limit */
+  guint imports_per_second;                       /* [Limits] ImportsPerSecond; 0 = no limit */
   guint notice_days[CMK_MAX_NOTICES];             /* [Expiry] NoticeDays, most days first */
   guint n_notice_days;
 } CmkConfig;

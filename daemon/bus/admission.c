@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/admission.h"
 
+#include "bus/audit.h"
 #include "cmkd.h"
 
 /* The longest call that can be right, as GVariant has it: ReEncrypt with a blob of CMKD_MAX_PLAINTEXT_BYTES (8.5 KiB of
@@ -263,14 +264,11 @@ static void
 tell_sum (const Sum *sum)
 {
   const guint *number = sum->refused.number;
-  char uid[32] = "a uid that is not known yet";
-  if (sum->is_known)
-    g_snprintf (uid, sizeof uid, "uid %u", sum->uid);
-  g_message (
-      "calls of %s that were refused: %u of too many at once, %u too long, %u with file descriptors, %u that wanted "
-      "no answer",
-      uid, number[VERDICT_TOO_MANY], number[VERDICT_TOO_LONG], number[VERDICT_WITH_DESCRIPTORS],
-      number[VERDICT_UNANSWERABLE]);
+  g_autofree char *counts =
+      g_strdup_printf ("%u of too many at once, %u too long, %u with file descriptors, %u that wanted no answer",
+                       number[VERDICT_TOO_MANY], number[VERDICT_TOO_LONG], number[VERDICT_WITH_DESCRIPTORS],
+                       number[VERDICT_UNANSWERABLE]);
+  cmk_audit_turned_away (sum->is_known, sum->uid, counts);
 }
 
 static gboolean

@@ -143,7 +143,7 @@ gboolean
 cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
 {
   bus->kms = kms;
-  bus->calls = cmk_calls_new (kms, bus->connection, bus->authority, on_answered, bus);
+  bus->calls = cmk_calls_new (kms, bus->connection, bus->admission, bus->authority, on_answered, bus);
   cmk_bus_serve_keys (bus->keys, bus->calls);
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);

@@ -4,10 +4,10 @@
 #include "base/error.h"
 #include "bus/actions.h"
 #include "cmkd.h"
+#include "kms/turns.h"
 
-/* One user's calls under way at a time: more than any program that waits for its answers has, and a bound on what a
- * program that does not can make us hold. */
-#define MAX_CALLS_PER_USER 256
+/* After whatever has arrived. */
+#define TURN_PRIORITY (G_PRIORITY_DEFAULT + 1)
 
 /* A call that the worker has not taken by then is refused, and not done: most clients give up after 25 seconds. */
 #define QUEUE_DEADLINE (20 * G_USEC_PER_SEC)
@@ -17,9 +17,11 @@ struct _CmkCalls
   CmkKms *kms;
   GDBusConnection *connection;
   CmkCallers *callers;
+  CmkAdmission *admission;
   CmkAuthority *authority; /* NULL: everybody may do with his own keys what he likes */
-  GHashTable *per_user;    /* uid -> number of calls */
   GHashTable *long_users;  /* uids that have a long call under way */
+  CmkTurns *turns;         /* CmkCall, of users who have more than one under way */
+  guint turner;            /* 0 = none of those */
   GQueue waiting;          /* CmkCall, those that may be in a queue, earliest deadline first */
   guint deadline_timer;    /* 0 = none */
   guint count;
@@ -45,8 +47,7 @@ struct _CmkCall
   CmkIdentity *identity; /* NULL until it is known */
   CmkAccess access;
   CmkCaller caller;
-  gboolean is_counted; /* in per_user */
-  gboolean is_long;    /* in long_users */
+  gboolean is_long; /* in long_users */
   char request_id[CMK_UUID_TEXT_SIZE];
   CmkEffort effort; /* of the run that is queued */
   gint progress;    /* atomic: Progress */
@@ -58,17 +59,18 @@ struct _CmkCall
 };
 
 CmkCalls *
-cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAuthority *authority, void (*answered) (gpointer),
-               gpointer user_data)
+cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAdmission *admission, CmkAuthority *authority,
+               void (*answered) (gpointer), gpointer user_data)
 {
   CmkCalls *calls = g_new0 (CmkCalls, 1);
   calls->kms = kms;
   calls->connection = g_object_ref (connection);
+  calls->admission = admission;
   calls->authority = authority;
   /* On a bus where nobody is asked, who runs cmkd is its administrator. */
   calls->callers = cmk_callers_new (connection, authority == NULL);
-  calls->per_user = g_hash_table_new (NULL, NULL);
   calls->long_users = g_hash_table_new (NULL, NULL);
+  calls->turns = cmk_turns_new ();
   g_queue_init (&calls->waiting);
   calls->answered = answered;
   calls->user_data = user_data;
@@ -83,9 +85,11 @@ cmk_calls_free (CmkCalls *calls)
     return;
   if (calls->deadline_timer != 0)
     g_source_remove (calls->deadline_timer);
+  if (calls->turner != 0)
+    g_source_remove (calls->turner);
+  cmk_turns_free (calls->turns);
   cmk_callers_free (calls->callers);
   g_object_unref (calls->connection);
-  g_hash_table_unref (calls->per_user);
   g_hash_table_unref (calls->long_users);
   g_free (calls);
 }
@@ -107,21 +111,6 @@ note_use (CmkCalls *calls, const CmkMethod *method)
 {
   if (!method->is_no_use)
     calls->last_use = g_get_monotonic_time ();
-}
-
-static guint
-user_calls (CmkCalls *calls, guint32 uid)
-{
-  return GPOINTER_TO_UINT (g_hash_table_lookup (calls->per_user, GUINT_TO_POINTER (uid)));
-}
-
-static void
-set_user_calls (CmkCalls *calls, guint32 uid, guint number)
-{
-  if (number == 0)
-    g_hash_table_remove (calls->per_user, GUINT_TO_POINTER (uid));
-  else
-    g_hash_table_insert (calls->per_user, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (number));
 }
 
 /* --- the end of a call --- */
@@ -200,8 +189,6 @@ static void
 free_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
-  if (call->is_counted)
-    set_user_calls (calls, call->caller.uid, user_calls (calls, call->caller.uid) - 1);
   g_clear_pointer (&call->identity, cmk_identity_unref);
   g_free (call);
   calls->count--;
@@ -482,22 +469,6 @@ ask_for_permit (CmkCall *call)
 /* --- its beginning --- */
 
 static gboolean
-count_for_user (CmkCall *call, GError **error)
-{
-  guint number = user_calls (call->calls, call->caller.uid);
-  if (number >= MAX_CALLS_PER_USER)
-    {
-      g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
-                   "%d calls of yours are under way already: wait for answers before you call again",
-                   MAX_CALLS_PER_USER);
-      return FALSE;
-    }
-  set_user_calls (call->calls, call->caller.uid, number + 1);
-  call->is_counted = TRUE;
-  return TRUE;
-}
-
-static gboolean
 admit_long (CmkCall *call, GError **error)
 {
   if (call->error != NULL || call->method->is_long == NULL || !call->method->is_long (call->request))
@@ -538,6 +509,28 @@ begin (CmkCall *call)
 }
 
 static gboolean
+on_turn (gpointer data)
+{
+  CmkCalls *calls = data;
+  begin (cmk_turns_take (calls->turns));
+  if (!cmk_turns_is_empty (calls->turns))
+    return G_SOURCE_CONTINUE;
+  calls->turner = 0;
+  return G_SOURCE_REMOVE;
+}
+
+/* The main loop gets calls in the order in which they came. Who has sent many is not served before others for that: what
+ * the main loop does itself it does for each user in turn, as the worker and the calculator do. */
+static void
+begin_in_turn (CmkCall *call)
+{
+  CmkCalls *calls = call->calls;
+  cmk_turns_add (calls->turns, call->caller.uid, call);
+  if (calls->turner == 0)
+    calls->turner = g_idle_add_full (TURN_PRIORITY, on_turn, calls, NULL);
+}
+
+static gboolean
 admit (CmkCall *call, GError **error)
 {
   const CmkMethodRule *rule = cmk_actions_find (call->method->name);
@@ -550,7 +543,10 @@ admit (CmkCall *call, GError **error)
   call->access.needs_permits = call->calls->authority != NULL && call->caller.uid != 0;
   call->access.action = rule->action;
   call->access.may_reach_others = rule->may_reach_others;
-  return count_for_user (call, error) && admit_long (call, error);
+  if (call->error != NULL)
+    return TRUE;
+  return cmk_rates_charge (cmk_kms_rates (call->calls->kms), call->method->rate, call->caller.uid, error) &&
+         admit_long (call, error);
 }
 
 static void
@@ -571,11 +567,15 @@ on_identified (CmkIdentity *identity, const GError *unknown, gpointer data)
     .is_administrator = identity->is_administrator,
     .access = &call->access,
   };
+  guint under_way = cmk_admission_learn (call->calls->admission, g_dbus_method_invocation_get_sender (call->invocation),
+                                         identity->uid);
   g_autoptr (GError) refused = NULL;
   if (!admit (call, &refused))
     refuse (call, refused);
   else if (call->error != NULL)
     end_call (call);
+  else if (under_way > 1 && call->method->cached == CMK_CACHED_ON_MAIN_LOOP)
+    begin_in_turn (call);
   else
     begin (call);
 }

@@ -6,6 +6,7 @@
 
 #include <gio/gio.h>
 
+#include "bus/admission.h"
 #include "bus/audit.h"
 #include "bus/authority.h"
 #include "bus/callers.h"
@@ -43,6 +44,9 @@ typedef struct
    * none does. */
   gboolean (*is_long) (gconstpointer request);
 
+  /* How often a user may call it. */
+  CmkRate rate;
+
   GDestroyNotify free_request;
 
   /* Asking about cmkd itself is no use of it: it ends all the same when there is none. */
@@ -53,8 +57,8 @@ typedef struct
 
 /* All calls under way. @authority (it outlives them) decides what others than root may do; NULL: everybody may do with his own
  * keys what he likes. @answered is called on the main loop whenever one has been answered. */
-CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAuthority *authority, void (*answered) (gpointer),
-                         gpointer user_data);
+CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAdmission *admission, CmkAuthority *authority,
+                         void (*answered) (gpointer), gpointer user_data);
 void cmk_calls_free (CmkCalls *calls);
 
 guint cmk_calls_count (CmkCalls *calls);

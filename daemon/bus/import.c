@@ -169,6 +169,7 @@ is_attested (gconstpointer data)
 
 static const CmkMethod get_parameters = {
   .name = "GetParametersForImport",
+  .rate = CMK_RATE_PARAMETERS,
   .run = run_get_parameters,
   .wait = wait_for_pair,
   .is_long = is_attested,
@@ -282,6 +283,7 @@ import_sequence (gconstpointer request)
 
 static const CmkMethod import_key_material = {
   .name = "ImportKeyMaterial",
+  .rate = CMK_RATE_IMPORTS,
   .run = run_import,
   .sequence = import_sequence,
   .free_request = free_import,

@@ -111,6 +111,7 @@ is_made_by_tpm (gconstpointer data)
 
 static const CmkMethod create_key = {
   .name = "CreateKey",
+  .rate = CMK_RATE_KEYS,
   .run = run_create_key,
   .wait = wait_for_pair,
   .is_long = is_made_by_tpm,

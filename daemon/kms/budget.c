@@ -124,10 +124,11 @@ cmk_budgets_charge (CmkBudgets *budgets, const CmkUuid *key_id, guint32 uid, gin
       bucket->left -= budgets->cost;
       return TRUE;
     }
-  gint64 seconds = (budgets->cost - bucket->left + G_TIME_SPAN_SECOND - 1) / G_TIME_SPAN_SECOND;
+  gint64 unit = budgets->period > G_TIME_SPAN_SECOND ? G_TIME_SPAN_SECOND : G_TIME_SPAN_MILLISECOND;
   g_set_error (error, CMK_ERROR, CMK_ERROR_THROTTLED,
-               "%s: try again in %" G_GINT64_FORMAT " seconds; an administrator can raise %s= in cmkd.conf",
-               budgets->excess, seconds, budgets->setting);
+               "%s: try again in %" G_GINT64_FORMAT " %s; an administrator can raise %s= in cmkd.conf", budgets->excess,
+               (budgets->cost - bucket->left + unit - 1) / unit,
+               unit == G_TIME_SPAN_SECOND ? "seconds" : "milliseconds", budgets->setting);
   return FALSE;
 }
 

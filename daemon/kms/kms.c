@@ -28,6 +28,7 @@ struct _CmkKms
   CmkActiveKeys *active_keys;
   CmkBudgets *decrypt_failures;
   CmkBudgets *tpm_keys;
+  CmkRates *rates;
   CmkSettling *settling;
   CmkDue *due;
   guint rest_timer; /* 0 = none */
@@ -77,6 +78,12 @@ CmkActiveKeys *
 cmk_kms_active_keys (CmkKms *kms)
 {
   return kms->active_keys;
+}
+
+CmkRates *
+cmk_kms_rates (CmkKms *kms)
+{
+  return kms->rates;
 }
 
 CmkSettling *
@@ -463,6 +470,7 @@ cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents
   kms->tpm_keys = cmk_budgets_new (config->tpm_keys_per_hour, G_TIME_SPAN_HOUR,
                                    "so many keys and credentials of one user would keep the TPM from everybody else",
                                    "TpmKeysPerHour");
+  kms->rates = cmk_rates_new (config);
   kms->vault = cmk_vault_open (config, directory, error);
   if (kms->vault == NULL)
     return NULL;
@@ -534,6 +542,7 @@ cmk_kms_close (CmkKms *kms)
     cmk_wrapping_pool_free (kms->pool);
   cmk_settling_free (kms->settling);
   cmk_due_free (kms->due);
+  cmk_rates_free (kms->rates);
   cmk_budgets_free (kms->tpm_keys);
   cmk_budgets_free (kms->decrypt_failures);
   cmk_import_windows_free (kms->import_windows);

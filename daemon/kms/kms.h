@@ -13,6 +13,7 @@
 #include "kms/active-keys.h"
 #include "kms/budget.h"
 #include "kms/import-windows.h"
+#include "kms/rates.h"
 #include "kms/settling.h"
 #include "kms/vault.h"
 #include "kms/worker.h"
@@ -90,6 +91,7 @@ CmkWrappingPool *cmk_kms_pool (CmkKms *kms);
 CmkAccounts *cmk_kms_accounts (CmkKms *kms);
 CmkActiveKeys *cmk_kms_active_keys (CmkKms *kms);
 CmkSettling *cmk_kms_settling (CmkKms *kms);
+CmkRates *cmk_kms_rates (CmkKms *kms);
 CmkBudgets *cmk_kms_decrypt_failures (CmkKms *kms); /* by key and uid */
 CmkDue *cmk_kms_due (CmkKms *kms);
 CmkImportWindows *cmk_kms_import_windows (CmkKms *kms);

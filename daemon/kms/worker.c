@@ -1,48 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/worker.h"
 
+#include "kms/turns.h"
+
 typedef struct
 {
   CmkJobFunc run;
   gpointer data;
 } Job;
 
-typedef struct
-{
-  guint32 uid;
-  GQueue jobs;
-} UserQueue;
-
 struct _CmkWorker
 {
   GThread *thread;
   GMutex mutex;
   GCond work_or_stop;
-  GQueue turns; /* UserQueue, none of them empty, next in turn first */
+  CmkTurns *turns; /* of Job */
   gboolean stopping;
   CmkAfterJobFunc after_job;
   gpointer after_job_data;
 };
-
-static gint
-compare_uid (gconstpointer queue, gconstpointer uid)
-{
-  return ((const UserQueue *) queue)->uid != GPOINTER_TO_UINT (uid);
-}
-
-static Job *
-take_job (CmkWorker *worker)
-{
-  UserQueue *queue = g_queue_pop_head (&worker->turns);
-  if (queue == NULL)
-    return NULL;
-  Job *job = g_queue_pop_head (&queue->jobs);
-  if (g_queue_is_empty (&queue->jobs))
-    g_free (queue);
-  else
-    g_queue_push_tail (&worker->turns, queue);
-  return job;
-}
 
 static void
 run_job (CmkWorker *worker, Job *job)
@@ -50,7 +26,7 @@ run_job (CmkWorker *worker, Job *job)
   g_mutex_unlock (&worker->mutex);
   job->run (job->data);
   g_mutex_lock (&worker->mutex);
-  gboolean is_idle = g_queue_is_empty (&worker->turns);
+  gboolean is_idle = cmk_turns_is_empty (worker->turns);
   if (worker->after_job == NULL)
     return;
   g_mutex_unlock (&worker->mutex);
@@ -65,7 +41,7 @@ work (gpointer data)
   g_mutex_lock (&worker->mutex);
   while (TRUE)
     {
-      g_autofree Job *job = take_job (worker);
+      g_autofree Job *job = cmk_turns_take (worker->turns);
       if (job == NULL && worker->stopping)
         break;
       if (job == NULL)
@@ -83,7 +59,7 @@ cmk_worker_start (const char *name)
   CmkWorker *worker = g_new0 (CmkWorker, 1);
   g_mutex_init (&worker->mutex);
   g_cond_init (&worker->work_or_stop);
-  g_queue_init (&worker->turns);
+  worker->turns = cmk_turns_new ();
   worker->thread = g_thread_new (name, work, worker);
   return worker;
 }
@@ -103,16 +79,7 @@ cmk_worker_submit (CmkWorker *worker, guint32 uid, CmkJobFunc run, gpointer data
   *job = (Job) { .run = run, .data = data };
 
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&worker->mutex);
-  GList *link = g_queue_find_custom (&worker->turns, GUINT_TO_POINTER (uid), compare_uid);
-  UserQueue *queue = link != NULL ? link->data : NULL;
-  if (queue == NULL)
-    {
-      queue = g_new0 (UserQueue, 1);
-      queue->uid = uid;
-      g_queue_init (&queue->jobs);
-      g_queue_push_tail (&worker->turns, queue);
-    }
-  g_queue_push_tail (&queue->jobs, job);
+  cmk_turns_add (worker->turns, uid, job);
   g_cond_signal (&worker->work_or_stop);
 }
 
@@ -126,6 +93,7 @@ cmk_worker_stop (CmkWorker *worker)
   g_cond_signal (&worker->work_or_stop);
   g_mutex_unlock (&worker->mutex);
   g_thread_join (worker->thread);
+  cmk_turns_free (worker->turns);
   g_cond_clear (&worker->work_or_stop);
   g_mutex_clear (&worker->mutex);
   g_free (worker);

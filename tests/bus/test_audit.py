@@ -193,13 +193,13 @@ def test_denied_and_the_sequence(own, keys):
 
 def test_everybody_is_told_apart(own, keys):
     own.log.entries()
-    own.root.Encrypt(keys.key, b64(PLAINTEXT))
+    own.root.Encrypt(keys.other, b64(PLAINTEXT))
     with refused('KeyNotFound'):
-        own.machine.client(BOB).Encrypt(keys.key, b64(PLAINTEXT))
+        own.machine.client(BOB).Encrypt(keys.other, b64(PLAINTEXT))
     by_root, by_bob = own.log.entries()
     check_common(by_root, 'Encrypt', 0)
     check_common(by_bob, 'Encrypt', BOB)
-    assert (by_root['CMKD_KEY_ID'], by_bob['CMKD_KEY_ID']) == (keys.key, keys.key)
+    assert (by_root['CMKD_KEY_ID'], by_bob['CMKD_KEY_ID']) == (keys.other, keys.other)
 
 
 def test_me_05_no_secret_and_nothing_unchecked(own, keys):

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LD-01 to LD-06 and LD-08: what one user asks for in heaps is not paid for by another. Who gets what is counted, nothing
+is timed: tests/benchmark/flood.py does that, and scripts/soak LD-07."""
+import os
+import re
+import resource
+import socket
+
+import pytest
+
+from gi.repository import Gio, GLib
+
+from client import (BUS_NAME, DBusError, METHODS, OBJECT_PATH, UNKNOWN_KEY, b64, iterate_until, refused)
+from harness import ALICE, BOB, new_machine
+
+MOST_CALLS = 256  # of one user, under way
+MIB = 1 << 20
+GROWTH = 32 * MIB
+SUM_REFUSED = re.compile(r'calls of (?:uid (\d+)|.*) that were refused: (\d+) of too many at once, (\d+) too long, '
+                         r'(\d+) with file descriptors, (\d+) that wanted no answer')
+
+
+def message(method, arguments=None, no_reply=False):
+    call = Gio.DBusMessage.new_method_call(BUS_NAME, OBJECT_PATH, METHODS.get(method, ('x.y', ''))[0], method)
+    if arguments is not None:
+        call.set_body(arguments)
+    if no_reply:
+        call.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+    return call
+
+
+def send(client, call):
+    client.connection.send_message(call, Gio.DBusSendMessageFlags.NONE)
+
+
+def ask(client, call):
+    """The answer, or an error like those of any call."""
+    answer, _ = client.connection.send_message_with_reply_sync(call, Gio.DBusSendMessageFlags.NONE, -1, None)
+    try:
+        answer.to_gerror()
+    except GLib.Error as error:
+        raise DBusError.from_glib(error) from None
+    return answer
+
+
+def results(calls):
+    """(number of answers, names of the errors)"""
+    answers, errors = 0, []
+    for call in calls:
+        try:
+            call.result()
+            answers += 1
+        except DBusError as error:
+            errors.append(error.name)
+    return answers, errors
+
+
+def told(machine, uid):
+    """Sums of what cmkd has told of refused calls of @uid: too many, too long, with descriptors, without an answer."""
+    sums = [0] * 4
+    for found in SUM_REFUSED.finditer(machine.log.read_text()):
+        if found[1] in (str(uid), None):
+            sums = [total + int(more) for total, more in zip(sums, found.groups()[1:])]
+    return sums
+
+
+def descriptors(machine):
+    return sorted(os.listdir(f'/proc/{machine.daemon.pid}/fd'))
+
+
+def test_ld_01_calls_that_want_no_answer(machine):
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    key = bob.imported_key()
+    bob.Encrypt(key, b64(b'warm'))
+    for _ in range(3000):
+        send(alice, message('CreateKey', GLib.Variant('(a{sv})', ({},)), no_reply=True))
+    bob.Encrypt(key, b64(b'x'))
+    assert alice.ListKeys()['Keys'] == []  # all that was sent before has been looked at, and none was done
+    iterate_until(lambda: told(machine, ALICE)[3] == 3000, 'cmkd tells of all of them')
+    assert len(SUM_REFUSED.findall(machine.log.read_text())) < 300
+
+
+@pytest.mark.parametrize('no_reply', [True, False])
+def test_ld_02_long_calls(no_reply):
+    with new_machine() as machine:
+        alice, bob = machine.client(ALICE), machine.client(BOB)
+        key = bob.own_key()
+        alice.GetStatus()
+        before = machine.resident_bytes()
+        long = GLib.Variant('(ssa{sv})', (UNKNOWN_KEY, 'A' * MIB, {}))
+        for _ in range(400):
+            send(alice, message('Encrypt', long, no_reply))
+        alice.connection.flush_sync(None)
+        bob.Encrypt(key, b64(b'x'))
+        with refused('LimitExceeded') as refusal:
+            ask(alice, message('Encrypt', long))
+        assert '128 KiB' in refusal.message
+        assert machine.resident_bytes() - before < GROWTH
+
+
+def test_tags_in_thousands_cost_the_main_loop_nothing(machine):
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    key = bob.own_key()
+    tags = GLib.Variant('(sa{ss})', (UNKNOWN_KEY, {str(number): '' for number in range(20_000)}))
+    with refused('LimitExceeded'):
+        ask(alice, message('TagResource', tags))
+    bob.Encrypt(key, b64(b'x'))
+
+
+def test_the_longest_calls_that_can_be_right_are_served(machine):
+    kms = machine.client(ALICE)
+    names = [chr(0x80 + number) for number in range(0x780)] + [f'{number:03x}' for number in range(0x5a0)]
+    context = {name: '' for name in names}
+    assert 8000 < sum(len(name.encode()) for name in names) <= 8192
+    key, description = kms.own_key(), '\U00010348' * 8192
+    blob = kms.Encrypt(key, b64(bytes(6144)), EncryptionContext=context)['CiphertextBlob']
+    kms.ReEncrypt(blob, key, SourceEncryptionContext=context, DestinationEncryptionContext=context)
+    kms.CreateKey(Description=description, Tags={f'{number:02}' + '\U00010348' * 126: '\U00010348' * 256
+                                                 for number in range(20)})
+
+
+def test_bi_19_file_descriptors_are_refused(machine):
+    alice = machine.client(ALICE)
+    alice.GetStatus()
+    before = descriptors(machine)
+    for _ in range(200):
+        files = Gio.UnixFDList.new()
+        for _ in range(16):
+            files.append(0)
+        call = message('GetStatus')
+        call.set_unix_fd_list(files)
+        with refused('InvalidParameter'):
+            ask(alice, call)
+    assert descriptors(machine) == before
+
+
+def test_ld_03_wrapping_keys_in_heaps(machine):
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    key, wanted = bob.imported_key(), alice.external_key()
+    calls = [alice.start('GetParametersForImport', wanted, 'SM2PKE', 'EC_SM2') for _ in range(200)]
+    for _ in range(20):
+        bob.Encrypt(key, b64(b'x'))
+    answers, errors = results(calls)
+    assert (answers, set(errors)) == (16, {'LimitExceeded'})
+
+
+def test_ld_04_turns_at_the_tpm():
+    """A has 64 connections with 128 calls each, B one: each call unseals, and B has its turn after each one of A."""
+    with new_machine(config={'Cache': {'MaterialSeconds': 0, 'ContextSeconds': 0}}) as machine:
+        bob, crowd = machine.client(BOB), [machine.new_client(ALICE) for _ in range(64)]
+        mine, theirs = bob.own_key(), crowd[0].own_key()
+        for client in crowd:
+            client.GetStatus()
+        begin = len(machine.log.read_text())
+        with machine.tpm_commands() as commands:
+            calls = [client.start('Encrypt', theirs, b64(b'x')) for client in crowd for _ in range(128)]
+            for client in crowd:
+                client.connection.flush_sync(None)
+            wanted = [bob.start('Encrypt', mine, b64(b'x')) for _ in range(50)]
+            assert results(wanted) == (50, [])
+            answers, errors = results(calls)
+        assert answers >= MOST_CALLS and set(errors) == {'Throttled'}
+        turns = re.findall(r'Encrypt by uid (\d+): done', machine.log.read_text()[begin:])
+        assert turns.count(str(BOB)) == 50 and turns.count(str(ALICE)) == answers
+        assert commands.count('Unseal') == answers + 50
+        first, last = turns.index(str(BOB)), len(turns) - turns[::-1].index(str(BOB))
+        assert turns[first:last].count(str(BOB)) >= 0.4 * (last - first)
+        for client in crowd:
+            client.close()
+
+
+def test_ld_05_quota_of_keys():
+    with new_machine(config={'Limits': {'KeysPerUser': 5}}) as machine:
+        alice, bob = machine.client(ALICE), machine.client(BOB)
+        answers, errors = results([alice.start('CreateKey') for _ in range(50)])
+        assert (answers, errors) == (5, ['LimitExceeded'] * 45)
+        bob.own_key()
+
+
+def connect_without_reading(machine):
+    """A connection of ALICE that never reads what is sent to it: (socket, after Hello)."""
+    pair = socket.socket(socket.AF_UNIX)
+    os.seteuid(ALICE)
+    try:
+        pair.connect(str(machine.directory / 'bus'))
+    finally:
+        os.seteuid(0)
+    pair.sendall(b'\0AUTH EXTERNAL ' + str(ALICE).encode().hex().encode() + b'\r\n')
+    assert pair.recv(256).startswith(b'OK')
+    hello = Gio.DBusMessage.new_method_call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus',
+                                            'Hello')
+    hello.set_serial(1)
+    pair.sendall(b'BEGIN\r\n' + hello.to_blob(Gio.DBusCapabilityFlags.NONE))
+    return pair
+
+
+def test_ld_06_who_never_reads():
+    with new_machine() as machine:
+        alice, bob = machine.client(ALICE), machine.client(BOB)
+        key = bob.own_key()
+        results([alice.start('CreateKey', Description='x' * 8192) for _ in range(100)])
+        alice.ListKeys()
+        before = machine.resident_bytes()
+        with connect_without_reading(machine) as deaf:
+            for serial in range(2, 302):
+                call = message('ListKeys', GLib.Variant('(a{sv})', ({},)))
+                call.set_serial(serial)
+                deaf.sendall(call.to_blob(Gio.DBusCapabilityFlags.NONE))
+                if serial % 100 == 0:
+                    bob.Encrypt(key, b64(b'x'))
+            iterate_until(lambda: has_room(alice), 'there is room for others of that user')
+            assert machine.resident_bytes() - before < GROWTH
+        bob.Encrypt(key, b64(b'x'))
+
+
+def has_room(kms):
+    return results([kms.start('GetStatus')]) == (1, [])
+
+
+def test_calls_under_way_are_bounded_and_room_comes_back(machine):
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    key = bob.own_key()
+    for _ in range(2):
+        others = [machine.new_client(ALICE) for _ in range(4)]
+        calls = [client.start('DescribeKey', UNKNOWN_KEY) for client in others for _ in range(MOST_CALLS)]
+        bob.DisableKey(key)
+        bob.EnableKey(key)
+        _, errors = results(calls)
+        assert errors.count('KeyNotFound') >= MOST_CALLS and set(errors) <= {'KeyNotFound', 'Throttled'}
+        for client in others:
+            client.close()
+        answers, errors = results([alice.start('GetStatus') for _ in range(MOST_CALLS)])
+        assert (answers, errors) == (MOST_CALLS, [])
+
+
+def test_calls_to_nobody_give_their_room_back(machine):
+    alice = machine.client(ALICE)
+    for _ in range(MOST_CALLS + 10):
+        for interface, method in (('org.cmkd.Nothing', 'Nothing'), (BUS_NAME + '.Keys', 'Nothing'),
+                                  ('org.freedesktop.DBus.Introspectable', 'Introspect')):
+            call = Gio.DBusMessage.new_method_call(BUS_NAME, OBJECT_PATH + '/nowhere', interface, method)
+            try:
+                ask(alice, call)
+            except DBusError as error:
+                assert error.name.startswith('org.freedesktop.DBus.Error.Unknown')
+
+
+def test_main_loop_serves_users_in_turn(machine):
+    """Both have sent a heap before any is looked at: what the main loop answers itself, it answers to both in turn."""
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    keys = {alice: alice.own_key(), bob: bob.own_key()}
+    for user, key in keys.items():
+        user.Encrypt(key, b64(b'warm'))
+    begin = len(machine.log.read_text())
+    os.kill(machine.daemon.pid, 19)  # SIGSTOP
+    try:
+        calls = [alice.start('Encrypt', keys[alice], b64(b'x')) for _ in range(200)]
+        alice.connection.flush_sync(None)
+        calls += [bob.start('Encrypt', keys[bob], b64(b'x')) for _ in range(20)]
+        bob.connection.flush_sync(None)
+    finally:
+        os.kill(machine.daemon.pid, 18)  # SIGCONT
+    assert results(calls) == (220, [])
+    turns = re.findall(r'Encrypt by uid (\d+): done', machine.log.read_text()[begin:])
+    assert len(turns) == 220 and turns[-1] == str(ALICE)
+
+
+@pytest.mark.parametrize('setting, method', [
+    ('KeysPerSecond', 'CreateKey'), ('ParametersPerSecond', 'GetParametersForImport'),
+    ('ImportsPerSecond', 'ImportKeyMaterial')])
+def test_rates(setting, method):
+    arguments = {'CreateKey': [], 'GetParametersForImport': [UNKNOWN_KEY, 'RSAES_OAEP_SHA_256', 'RSA_2048'],
+                 'ImportKeyMaterial': [UNKNOWN_KEY, 'A' * 344, 'A' * 400]}[method]
+    with new_machine(config={'Limits': {setting: 1}}) as machine:
+        alice, bob = machine.client(ALICE), machine.client(BOB)
+        calls = [alice.start(method, *arguments) for _ in range(200)]
+        _, errors = results(calls)
+        assert 'Throttled' in errors and set(errors) <= {'Throttled', 'KeyNotFound', 'InvalidImportToken'}
+        texts = {call.error.message for call in calls if call.error is not None and call.error.name == 'Throttled'}
+        assert all(re.search(rf'try again in \d+ milliseconds; .*{setting}=', text) for text in texts)
+        _, errors = results([bob.start(method, *arguments)])
+        assert 'Throttled' not in errors
+        iterate_until(lambda: 'Throttled' not in results([alice.start(method, *arguments)])[1], 'alice may call again')
+
+
+def test_ld_08_no_file_descriptors_left():
+    with new_machine(wrapper=['prlimit', '--nofile=32:1024'], config={'Cache': {'MaterialSeconds': 0}}) as machine:
+        kms = machine.client()
+        key = kms.own_key()
+        parameters = kms.parameters(kms.external_key())
+        before = descriptors(machine)
+        resource.prlimit(machine.daemon.pid, resource.RLIMIT_NOFILE, (len(before), 1024))
+        for _ in range(20):
+            for call in (lambda: kms.Encrypt(key, b64(b'x')), kms.CreateKey, lambda: kms.import_with(parameters, bytes(32)),
+                         kms.GetStatus):
+                try:
+                    call()
+                except DBusError as error:
+                    assert error.name in ('StorageFailure', 'StorageFull', 'TpmUnavailable', 'Internal'), error
+        resource.prlimit(machine.daemon.pid, resource.RLIMIT_NOFILE, (32, 1024))
+        iterate_until(lambda: results([kms.start('Encrypt', key, b64(b'x'))])[1] == [], 'it works again')
+        kms.own_key()
+        assert len(descriptors(machine)) <= len(before) + 1
