@@ -98,6 +98,21 @@ def test_ld_02_long_calls(no_reply):
         assert machine.resident_bytes() - before < GROWTH
 
 
+def test_what_a_long_call_took_is_given_back():
+    """GDBus makes an object of each text of a list before anybody can weigh it."""
+    number = 400_000
+    texts = GLib.Variant.new_from_bytes(GLib.VariantType('as'), GLib.Bytes.new(
+        bytes(number) + b''.join((end + 1).to_bytes(4, 'little') for end in range(number))), True)
+    assert texts.n_children() == number
+    with new_machine() as machine:
+        kms = machine.client(ALICE)
+        kms.GetStatus()
+        before = machine.resident_bytes()
+        with refused('LimitExceeded'):
+            ask(kms, message('UntagResource', GLib.Variant.new_tuple(GLib.Variant('s', UNKNOWN_KEY), texts)))
+        iterate_until(lambda: machine.resident_bytes() - before < GROWTH, 'the memory is given back')
+
+
 def test_tags_in_thousands_cost_the_main_loop_nothing(machine):
     alice, bob = machine.client(ALICE), machine.client(BOB)
     key = bob.own_key()
