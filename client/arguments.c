@@ -110,6 +110,16 @@ takes_more (const CmkVerb *verb)
   return length > 3 && strcmp (verb->operands + length - 3, "...") == 0;
 }
 
+static size_t
+count_operands (const CmkVerb *verb)
+{
+  size_t n_words = verb->operands[0] != '\0';
+
+  for (const char *c = verb->operands; *c != '\0'; c++)
+    n_words += *c == ' ';
+  return n_words;
+}
+
 static int
 check (const CmkArguments *arguments)
 {
@@ -118,9 +128,9 @@ check (const CmkArguments *arguments)
   if (arguments->verb == NULL)
     return cmk_arguments_fail (arguments, "a verb is missing");
   if (arguments->n_operands < arguments->verb->n_operands ||
-      (arguments->n_operands > arguments->verb->n_operands && !takes_more (arguments->verb)))
+      (arguments->n_operands > count_operands (arguments->verb) && !takes_more (arguments->verb)))
     return cmk_arguments_fail (arguments, "%s takes %s", arguments->verb->name,
-                               arguments->verb->n_operands == 0 ? "no operands" : arguments->verb->operands);
+                               arguments->verb->operands[0] == '\0' ? "no operands" : arguments->verb->operands);
   if (cmk_arguments_has (arguments, "system") + cmk_arguments_has (arguments, "session") +
           cmk_arguments_has (arguments, "address") + cmk_arguments_has (arguments, "host") >
       1)
@@ -338,8 +348,10 @@ cmk_arguments_print_help (const CmkArguments *arguments)
 
   if (verb != NULL)
     {
-      printf ("Usage: cmkctl %s [OPTION...]%s%s\n\n%s\n", verb->name, verb->n_operands > 0 ? " " : "", verb->operands,
-              verb->description);
+      bool is_optional = verb->n_operands == 0 && verb->operands[0] != '\0';
+
+      printf ("Usage: cmkctl %s [OPTION...]%s%s%s\n\n%s\n", verb->name, is_optional ? " [" : " ", verb->operands,
+              is_optional ? "]" : "", verb->description);
       print_examples (verb->examples);
       print_options ("Options", verb->options);
       print_options ("Options of every verb", cmk_common_options);
@@ -350,7 +362,7 @@ cmk_arguments_print_help (const CmkArguments *arguments)
   for (const CmkVerb *const *group = cmk_verb_groups; *group != NULL; group++)
     for (verb = *group; verb->name != NULL; verb++)
       {
-        int width = printf ("  %s%s%s", verb->name, verb->n_operands > 0 ? " " : "", verb->operands);
+        int width = printf ("  %s%s%s", verb->name, verb->operands[0] != '\0' ? " " : "", verb->operands);
         printf ("%*s%s\n", 28 - width, "", verb->summary);
       }
   print_options ("Options of every verb", cmk_common_options);

@@ -15,6 +15,7 @@ struct CmkBus
   uint32_t owner_uid;
   int timeout_ms;
   bool is_aside;
+  bool is_patient;
 };
 
 struct CmkCall

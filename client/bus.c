@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "buffer.h"
 #include "bus-errors.h"
@@ -93,6 +96,12 @@ cmk_bus_get_uid (CmkBus *bus, uint32_t *ret_uid)
 }
 
 void
+cmk_bus_set_patient (CmkBus *bus)
+{
+  bus->is_patient = true;
+}
+
+void
 cmk_bus_closep (CmkBus **bus)
 {
   if (*bus == NULL)
@@ -130,6 +139,42 @@ cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error)
   return reply;
 }
 
+/* Seconds until a call that was refused with @error may come again; its message has them for people. */
+static unsigned
+get_delay (const DBusError *error)
+{
+  static const char before[] = "try again in ";
+  const char *number = strstr (error->message, before);
+  unsigned seconds = 0;
+
+  return number != NULL && sscanf (number + sizeof before - 1, "%u second", &seconds) == 1 && seconds > 0 ? seconds : 1;
+}
+
+/* A call is never made again that may have taken effect: Throttled says that it has not. */
+static DBusMessage *
+send_patiently (CmkBus *bus, DBusMessage *message, DBusError *error)
+{
+  unsigned waited = 0;
+  DBusMessage *reply = cmk_bus_send_and_wait (bus, message, error);
+
+  while (reply == NULL && bus->is_patient && dbus_error_has_name (error, CMKD_ERROR_PREFIX CMKD_ERROR_THROTTLED))
+    {
+      unsigned delay = get_delay (error);
+      DBusMessage *again;
+
+      waited += delay;
+      if (delay > CALL_TIMEOUT_MS / 1000 || waited > CALL_TIMEOUT_MS / 1000)
+        return NULL;
+      dbus_error_free (error);
+      sleep (delay);
+      again = dbus_message_copy (message);
+      cmk_require_memory (again != NULL);
+      reply = cmk_bus_send_and_wait (bus, again, error);
+      dbus_message_unref (again);
+    }
+  return reply;
+}
+
 int
 cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
 {
@@ -147,7 +192,7 @@ cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
   code = cmk_bus_check_owner (bus);
   if (code != CMK_EXIT_DONE)
     return code;
-  reply = cmk_bus_send_and_wait (bus, call->message, &error);
+  reply = send_patiently (bus, call->message, &error);
   if (reply == NULL)
     return cmk_bus_fail_from (bus, &error);
 

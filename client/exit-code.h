@@ -18,3 +18,7 @@ enum
 /* Print "cmkctl: " and the message to stderr as one line, control characters replaced (a message may come from another
  * process), and return @code. */
 int cmk_fail (int code, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
+/* From now on keep the message of the last cmk_fail() as the owned text *@message instead of printing it; NULL: print
+ * them again. */
+void cmk_fail_keep (char **message);

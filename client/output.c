@@ -18,6 +18,14 @@
 
 #define PEM_LINE_CHARS 64
 
+static char **kept_message; /* NULL: messages are printed */
+
+void
+cmk_fail_keep (char **message)
+{
+  kept_message = message;
+}
+
 int
 cmk_fail (int code, const char *format, ...)
 {
@@ -31,6 +39,13 @@ cmk_fail (int code, const char *format, ...)
   for (char *c = message; *c != '\0'; c++)
     if ((unsigned char) *c < ' ' || *c == 0x7f)
       *c = ' ';
+  if (kept_message != NULL)
+    {
+      free (*kept_message);
+      *kept_message = message;
+      message = NULL;
+      return code;
+    }
   cmk_progress_hide ();
   fprintf (stderr, "cmkctl: %s\n", message);
   cmk_progress_show ();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef enum
 {
@@ -26,6 +27,7 @@ typedef struct
 {
   const char *name;
   CmkMaterialKind kind;
+  size_t material_bytes;              /* of raw material; 0 of others */
   const char *algorithms[CMK_N_USES]; /* NULL: a key of this spec is not used so */
 } CmkSpec;
 

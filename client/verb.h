@@ -21,7 +21,7 @@ typedef struct
 {
   const char *name;
   const char *operands;     /* placeholders of what follows the verb, "" if nothing does; "..." at the end: and more */
-  size_t n_operands;        /* the fewest, if there may be more */
+  size_t n_operands;        /* the fewest, if there may be more or some can be left out */
   const char *summary;      /* one line of `cmkctl --help` */
   const char *description;  /* paragraph of `cmkctl VERB --help` */
   const char *examples;     /* command lines under "Example:" of `cmkctl VERB --help`, one a line */

@@ -8,17 +8,15 @@
 
 #include "answer.h"
 #include "arguments.h"
-#include "base64.h"
 #include "buffer.h"
 #include "cmkd.h"
 #include "describe.h"
 #include "exit-code.h"
+#include "import.h"
+#include "import-many.h"
 #include "input.h"
 #include "output.h"
 #include "wrapping.h"
-
-#define SM2_WRAPPING_SPEC "EC_SM2"
-#define RSA_WRAPPING_SPEC "RSA_2048"
 
 #define MAX_PUBLIC_KEY_BYTES 16384
 #define NONCE_BYTES          32 /* every TPM takes */
@@ -37,14 +35,14 @@ attest_clear (Attest *attest)
   cmk_buffer_clear (&attest->credential);
 }
 
-static bool
-is_under_sm2 (const CmkArguments *arguments)
+static CmkImportJob
+describe_job (const CmkArguments *arguments)
 {
-  const char *spec = cmk_arguments_get (arguments, "wrapping-spec", NULL);
-
-  if (spec != NULL)
-    return strcmp (spec, SM2_WRAPPING_SPEC) == 0;
-  return strncmp (cmk_arguments_get (arguments, "algorithm", ""), "SM2", 3) == 0;
+  return (CmkImportJob) {
+    .key_id = arguments->operands[0],
+    .algorithm = cmk_arguments_get (arguments, "algorithm", NULL),
+    .wrapping_spec = cmk_arguments_get (arguments, "wrapping-spec", NULL),
+  };
 }
 
 /* Get parameters for the WrappingAlgorithm @algorithm; attested ones if @attest has a nonce. */
@@ -52,13 +50,9 @@ static int
 get_parameters (const CmkArguments *arguments, CmkBus *bus, const char *algorithm, const Attest *attest,
                 CmkValue *ret_answer)
 {
-  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_IMPORT, "GetParametersForImport");
-  const char *spec = is_under_sm2 (arguments) ? SM2_WRAPPING_SPEC : RSA_WRAPPING_SPEC;
+  const CmkImportJob job = describe_job (arguments);
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_import_ask_parameters (&job, algorithm);
 
-  cmk_call_add_string (call, arguments->operands[0]);
-  cmk_call_add_string (call, algorithm);
-  cmk_call_add_string (call, cmk_arguments_get (arguments, "wrapping-spec", spec));
-  cmk_call_begin_options (call);
   if (attest->nonce.size > 0)
     cmk_call_add_flag_option (call, "Attest");
   cmk_call_add_text_option (call, "Nonce", (const char *) attest->nonce.data);
@@ -109,6 +103,7 @@ read_attest (const CmkArguments *arguments, Attest *ret_attest)
 static int
 choose_algorithm (const CmkArguments *arguments, CmkBus *bus, const char **ret_algorithm)
 {
+  const CmkImportJob job = describe_job (arguments);
   const CmkSpec *spec = NULL;
   int code;
 
@@ -117,7 +112,7 @@ choose_algorithm (const CmkArguments *arguments, CmkBus *bus, const char **ret_a
     return CMK_EXIT_DONE;
   code = cmk_describe_spec (bus, arguments->operands[0], &spec);
   if (code == CMK_EXIT_DONE)
-    *ret_algorithm = cmk_spec_wrapping_algorithm (spec->kind, is_under_sm2 (arguments));
+    *ret_algorithm = cmk_spec_wrapping_algorithm (spec->kind, cmk_import_is_under_sm2 (&job));
   return code;
 }
 
@@ -222,97 +217,7 @@ run_wrap (const CmkArguments *arguments)
   return code;
 }
 
-/* What the last step sends, all of it Base64. */
-typedef struct
-{
-  CmkBuffer encrypted;
-  CmkBuffer private_key; /* empty if there is none */
-  CmkBuffer token;
-} Import;
-
-static void
-import_clear (Import *import)
-{
-  cmk_buffer_clear (&import->encrypted);
-  cmk_buffer_clear (&import->private_key);
-  cmk_buffer_clear (&import->token);
-}
-
-static CmkBuffer
-copy_text (const char *text)
-{
-  CmkBuffer copy = cmk_buffer_new (strlen (text));
-
-  memcpy (copy.data, text, copy.capacity);
-  copy.size = copy.capacity;
-  return copy;
-}
-
-/* The steps before the last, for --material. */
-static int
-prepare (const CmkArguments *arguments, CmkBus *bus, const CmkMaterial *material, Import *ret_import)
-{
-  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  _cleanup_ (cmk_buffer_clear) CmkBuffer public_key = { 0 };
-  _cleanup_ (cmk_wrapped_clear) CmkWrapped wrapped = { 0 };
-  const char *fitting = cmk_spec_wrapping_algorithm (material->kind, is_under_sm2 (arguments));
-  const char *algorithm = cmk_arguments_get (arguments, "algorithm", fitting);
-  const CmkWrapJob job = { algorithm, &public_key, material, CMK_WRAP_AS_NEEDED };
-  const char *key, *token;
-  int code = get_parameters (arguments, bus, algorithm, &(const Attest) { 0 }, &answer);
-
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "PublicKey", &key);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "ImportToken", &token);
-  if (code != CMK_EXIT_DONE)
-    return code;
-
-  public_key = cmk_buffer_new (CMK_BASE64_BYTES (strlen (key)));
-  if (!cmk_base64_decode (key, strlen (key), public_key.data, &public_key.size))
-    return cmk_fail (CMK_EXIT_REFUSED,
-                     "the daemon's public key is not Base64: cmkctl and cmkd must be of the same version");
-  code = cmk_wrapping_run (&job, &wrapped);
-  if (code != CMK_EXIT_DONE)
-    return code;
-
-  ret_import->encrypted = cmk_buffer_encode (&wrapped.material);
-  if (wrapped.private_key.size > 0)
-    ret_import->private_key = cmk_buffer_encode (&wrapped.private_key);
-  ret_import->token = copy_text (token);
-  return CMK_EXIT_DONE;
-}
-
-static int
-finish (const CmkArguments *arguments, CmkBus *bus, const Import *import)
-{
-  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_IMPORT, "ImportKeyMaterial");
-  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  const char *expires = cmk_arguments_get (arguments, "expires", NULL);
-  int64_t expiry;
-  int code;
-
-  cmk_call_add_string (call, arguments->operands[0]);
-  cmk_call_add_string (call, (const char *) import->encrypted.data);
-  cmk_call_add_string (call, (const char *) import->token.data);
-  cmk_call_begin_options (call);
-  if (expires != NULL)
-    {
-      code = cmk_input_parse_expiry (expires, (int64_t) time (NULL), &expiry);
-      if (code != CMK_EXIT_DONE)
-        return code;
-      cmk_call_add_time_option (call, "KeyMaterialExpireUnix", expiry);
-    }
-  cmk_call_add_text_option (call, "EncryptedPrivateKey", (const char *) import->private_key.data);
-  cmk_call_add_text_option (call, "Sequence", cmk_arguments_get (arguments, "sequence", NULL));
-
-  code = cmk_call_send (call, bus, &answer);
-  if (code == CMK_EXIT_DONE)
-    cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));
-  return code;
-}
-
-/* One of the two ways to import, and nothing of the other. */
+/* One of the ways to import, and nothing of the others. */
 static int
 check_import (const CmkArguments *arguments)
 {
@@ -327,6 +232,10 @@ check_import (const CmkArguments *arguments)
 
   if (code != CMK_EXIT_DONE)
     return code;
+  if (arguments->n_operands == 0)
+    return cmk_arguments_fail (arguments, "say which KEY, or import many with --from");
+  if (cmk_arguments_has (arguments, "spec") || cmk_arguments_has (arguments, "usage"))
+    return cmk_arguments_fail (arguments, "--spec and --usage are for the keys that --from makes; KEY has its own");
   if (is_whole ? is_some_of_last_step : !is_last_step)
     return cmk_arguments_fail (arguments, "give either --material, or --encrypted and --token");
   if (!is_whole && (cmk_arguments_has (arguments, "algorithm") || cmk_arguments_has (arguments, "wrapping-spec")))
@@ -337,7 +246,7 @@ check_import (const CmkArguments *arguments)
 
 /* What was wrapped elsewhere. */
 static int
-read_import (const CmkArguments *arguments, Import *ret_import)
+read_import (const CmkArguments *arguments, CmkImport *ret_import)
 {
   const char *private_key_path = cmk_arguments_get (arguments, "encrypted-private-key", NULL);
   int code = cmk_input_read_wrapped (cmk_arguments_get (arguments, "encrypted", NULL), "encrypted material",
@@ -355,18 +264,31 @@ run_import (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_material_clear) CmkMaterial material = { 0 };
-  _cleanup_ (import_clear) Import import = { 0 };
+  _cleanup_ (cmk_import_clear) CmkImport import = { 0 };
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   const char *material_path = cmk_arguments_get (arguments, "material", NULL);
-  int code = check_import (arguments);
+  CmkImportJob job;
+  int code;
 
-  if (code == CMK_EXIT_DONE)
-    code = material_path != NULL ? cmk_wrapping_read_material (material_path, &material)
-                                 : read_import (arguments, &import);
+  if (cmk_arguments_has (arguments, "from"))
+    return cmk_import_many (arguments);
+  code = check_import (arguments);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  job = describe_job (arguments);
+  job.expires = cmk_arguments_get (arguments, "expires", NULL);
+  job.sequence = cmk_arguments_get (arguments, "sequence", NULL);
+
+  code =
+      material_path != NULL ? cmk_wrapping_read_material (material_path, &material) : read_import (arguments, &import);
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
-  if (code == CMK_EXIT_DONE && material_path != NULL)
-    code = prepare (arguments, bus, &material, &import);
-  return code == CMK_EXIT_DONE ? finish (arguments, bus, &import) : code;
+  if (code == CMK_EXIT_DONE)
+    code = material_path != NULL ? cmk_import_material (bus, &job, &material, &answer)
+                                 : cmk_import_send (bus, &job, &import, &answer);
+  if (code == CMK_EXIT_DONE)
+    cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));
+  return code;
 }
 
 static int
@@ -403,6 +325,9 @@ static const CmkOption wrap_options[] = {
 };
 
 static const CmkOption import_options[] = {
+  { "from", "DIRECTORY", "import the material of every file in here, each into a key of its own", false },
+  { "spec", "KEY-SPEC", "with --from: what the keys are for which there is no key yet; default: AES_256", false },
+  { "usage", "USAGE", "with --from: what these keys are for; default: by the spec", false },
   { "material", "FILE", "the key material, a private key, PEM or DER, or raw: get parameters, wrap and import", false },
   { "algorithm", "ALGORITHM", "with --material: " ALGORITHM_HELP "the material", false },
   { "wrapping-spec", "SPEC", "with --material: " SPEC_HELP, false },
@@ -427,12 +352,15 @@ const CmkVerb cmk_import_verbs[] = {
     "RSA_AES_KEY_WRAP_SHA_256\n"
     "for a private key; under an SM2 key SM2PKE, and SM2PKE_SM4_ECB for an SM2 key.",
     "cmkctl wrap --public-key wrapping.der --in material.bin --out wrapped.bin", wrap_options, run_wrap },
-  { "import", "KEY", 1, "import key material",
+  { "import", "KEY", 0, "import key material",
     "Import key material into a key of origin EXTERNAL, either in one step with --material, or, with --encrypted and\n"
     "--token, what was wrapped elsewhere. The first import binds the key to this material for ever; a later one may\n"
-    "only bring the same again, and sets or clears its expiry.",
+    "only bring the same again, and sets or clears its expiry. With --from each file NAME.key, .bin, .pem or .der of "
+    "a\n"
+    "directory becomes the key alias/NAME; run again, it goes on with what is not imported yet.",
     "cmkctl import $KEY --material material.bin --expires 365d\n"
-    "cmkctl import $KEY --encrypted wrapped.bin --token token",
+    "cmkctl import $KEY --encrypted wrapped.bin --token token\n"
+    "cmkctl import --from keys --spec HMAC_256 --expires 365d",
     import_options, run_import },
   { "delete-material", "KEY", 1, "erase the material of a key",
     "Erase the imported material of a key, which then cannot be used until the same material is imported again.\n"

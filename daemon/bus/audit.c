@@ -87,14 +87,21 @@ compose (const CmkAuditEntry *entry, const char *uid, const char *reason)
   return g_string_free (text, FALSE);
 }
 
-static void
-write_out (GLogLevelFlags level, const Fields *fields)
+static gboolean
+leads_to_journal (void)
 {
   static gsize where = 0;
   if (g_once_init_enter (&where))
     g_once_init_leave (&where, g_log_writer_is_journald (fileno (stderr)) ? 1 : 2);
+  return where == 1;
+}
+
+static void
+write_out (GLogLevelFlags level, const Fields *fields)
+{
   /* GLib's own way there drops what is below a message. */
-  if (where != 1 || g_log_writer_journald (level, fields->fields, fields->count, NULL) != G_LOG_WRITER_HANDLED)
+  if (!leads_to_journal () ||
+      g_log_writer_journald (level, fields->fields, fields->count, NULL) != G_LOG_WRITER_HANDLED)
     g_log_structured_array (level, fields->fields, fields->count);
 }
 
@@ -102,6 +109,8 @@ void
 cmk_audit_call (const CmkAuditEntry *entry)
 {
   GLogLevelFlags level = level_of (entry);
+  if (!leads_to_journal () && g_log_writer_default_would_drop (level, G_LOG_DOMAIN))
+    return;
   char uid[16];
   g_snprintf (uid, sizeof uid, "%u", entry->caller_uid);
   const char *known_uid = entry->is_caller_known ? uid : NULL;

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from harness import LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
+from harness import BOB, LOADED_SESSION, SAVED_SESSION, TRANSIENT, new_machine
 from client import UNKNOWN_KEY, DBusError, b64, iterate_until, unb64, wrap
 from openssl_keys import key_of
 from ring import Ring
@@ -172,6 +172,8 @@ def test_calls_that_need_no_secret(machine, kms):
         kms.TagResource(key, {'a': 'b'})
         kms.UntagResource(key, ['a'])
         kms.UpdateKeyDescription(key, 'described')
+        kms.GrantKey(key, ['Encrypt'], User=BOB)
+        kms.ListGrants(key)
         kms.GetStatus()
         for refusal in (lambda: kms.Encrypt(key, ''), lambda: kms.Sign(key, b64(b'x'), 'none'), lambda: kms.EnableKey(
                 UNKNOWN_KEY), lambda: kms.ImportKeyMaterial(key, b64(bytes(256)), b64(bytes(150)))):
@@ -189,10 +191,24 @@ def test_calls_that_the_tpm_takes_note_of(machine, kms, cost):
             outcome(take_away, key)
             give_back(key)
         first = False
+    grant = kms.GrantKey(key, ['Encrypt'], User=BOB)['GrantId']
+    with costs(machine, step(cost)):
+        kms.RevokeGrant(key, grant)
     with costs(machine, step(cost)):
         kms.DeleteKeyMaterial(key)
     with costs(machine):
         kms.DeleteKeyMaterial(key)
+
+
+def test_a_key_in_use_by_a_grant(machine, kms):
+    """As by its owner."""
+    key, bob = imported_key(machine), machine.client(BOB)
+    kms.GrantKey(key, ['Encrypt', 'Decrypt'], User=BOB)
+    blob = bob.Encrypt(key, b64(b'x'))['CiphertextBlob']
+    with costs(machine):
+        bob.Encrypt(key, b64(b'x'))
+        kms.Decrypt(blob)
+        bob.Decrypt(blob)
 
 
 def test_a_clean_stop_sees_to_what_is_left(machine, kms, cost):

@@ -27,7 +27,9 @@ PLACES = [
     'share/dbus-1/system.d/org.cmkd.Kms1.conf', 'share/polkit-1/actions/org.cmkd.Kms1.policy',
     'share/bash-completion/completions/cmkctl', 'share/fish/vendor_completions.d/cmkctl.fish',
     'share/zsh/site-functions/_cmkctl', 'share/man/man1/cmkctl.1', 'share/man/man5/cmkd.conf.5',
-    'share/man/man8/cmkd.8', 'share/doc/cmkd/cmkd.conf', 'share/doc/cmkd/examples/swtpm.conf', 'share/doc/cmkd/examples/swtpm.service',
+    'share/man/man5/org.cmkd.Kms1.5', 'share/man/man8/cmkd.8', 'share/doc/cmkd/cmkd.conf',
+    'share/doc/cmkd/examples/swtpm.conf',
+    'share/doc/cmkd/examples/swtpm.service',
     *(f'lib/systemd/{unit}' for unit in (
         'system/cmkd.service', 'system/cmkd-expiry.service', 'system/cmkd-expiry.timer', 'user/cmkd-user.service',
         'user/cmkd-user-expiry.service', 'user/cmkd-user-expiry.timer')),

@@ -70,5 +70,8 @@ class Lines:
         self.count['failed'] += 1
         print(excinfo.value, flush=True)
 
+    def pytest_sessionfinish(self, session):
+        session.exitstatus = session.exitstatus or int(self.count['failed'] > 0)
+
     def pytest_unconfigure(self):
         print(f"{self.count['passed']} passed, {self.count['failed']} failed", flush=True)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package is upgraded with everything kept, removed with the state kept, and purged with nothing left."""
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from machine import PACKAGES, WORK
+from service import TCTI
 
+DEPLOYMENT = Path(__file__).resolve().parents[2] / 'docs/deployment.md'
 HIGHER = '9:9.9'
 
 
@@ -70,6 +74,17 @@ def test_purged_nothing_is_left(cmkd, blob):
     assert left == '', left
 
 
-def test_after_a_purge_it_begins_anew(cmkd, blob):
+def test_after_a_purge_the_tpm_still_knows_of_the_state_until_root_accepts_its_loss(cmkd, blob):
     cmkd.install()
     assert cmkd.ctl('alice', 'list')['Keys'] == []
+    assert 'RollbackDetected' in cmkd.fails('alice', 'create')[1]
+    cmkd.machine.run('cmkctl', 'recover', '--accept', 'rollback-detected')
+    assert cmkd.create('alice')
+
+
+def test_or_until_the_tpm_forgets_it_as_the_documentation_says(cmkd, blob):
+    cmkd.machine.run('dpkg', '--purge', 'cmkd')
+    commands, = re.findall(r'^```sh\n(label=.*?)^```$', DEPLOYMENT.read_text(), re.MULTILINE | re.DOTALL)
+    cmkd.machine.run('bash', '-euo', 'pipefail', '-c', commands, TPM2TOOLS_TCTI=TCTI[cmkd.machine.has_software_tpm])
+    cmkd.install()
+    assert cmkd.create('alice')

@@ -33,9 +33,8 @@ class VirtualMachine(Machine):
              '-device', 'tpm-crb,tpmdev=tpm',
              '-device', 'virtio-serial', '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
              '-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'], stdin=subprocess.DEVNULL)
-        self.until(agent.exists, 'the socket of the guest agent')
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(os.fspath(agent))
+        self.until(lambda: self.socket.connect_ex(os.fspath(agent)) == 0, 'the socket of the guest agent')
         self.agent = self.socket.makefile('rw')
         self.ask_agent('guest-ping')  # answered when it has started
         self.prepare()
