@@ -102,6 +102,8 @@ def test_choices(shell):
         'list --origin E': ['EXTERNAL'],
         'recover --accept t': ['tpm-changed'],
         'log --user roo': ['root'],
+        'grant KEY --operations GetPu': ['GetPublicKey'],
+        'grant KEY --operations Sign,Veri': ['Sign,Verify', 'Sign,VerifyMac'],
         'alias c': ['create'],
         'alias create alias/new --lim': ['--limit'],
         'list -- --s': [],
