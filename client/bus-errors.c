@@ -15,6 +15,7 @@ typedef struct
   const char *name;
   int code;
   const char *message; /* instead of the sender's own, NULL = that */
+  const char *next;    /* command that goes on from there, NULL if none does */
 } KnownError;
 
 static const char not_running[] =
@@ -24,21 +25,34 @@ static const char no_reply[] =
     "cmkd went away or gave no answer in five minutes: see its journal, and look whether the "
     "call took effect before you repeat it";
 
-/* What is not in this table is CMK_EXIT_REFUSED. The messages of cmkd say themselves what to do next. */
+/* What is not in this table is CMK_EXIT_REFUSED. The messages of cmkd say what to do next in the names of the bus. */
 static const KnownError known_errors[] = {
-  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL },
-  { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL },
-  { CMKD_ERROR_PREFIX CMKD_ERROR_ACCESS_DENIED, CMK_EXIT_DENIED, NULL },
-  { CMKD_ERROR_PREFIX CMKD_ERROR_TPM_UNAVAILABLE, CMK_EXIT_NOT_THERE, NULL },
-  { BUS_PREFIX "AccessDenied", CMK_EXIT_DENIED, "the policy of this bus does not let you talk to cmkd: ask root" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL, "cmkctl list" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL, "cmkctl alias list" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_ALREADY_EXISTS, CMK_EXIT_REFUSED, NULL, "cmkctl alias update" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_NOT_EXTERNAL_KEY, CMK_EXIT_REFUSED, NULL, "cmkctl create --origin EXTERNAL" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_UNSUPPORTED_OPERATION, CMK_EXIT_REFUSED, NULL, "cmkctl show" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_DISABLED, CMK_EXIT_REFUSED, NULL, "cmkctl enable" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_PENDING_IMPORT, CMK_EXIT_REFUSED, NULL, "cmkctl import" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_PENDING_DELETION, CMK_EXIT_REFUSED, NULL, "cmkctl cancel-deletion" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_INVALID_IMPORT_TOKEN, CMK_EXIT_REFUSED, NULL, "cmkctl get-parameters" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_EXPIRED_IMPORT_TOKEN, CMK_EXIT_REFUSED, NULL, "cmkctl get-parameters" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ACCESS_DENIED, CMK_EXIT_DENIED, NULL, NULL },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_TPM_UNAVAILABLE, CMK_EXIT_NOT_THERE, NULL, "cmkctl status" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_TPM_LOCKOUT, CMK_EXIT_REFUSED, NULL, "cmkctl status" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_TPM_CHANGED, CMK_EXIT_REFUSED, NULL, "cmkctl recover" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_ROLLBACK_DETECTED, CMK_EXIT_REFUSED, NULL, "cmkctl recover" },
+  { CMKD_ERROR_PREFIX CMKD_ERROR_INTERNAL, CMK_EXIT_REFUSED, NULL, "cmkctl log --refused" },
+  { BUS_PREFIX "AccessDenied", CMK_EXIT_DENIED, "the policy of this bus does not let you talk to cmkd: ask root",
+    NULL },
   { BUS_PREFIX "InteractiveAuthorizationRequired", CMK_EXIT_DENIED,
-    "this needs a password: run cmkctl where an authentication agent runs (see pkttyagent), or as root" },
-  { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_running },
-  { BUS_PREFIX "NameHasNoOwner", CMK_EXIT_NOT_THERE, not_running },
-  { BUS_PREFIX "NoReply", CMK_EXIT_NOT_THERE, no_reply },
-  { BUS_PREFIX "Timeout", CMK_EXIT_NOT_THERE, no_reply },
-  { BUS_PREFIX "TimedOut", CMK_EXIT_NOT_THERE, NULL },
-  { BUS_PREFIX "Disconnected", CMK_EXIT_NOT_THERE, "the bus closed the connection: is it still running?" },
+    "this needs a password: run cmkctl where an authentication agent runs (see pkttyagent), or as root", NULL },
+  { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_running, NULL },
+  { BUS_PREFIX "NameHasNoOwner", CMK_EXIT_NOT_THERE, not_running, NULL },
+  { BUS_PREFIX "NoReply", CMK_EXIT_NOT_THERE, no_reply, NULL },
+  { BUS_PREFIX "Timeout", CMK_EXIT_NOT_THERE, no_reply, NULL },
+  { BUS_PREFIX "TimedOut", CMK_EXIT_NOT_THERE, NULL, NULL },
+  { BUS_PREFIX "Disconnected", CMK_EXIT_NOT_THERE, "the bus closed the connection: is it still running?", NULL },
 };
 
 /* Errors that only the attempt to start cmkd can bring. */
@@ -55,13 +69,18 @@ int
 cmk_bus_fail (const char *name, const char *message)
 {
   int code = is_activation_error (name) ? CMK_EXIT_NOT_THERE : CMK_EXIT_REFUSED;
+  const char *next = NULL;
 
   for (size_t i = 0; i < sizeof known_errors / sizeof *known_errors; i++)
     if (strcmp (known_errors[i].name, name) == 0)
       {
         code = known_errors[i].code;
         message = known_errors[i].message != NULL ? known_errors[i].message : message;
+        next = known_errors[i].next;
       }
 
-  return cmk_fail (code, "%s: %s", strrchr (name, '.') + 1, message);
+  name = strrchr (name, '.') + 1;
+  if (next != NULL && strstr (message, next) == NULL)
+    return cmk_fail (code, "%s: %s: `%s`", name, message, next);
+  return cmk_fail (code, "%s: %s", name, message);
 }

@@ -62,12 +62,20 @@ print_verbs (const Line *line)
       print_candidate (line, verb->name, verb->summary);
 }
 
+/* One of @words, or where commas may stand between several of them the next one. */
 static void
-print_words (const Line *line, const char *words)
+print_words (Line *line, const char *words, bool is_list)
 {
+  const char *comma = is_list ? strrchr (line->word, ',') : NULL;
   _cleanup_ (cmk_freep) char *copy = cmk_duplicate (words);
   char *rest = NULL;
 
+  if (comma != NULL)
+    {
+      line->prefix = line->prefix_length > 0 ? line->prefix : line->word;
+      line->prefix_length = (int) (comma + 1 - line->prefix);
+      line->word = comma + 1;
+    }
   for (const char *word = strtok_r (copy, " ", &rest); word != NULL; word = strtok_r (NULL, " ", &rest))
     print_candidate (line, word, "");
 }
@@ -137,13 +145,13 @@ print_groups (const Line *line)
 }
 
 static int
-print_values (const Line *line, const char *placeholder)
+print_values (Line *line, const char *placeholder)
 {
   const CmkVerb *verb = line->arguments.verb;
   const char *choices = verb != NULL ? cmk_choices_find (verb, placeholder) : NULL;
 
   if (choices != NULL)
-    print_words (line, choices);
+    print_words (line, choices, strcmp (placeholder, "OPERATION") == 0);
   else if (strcmp (placeholder, "FILE") == 0 || strcmp (placeholder, "ANSWER") == 0)
     puts (":files");
   else if (strcmp (placeholder, "DIRECTORY") == 0)
@@ -161,7 +169,7 @@ print_values (const Line *line, const char *placeholder)
 
 /* The operand of @placeholders that comes next; if the last of them may be repeated, also after all of them. */
 static int
-print_operand (const Line *line)
+print_operand (Line *line)
 {
   const char *operands = line->arguments.verb->operands;
   const char *chosen =
