@@ -115,7 +115,7 @@ def test_help_of_every_verb():
         text = help_of(verb)
         assert text.startswith(f'Usage: cmkctl {verb} ')
         assert max(map(len, text.splitlines())) <= 120
-        entries = [entry.start() for entry in re.finditer(rf'^(\\fB|\.B ){verb}\b', manual, re.MULTILINE)]
+        entries = [entry.start() for entry in re.finditer(rf'^\.T[PQ]\n(\\fB|\.B ){verb}\b(?!-)', manual, re.MULTILINE)]
         assert entries, f'{verb} is not in cmkctl(1)'
         part = manual[entries[-1]:manual.index('\n.RE', entries[-1])]
         options = re.findall(r'^  (--[a-z0-9-]+)', text, re.MULTILINE)
@@ -339,7 +339,8 @@ def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
 
     impostor.answer = answer
     leader, follower = pty.openpty()
-    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE, stderr=follower)
+    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
+                               stderr=follower)
     os.close(follower)
     assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
     said.set()
