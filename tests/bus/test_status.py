@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_root_key_and_size(machine, cmkctl):
 
 
 def test_quota_is_that_of_the_daemon(machine, cmkctl):
-    used, = re.findall(rf'^ *{machine.uid}: +\d+ \d+/\d+ \d+/(\d+) \d+/(\d+)$', open('/proc/key-users').read(), re.MULTILINE)
+    users = Path('/proc/key-users').read_text()
+    used, = re.findall(rf'^ *{machine.uid}: +\d+ \d+/\d+ \d+/(\d+) \d+/(\d+)$', users, re.MULTILINE)
     assert re.fullmatch(rf'\d+ of {used[0]} keys, \d+ of {used[1]} bytes', cmkctl.json('status')['KeyringQuota'])
 
 

@@ -16,6 +16,7 @@ class VirtualMachine(Machine):
     deadline = 600
 
     def __enter__(self):
+        (WORK / 'console').touch()
         image, tpm, agent = WORK / 'image', WORK / 'tpm', WORK / 'agent'
         call('mke2fs', '-q', '-t', 'ext4', '-d', TREE, image, '3G')
         tpm.mkdir()
@@ -25,16 +26,17 @@ class VirtualMachine(Machine):
         kernel, = (TREE / 'boot').glob('vmlinuz-*')
         initrd, = (TREE / 'boot').glob('initrd.img-*')
         self.qemu = subprocess.Popen(
-            ['qemu-system-x86_64', '-machine', 'q35,accel=tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024',
+            ['qemu-system-x86_64', '-machine', 'q35,accel=tcg', '-cpu', 'max', '-smp', '2', '-m', '1024',
              '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', f'file:{WORK}/console',
              '-kernel', kernel, '-initrd', initrd, '-append', 'root=/dev/vda rw console=ttyS0 quiet',
              '-drive', f'file={image},format=raw,if=virtio,cache=unsafe',
              '-chardev', f'socket,id=tpm,path={WORK}/tpm.ctrl', '-tpmdev', 'emulator,id=tpm,chardev=tpm',
              '-device', 'tpm-crb,tpmdev=tpm',
              '-device', 'virtio-serial', '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
-             '-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'], stdin=subprocess.DEVNULL)
+             '-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],
+            stdin=subprocess.DEVNULL, stdout=open(WORK / 'qemu.log', 'w'), stderr=subprocess.STDOUT)
         self.socket = socket.socket(socket.AF_UNIX)
-        self.until(lambda: self.socket.connect_ex(os.fspath(agent)) == 0, 'the socket of the guest agent')
+        self.until(lambda: self.is_up() and self.socket.connect_ex(os.fspath(agent)) == 0, 'the socket of the guest agent')
         self.agent = self.socket.makefile('rw')
         self.ask_agent('guest-ping')  # answered when it has started
         self.prepare()
@@ -45,8 +47,12 @@ class VirtualMachine(Machine):
         self.qemu.wait(timeout=self.deadline)
         self.swtpm.wait(timeout=self.deadline)  # which ends with its only user
 
+    def is_up(self):
+        assert self.qemu.poll() is None, ''.join((WORK / name).read_text() for name in ('qemu.log', 'console'))
+        return True
+
     def ask_agent(self, command, **arguments):
-        assert self.qemu.poll() is None, (WORK / 'console').read_text()
+        assert self.is_up()
         print(json.dumps({'execute': command, 'arguments': arguments}), file=self.agent, flush=True)
         answer = json.loads(self.agent.readline())
         assert 'return' in answer, (command, answer)
