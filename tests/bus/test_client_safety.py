@@ -117,7 +117,7 @@ def test_au_09_news_of_the_owner_that_are_not_of_the_bus():
 # AU-12: what surrounds it
 
 HOSTILE = ['nonsense', '', 'unix:', 'unix:path=' + 'a' * 5000, 'unixexec:path=/bin/false',
-           'unixexec:path=/bin/echo,argv1=OK', 'tcp:host=localhost,port=0', 'launchd:env=HOME', 'autolaunch:', 'unix:path=/dev/null', ';;;']
+           'unixexec:path=/bin/echo,argv1=OK', 'tcp:host=localhost,port=0', 'launchd:env=HOME', 'unix:path=/dev/null', ';;;']
 
 
 @pytest.mark.parametrize('address', HOSTILE, ids=lambda address: address[:20])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cmkctl import Cmkctl, on_terminal, run
+from cmkctl import Cmkctl, eventually, on_terminal, run
 from harness import ALICE, new_machine
 
 DAY = 86400
@@ -47,8 +47,12 @@ def test_root_key_and_size(machine, cmkctl):
     status = cmkctl.json('status')
     assert status['RootKey'] == 'persistent'
     assert re.fullmatch('000b[0-9a-f]{64}', status['RootKeyName'])
-    files = [machine.state / 'state.db', machine.state / 'state.db-wal']
-    assert status['StateBytes'] == sum(path.stat().st_size for path in files if path.exists()) > 0
+
+    def sizes():
+        files = [machine.state / 'state.db', machine.state / 'state.db-wal']
+        return cmkctl.json('status')['StateBytes'], sum(path.stat().st_size for path in files if path.exists())
+
+    assert eventually(sizes, lambda two: two[0] == two[1])[0] > 0
 
 
 def test_quota_is_that_of_the_daemon(machine, cmkctl):
