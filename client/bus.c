@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "buffer.h"
 #include "bus-errors.h"
@@ -15,6 +15,9 @@
 
 /* Somebody may be typing a password, or the TPM be making a key. */
 #define CALL_TIMEOUT_MS (5 * 60 * 1000)
+
+/* Until a call that was throttled comes again, unless cmkd says when. */
+#define DEFAULT_DELAY_MS 1000
 
 static const char waiting[] = "waiting for cmkd: a long RSA key or a password takes a while";
 
@@ -139,34 +142,38 @@ cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error)
   return reply;
 }
 
-/* Seconds until a call that was refused with @error may come again; its message has them for people. */
-static unsigned
+/* Milliseconds until a call that was refused with @error may come again: its message has them, in words for people. */
+static int64_t
 get_delay (const DBusError *error)
 {
   static const char before[] = "try again in ";
   const char *number = strstr (error->message, before);
-  unsigned seconds = 0;
+  unsigned amount;
+  char unit[sizeof "milliseconds"];
 
-  return number != NULL && sscanf (number + sizeof before - 1, "%u second", &seconds) == 1 && seconds > 0 ? seconds : 1;
+  if (number == NULL || sscanf (number + sizeof before - 1, "%u %12s", &amount, unit) != 2)
+    return DEFAULT_DELAY_MS;
+  return strncmp (unit, "milli", 5) == 0 ? amount : (int64_t) amount * 1000;
 }
 
 /* A call is never made again that may have taken effect: Throttled says that it has not. */
 static DBusMessage *
 send_patiently (CmkBus *bus, DBusMessage *message, DBusError *error)
 {
-  unsigned waited = 0;
+  int64_t waited = 0;
   DBusMessage *reply = cmk_bus_send_and_wait (bus, message, error);
 
   while (reply == NULL && bus->is_patient && dbus_error_has_name (error, CMKD_ERROR_PREFIX CMKD_ERROR_THROTTLED))
     {
-      unsigned delay = get_delay (error);
+      int64_t delay = get_delay (error) + 1; /* so that it does pass */
+      const struct timespec pause = { .tv_sec = delay / 1000, .tv_nsec = delay % 1000 * 1000000 };
       DBusMessage *again;
 
       waited += delay;
-      if (delay > CALL_TIMEOUT_MS / 1000 || waited > CALL_TIMEOUT_MS / 1000)
+      if (waited > CALL_TIMEOUT_MS)
         return NULL;
       dbus_error_free (error);
-      sleep (delay);
+      nanosleep (&pause, NULL);
       again = dbus_message_copy (message);
       cmk_require_memory (again != NULL);
       reply = cmk_bus_send_and_wait (bus, again, error);

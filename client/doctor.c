@@ -125,7 +125,7 @@ add_attention (const CmkValue *status, size_t n_soon, CmkValue *attention)
 }
 
 static void
-add_not_protected (const CmkValue *status, bool is_private, CmkValue *list)
+add_not_protected (const CmkValue *status, bool is_private, bool is_here, CmkValue *list)
 {
   /* TCG vendor ids of TPMs that are programs: of swtpm, of Microsoft's, and of clouds and hypervisors. */
   static const char *const programs[] = { "IBM", "MSFT", "GOOG", "VMW", "QEMU", NULL };
@@ -138,16 +138,17 @@ add_not_protected (const CmkValue *status, bool is_private, CmkValue *list)
     add_text (list, cmk_value_get_string (status, "AnchorAdvice"));
   if (is_private)
     add_text (list, "this is your own instance: each program of yours can use its keys, and look into its memory");
-  cmk_surroundings_add ("", list);
+  if (is_here)
+    cmk_surroundings_add ("", list);
 }
 
 void
-cmk_doctor_examine (CmkValue *status, const CmkValue *keys, bool is_private, int64_t now)
+cmk_doctor_examine (CmkValue *status, const CmkValue *keys, bool is_private, bool is_here, int64_t now)
 {
   size_t n_soon = add_expiring (add_list (status, "Expiring"), keys, now);
 
   add_attention (status, n_soon, add_list (status, "Attention"));
-  add_not_protected (status, is_private, add_list (status, "NotProtected"));
+  add_not_protected (status, is_private, is_here, add_list (status, "NotProtected"));
 }
 
 static void

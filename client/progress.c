@@ -18,6 +18,7 @@
 #define MAX_PART_CHARS  32
 #define BAR_CHARS       20
 #define NARROW_TERMINAL 80
+#define MOST_MOMENTS    1000
 
 static struct
 {
@@ -30,6 +31,8 @@ static struct
   bool has_thread;
   bool is_ending;
   atomic_bool is_shown;
+  atomic_bool is_drawing;
+  atomic_bool is_interrupted; /* nothing is drawn any more */
 } progress;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -51,7 +54,6 @@ time_after (int64_t ms)
   return time;
 }
 
-/* Also inside a signal handler. */
 static void
 wipe_line (void)
 {
@@ -59,6 +61,19 @@ wipe_line (void)
 
   if (atomic_exchange (&progress.is_shown, false) && write (STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
     return;
+}
+
+/* Inside a signal handler, in the thread that does the work: the other one must not draw when the line was wiped. It draws
+ * for a moment only, unless the terminal takes nothing. */
+static void
+on_interruption (void)
+{
+  static const struct timespec moment = { .tv_nsec = 1000000 };
+
+  progress.is_interrupted = true;
+  for (int i = 0; progress.is_drawing && i < MOST_MOMENTS; i++)
+    nanosleep (&moment, NULL);
+  wipe_line ();
 }
 
 /* "12", or "1.4 GiB" */
@@ -122,7 +137,10 @@ run (void *unused)
   while (!progress.is_ending)
     if (pthread_cond_timedwait (&is_ending, &mutex, &next) != 0)
       {
-        show ();
+        progress.is_drawing = true;
+        if (!progress.is_interrupted)
+          show ();
+        progress.is_drawing = false;
         next = time_after (SHOW_EVERY_MS);
       }
   pthread_mutex_unlock (&mutex);
@@ -160,7 +178,7 @@ cmk_progress_begin (const char *what, CmkProgressUnit unit, uint64_t total)
   progress.is_ending = false;
   if (!isatty (STDERR_FILENO))
     return true;
-  cmk_interruption_add (wipe_line);
+  cmk_interruption_add (on_interruption);
   start_thread ();
   return true;
 }

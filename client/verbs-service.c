@@ -34,7 +34,6 @@ add_quota (CmkBus *bus, CmkValue *status)
 {
   uint32_t uid;
   char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
-
   CmkValue *item;
 
   if (quota == NULL)
@@ -68,16 +67,18 @@ run_status (const CmkArguments *arguments)
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue status = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue keys = { 0 };
+  bool is_here = !cmk_arguments_has (arguments, "host");
   int code = get_status (arguments, &bus, &status);
 
   if (code != CMK_EXIT_DONE)
     return code;
-  add_quota (bus, &status);
+  if (is_here)
+    add_quota (bus, &status);
   if (!cmk_arguments_has (arguments, "json"))
     cmk_output_print_fields (&status);
 
   get_keys (&status, bus, &keys);
-  cmk_doctor_examine (&status, &keys, cmk_arguments_has (arguments, "session"), (int64_t) time (NULL));
+  cmk_doctor_examine (&status, &keys, cmk_arguments_has (arguments, "session"), is_here, (int64_t) time (NULL));
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&status);
   else

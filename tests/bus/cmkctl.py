@@ -36,6 +36,14 @@ def verbs():
     return [line.split()[0] for line in table.splitlines()]
 
 
+def eventually(ask, is_good=bool):
+    """What @ask() answers once that is good: for what is given up for a while where a machine is busy."""
+    deadline = time.monotonic() + DEADLINE
+    while not is_good(answer := ask()):
+        assert time.monotonic() < deadline, answer
+    return answer
+
+
 class Cmkctl:
     """cmkctl on the bus of a machine, as root."""
 

@@ -389,7 +389,8 @@ def test_every_method_that_takes_a_key_takes_an_alias(kms):
     more = {'UpdateKeyDescription': ['x'], 'TagResource': [{'a': 'b'}], 'UntagResource': [['a']],
             'Encrypt': ['AAAA'], 'Sign': ['AAAA', 'ECDSA_SHA_256'], 'Verify': ['AAAA', 'AAAA', 'ECDSA_SHA_256'],
             'AsymmetricEncrypt': ['AAAA', 'SM2PKE'], 'AsymmetricDecrypt': ['AAAA', 'SM2PKE'],
-            'GenerateMac': ['AAAA', 'HMAC_SHA_256'], 'VerifyMac': ['AAAA', 'AAAA', 'HMAC_SHA_256']}
+            'GenerateMac': ['AAAA', 'HMAC_SHA_256'], 'VerifyMac': ['AAAA', 'AAAA', 'HMAC_SHA_256'],
+            'GrantKey': [['Encrypt'], {'User': GLib.Variant('u', BOB)}], 'RevokeGrant': [UNKNOWN_KEY]}
     tried = []
     for method, (interface, signature) in METHODS.items():
         if re.fullmatch(r'org\.cmkd\.Kms1\.(Keys|Crypto)', interface) and signature.startswith('s') and method not in (
@@ -397,7 +398,7 @@ def test_every_method_that_takes_a_key_takes_an_alias(kms):
             with refused('AliasNotFound'):
                 getattr(kms, method)('alias/none', *more.get(method, []))
             tried.append(method)
-    assert len(tried) == 18
+    assert len(tried) == 21
 
 
 # Damage

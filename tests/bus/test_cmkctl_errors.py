@@ -115,11 +115,16 @@ def test_help_of_every_verb():
         text = help_of(verb)
         assert text.startswith(f'Usage: cmkctl {verb} ')
         assert max(map(len, text.splitlines())) <= 120
-        assert re.search(rf'^(\\fB|\.B ){verb}\b', manual, re.MULTILINE), f'{verb} is not in cmkctl(1)'
+        entries = [entry.start() for entry in re.finditer(rf'^\.T[PQ]\n(\\fB|\.B ){verb}\b(?!-)', manual, re.MULTILINE)]
+        assert entries, f'{verb} is not in cmkctl(1)'
+        part = manual[entries[-1]:manual.index('\n.RE', entries[-1])]
         options = re.findall(r'^  (--[a-z0-9-]+)', text, re.MULTILINE)
+        own = re.findall(r'^  (--[a-z0-9-]+)', text.partition('\nOptions of every verb:')[0], re.MULTILINE)
+        assert [option for option in own if option not in part] == [], f'these of {verb} are not in cmkctl(1)'
         assert [option for option in options if option not in manual] == [], 'these are not in cmkctl(1)'
         examples = re.search(r'\nExample:\n((?:  \S.*\n)+)', text).group(1)
         assert re.search(rf'\bcmkctl {verb}\b', examples)
+        assert all(example[2:].replace('\\', '\\e') in part for example in examples.splitlines())
         for words in re.findall(rf'cmkctl {verb} ([^|\n]*)', examples):
             assert set(re.findall('(?<!\\S)--[a-z0-9-]+', words.partition('-- ')[0])) <= set(options)
 
@@ -334,7 +339,8 @@ def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
 
     impostor.answer = answer
     leader, follower = pty.openpty()
-    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE, stderr=follower)
+    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
+                               stderr=follower)
     os.close(follower)
     assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
     said.set()

@@ -12,7 +12,7 @@ import time
 import pytest
 from gi.repository import Gio
 
-from cmkctl import CMKCTL, Cmkctl, Impostor, help_of, run, verbs
+from cmkctl import CMKCTL, Cmkctl, Impostor, eventually, help_of, run, verbs
 from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT
 from harness import new_machine
 
@@ -37,7 +37,8 @@ def bash_script(lines):
 
 def zsh_script(lines):
     """zsh calls our function with the words of the line; what that would hand to the line editor is printed."""
-    yield (f'fpath=({COMPLETIONS} $fpath); autoload -Uz _cmkctl; _describe() {{ print -rl -- "${{(@P)${{@[-1]}}%%:*}}" }}; '
+    yield (f'fpath=({COMPLETIONS} $fpath); autoload -Uz _cmkctl; '
+           '_describe() { print -rl -- "${(@P)${@[-1]}%%:*}" }; '
            'compset() { PREFIX=${PREFIX#--*=} }; _files() { if [[ $1 = -/ ]] { print -rl -- $PREFIX*(N/) } else '
            '{ print -rl -- $PREFIX*(N) } }')
     for words in lines:
@@ -119,10 +120,12 @@ def test_choices(shell):
 @pytest.mark.parametrize('shell', SHELLS)
 def test_keys_and_aliases(machine, keys, shell):
     bus = ['cmkctl', f'--address={machine.address}']
-    either, ids, by_option, aliases, second, tagged, done, begun = offers(
-        shell, [*bus, 'show', ''], [*bus, 'import', ''], [*bus, 'decrypt', '--key', ''], [*bus, 'alias', 'delete', ''],
-        [*bus, 'alias', 'create', 'alias/x', ''], [*bus, 'tag', ''], [*bus, 'show', keys[0], ''],
-        ['cmkctl', '--address', machine.address, 'disable', 'alias/f'])
+    lines = [[*bus, 'show', ''], [*bus, 'import', ''], [*bus, 'decrypt', '--key', ''], [*bus, 'alias', 'delete', ''],
+             [*bus, 'alias', 'create', 'alias/x', ''], [*bus, 'tag', ''],
+             ['cmkctl', '--address', machine.address, 'disable', 'alias/f'], [*bus, 'show', keys[0], '']]
+    sizes = [3, 2, 3, 1, 3, 3, 1, 0]
+    either, ids, by_option, aliases, second, tagged, begun, done = eventually(
+        lambda: offers(shell, *lines), lambda answers: [len(offered) for offered in answers] == sizes)
     for offered in (either, by_option, second, tagged):
         assert sorted(offered) == sorted([*keys, 'alias/first'])
     assert sorted(ids) == sorted(keys)
@@ -142,13 +145,16 @@ def test_files(shell, tmp_path):
 
 def test_every_placeholder_has_values_or_can_have_none(machine, keys):
     """A new option cannot be forgotten."""
+    def offered(*words):
+        return run('complete', '--', f'--address={machine.address}', *words, '').stdout
+
     for verb in verbs():
         for option, placeholder in re.findall('^  (--[a-z0-9-]+) ([^ ]+)', help_of(verb), re.MULTILINE):
             if placeholder not in FREE:
-                assert run('complete', '--', f'--address={machine.address}', verb, option, '').stdout, (verb, option)
+                assert eventually(lambda: offered(verb, option)), (verb, option)
         for placeholder in re.match(r'Usage: cmkctl \S+ \[OPTION\.\.\.\](.*)', help_of(verb)).group(1).split():
             if placeholder.removesuffix('...') not in FREE:
-                assert run('complete', '--', f'--address={machine.address}', verb, '').stdout, (verb, placeholder)
+                assert eventually(lambda: offered(verb)), (verb, placeholder)
                 break
 
 

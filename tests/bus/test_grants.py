@@ -421,7 +421,7 @@ def test_an_altered_account_row_refuses_the_start():
 # AU-11
 
 class People:
-    """The password database of a cmkd, in a mount namespace of its own. There is nothing else that knows users there: what
+    """The password database of a cmkd, in a mount namespace of its own. Nothing else knows users there: what
     is changed in the file is so for whoever connects from then on."""
 
     def __init__(self, directory):
@@ -512,10 +512,10 @@ def test_cmkctl(machine, root):
     key = root.own_key()
     granted = cmkctl.json('grant', key, '--user', 'news', '--operations', 'Encrypt,DescribeKey')
     assert granted['KeyId'] == key
-    more = cmkctl.json('grant', key, '--group', GROUP, '--operations=Decrypt')
+    more = cmkctl.json('grant', key, '--group', 'backup', '--operations=Decrypt')
     assert cmkctl.json('grants', key)['Grants'] == root.ListGrants(key)['Grants']
     table = cmkctl('grants', key).decode().splitlines()
-    assert len(table) == 3 and 'user news' in table[1] and f'group {GROUP}' in table[2] and 'Encrypt' in table[1]
+    assert len(table) == 3 and 'user news' in table[1] and 'group backup' in table[2] and 'Encrypt' in table[1]
     machine.client(BOB).Encrypt(key, b64(b'x'))
     assert granted['GrantId'] in cmkctl('revoke', key, granted['GrantId']).decode()
     assert [entry['GrantId'] for entry in cmkctl.json('grants', key)['Grants']] == [more['GrantId']]

@@ -288,8 +288,8 @@ def test_ws_12_calls_at_random_are_answered_as_the_model_foretells(request):
         print(f'# seeds {", ".join(seeds)}, {sum(seen[method] for method in METHODS)} calls')
         for name, number in seen.most_common():
             print('#', name.ljust(40), number)
-    if count >= 50_000:  # what asks for a ciphertext of a key of SM2 may not come up among few
-        assert set(METHODS) - {'GetStatus', 'Recover'} <= set(seen)
+    if count >= 50_000:  # few may not ask for a ciphertext of a key of SM2; there are no grants in the model
+        assert set(METHODS) - {'GetStatus', 'Recover', 'GrantKey', 'RevokeGrant', 'ListGrants'} <= set(seen)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl --host: the bus of another machine through ssh, for which a script stands here that runs the bridge at once."""
+import json
 import os
 import subprocess
 
@@ -45,6 +46,12 @@ def test_material_is_wrapped_here(root, far):
 def test_odd_names_are_refused(far, tmp_path, host):
     assert '--host' in refused(2, f'--host={host}', 'list', env=far)
     assert not (tmp_path / 'arguments').exists()
+
+
+def test_status_says_nothing_of_this_machine(far):
+    status = json.loads(run('--host=web1', 'status', '--json', env=far).stdout)
+    assert status['TpmState'] == 'ok' and 'KeyringQuota' not in status
+    assert not [text for text in status['NotProtected'] if 'TPM is a program' not in text]
 
 
 @pytest.mark.parametrize('option', ['--system', '--session', '--address=unix:path=/nowhere'])

@@ -5,8 +5,9 @@ import os
 import shutil
 
 import pytest
+from gi.repository import GLib
 
-from client import METHODS, DBusError, b64, refused, unb64
+from client import METHODS, UNKNOWN_KEY, DBusError, b64, refused, unb64
 from harness import ALICE, BOB, new_machine, wait_for_end
 from openssl_keys import key_of
 from state import rows, store_id, tpm_tool
@@ -79,6 +80,7 @@ def arguments_of(kms, method, key):
         'GetParametersForImport': (key, ALGORITHM, 'RSA_2048'), 'ImportKeyMaterial': (key, b64(bytes(256)), token),
         'Encrypt': (key, message), 'Sign': (key, message, 'ECDSA_SHA_256'), 'GenerateMac': (key, message, 'HMAC_SHA_256'),
         'Verify': (key, message, message, 'ECDSA_SHA_256'), 'VerifyMac': (key, message, message, 'HMAC_SHA_256'),
+        'GrantKey': (key, ['Encrypt'], {'User': GLib.Variant('u', BOB)}), 'RevokeGrant': (key, UNKNOWN_KEY),
         'AsymmetricEncrypt': (key, message, ALGORITHM), 'AsymmetricDecrypt': (key, message, ALGORITHM),
     }.get(method, (key,))
 

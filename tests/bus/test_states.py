@@ -5,6 +5,7 @@ import os
 import pytest
 
 from client import METHODS, DBusError, b64, refused, unb64
+from harness import BOB
 from openssl_keys import key_of
 from wrapping import send, wrapped
 
@@ -44,6 +45,9 @@ TABLE = {
     'ListAliases': ANY_STATE,
     'TagResource': BUT_PENDING_DELETION,
     'UntagResource': BUT_PENDING_DELETION,
+    'GrantKey': BUT_PENDING_DELETION,
+    'RevokeGrant': ANY_STATE,
+    'ListGrants': ANY_STATE,
     'GetParametersForImport': BUT_PENDING_DELETION,
     'ImportKeyMaterial': (OK, 'KeyDisabled', OK, *('KeyPendingDeletion',) * 3),
     'DeleteKeyMaterial': ANY_STATE,
@@ -82,6 +86,7 @@ class Subject:
         kms.CreateAlias(self.aliases[0], self.key)
         kms.CreateAlias(self.aliases[1], self.other)
         kms.TagResource(self.key, {'name': 'value'})
+        self.grant = kms.GrantKey(self.key, ['Encrypt'], User=BOB)['GrantId']
         if 'Disabled' in state:
             kms.DisableKey(self.key)
         if 'PendingImport' in state:
@@ -107,6 +112,9 @@ class Subject:
                 self.key, b64(self.material.encrypt('RSAES_OAEP_SHA_1', b'x')), 'RSAES_OAEP_SHA_1'),
             'GenerateMac': lambda: self.kms.GenerateMac(self.key, b64(b'x'), 'HMAC_SHA_256'),
             'VerifyMac': lambda: self.kms.VerifyMac(self.key, b64(b'x'), b64(b'y'), 'HMAC_SHA_512'),
+            'GrantKey': lambda: self.kms.GrantKey(self.key, ['Decrypt'], User=BOB),
+            'RevokeGrant': lambda: self.kms.RevokeGrant(self.key, self.grant),
+            'ListGrants': lambda: self.kms.ListGrants(self.key),
             'UpdateKeyDescription': lambda: self.kms.UpdateKeyDescription(self.key, 'described'),
             'CreateAlias': lambda: self.kms.CreateAlias(self.aliases[2], self.key),
             'UpdateAlias to': lambda: self.kms.UpdateAlias(self.aliases[1], self.key),

@@ -3,10 +3,11 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
-from cmkctl import Cmkctl, on_terminal, run
+from cmkctl import Cmkctl, eventually, on_terminal, run
 from harness import ALICE, new_machine
 
 DAY = 86400
@@ -46,12 +47,17 @@ def test_root_key_and_size(machine, cmkctl):
     status = cmkctl.json('status')
     assert status['RootKey'] == 'persistent'
     assert re.fullmatch('000b[0-9a-f]{64}', status['RootKeyName'])
-    files = [machine.state / 'state.db', machine.state / 'state.db-wal']
-    assert status['StateBytes'] == sum(path.stat().st_size for path in files if path.exists()) > 0
+
+    def sizes():
+        files = [machine.state / 'state.db', machine.state / 'state.db-wal']
+        return cmkctl.json('status')['StateBytes'], sum(path.stat().st_size for path in files if path.exists())
+
+    assert eventually(sizes, lambda two: two[0] == two[1])[0] > 0
 
 
 def test_quota_is_that_of_the_daemon(machine, cmkctl):
-    used, = re.findall(rf'^ *{machine.uid}: +\d+ \d+/\d+ \d+/(\d+) \d+/(\d+)$', open('/proc/key-users').read(), re.MULTILINE)
+    users = Path('/proc/key-users').read_text()
+    used, = re.findall(rf'^ *{machine.uid}: +\d+ \d+/\d+ \d+/(\d+) \d+/(\d+)$', users, re.MULTILINE)
     assert re.fullmatch(rf'\d+ of {used[0]} keys, \d+ of {used[1]} bytes', cmkctl.json('status')['KeyringQuota'])
 
 

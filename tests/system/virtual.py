@@ -28,7 +28,7 @@ class VirtualMachine(Machine):
         self.qemu = subprocess.Popen(
             ['qemu-system-x86_64', '-machine', 'q35,accel=tcg', '-cpu', 'max', '-smp', '2', '-m', '1024',
              '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', f'file:{WORK}/console',
-             '-kernel', kernel, '-initrd', initrd, '-append', 'root=/dev/vda rw console=ttyS0 quiet',
+             '-kernel', kernel, '-initrd', initrd, '-append', 'root=/dev/vda rw console=ttyS0 quiet panic=-1 no_timer_check',
              '-drive', f'file={image},format=raw,if=virtio,cache=unsafe',
              '-chardev', f'socket,id=tpm,path={WORK}/tpm.ctrl', '-tpmdev', 'emulator,id=tpm,chardev=tpm',
              '-device', 'tpm-crb,tpmdev=tpm',
