@@ -237,6 +237,8 @@ list_handles (CmkTpm *tpm, GError **error)
       CMK_TPM_COMMAND (tpm, rc,
                        Esys_GetCapability (tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, next,
                                            TPM2_MAX_CAP_HANDLES, &more, &data));
+      if (rc == TSS2_RC_SUCCESS && data->capability != TPM2_CAP_HANDLES)
+        rc = TSS2_ESYS_RC_MALFORMED_RESPONSE; /* the count is that of whatever list it says to be */
       if (!cmk_tpm_ok (tpm, rc, "list the NV indexes", error))
         return NULL;
       const TPML_HANDLE *found = &data->data.handles;

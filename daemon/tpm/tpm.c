@@ -32,6 +32,9 @@ read_identity (CmkTpm *tpm, GError **error)
                                        &data));
   if (!cmk_tpm_ok (tpm, rc, "ask the TPM what it is", error))
     return FALSE;
+  /* The count is that of whatever list it says to be. */
+  if (data->capability != TPM2_CAP_TPM_PROPERTIES)
+    return cmk_tss_ok (TSS2_ESYS_RC_MALFORMED_RESPONSE, "ask the TPM what it is", error);
 
   guint32 version[2] = { 0 };
   const TPML_TAGGED_TPM_PROPERTY *properties = &data->data.tpmProperties;
