@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LD-01, LD-03 to LD-05 and LD-08: what one user asks for in heaps is not paid for by another. Who gets what is counted,
-nothing is timed: tests/benchmark/flood.py does that, scripts/soak is LD-07, and test_load_memory.py weighs."""
+"""LD-01, LD-03 to LD-05 and LD-08: what one user asks for in heaps is not paid for by another. Who gets what is
+counted, nothing is timed: tests/benchmark/flood.py does that, scripts/soak is LD-07, test_load_memory.py weighs."""
 import os
 import re
 import resource

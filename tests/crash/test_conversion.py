@@ -50,7 +50,8 @@ def test_killed_while_converting(number, strike, capsys):
     machine, tally = CrashMachine(), Tally()
     try:
         install(machine, number)
-        envelopes = [row['envelope'] for row in rows(machine, ENVELOPES)]
+        # Format 4 put them into slots.
+        envelopes = [row['envelope'] for row in rows(machine, ENVELOPES)] if number < 4 else []
         machine.save('ready')
         for place in itertools.count(1, STEPS[strike]):
             killed = run(machine, strike, place)
@@ -65,4 +66,4 @@ def test_killed_while_converting(number, strike, capsys):
         machine.shut_down()
     with capsys.disabled():
         print(f'# format {number}: {tally}', flush=True)
-    assert tally.points[NAMES[strike]] >= 10
+    assert tally.points[NAMES[strike]] >= (10 if number < 4 else 3)
