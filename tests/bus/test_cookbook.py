@@ -100,9 +100,14 @@ def test_cookbook(shell, heading):
 
 
 def test_readme(shell, tmp_path):
-    """The import flow leaves material for the daily use, which begins with a text and a private key as well."""
+    """The import flow leaves material for the daily use, which begins with a text, a private key and other files as well."""
     (tmp_path / 'secret.txt').write_text('what is secret\n')
+    (tmp_path / 'disk.image').write_bytes(os.urandom(200_000))
+    (tmp_path / 'materials').mkdir()
+    for name in ('tapes', 'disks'):
+        (tmp_path / 'materials' / f'{name}.key').write_bytes(os.urandom(32))
     openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', tmp_path / 'key.pem')
     output = shell(''.join(recipes(README).values()))
     assert output.count('what is secret\n') == 2  # decrypted, and decrypted with a private key
+    assert (tmp_path / 'restored.image').read_bytes() == (tmp_path / 'disk.image').read_bytes()
     assert (tmp_path / 'public.pem').read_bytes() == openssl('ec', '-in', tmp_path / 'key.pem', '-pubout')
