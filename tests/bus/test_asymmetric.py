@@ -133,7 +133,7 @@ def test_sm2_with_another_user_id(kms, cmk_of):
 def test_bi_14_messages_out_of_range(kms, cmk_of, spec, algorithm):
     cmk, size = cmk_of(spec), len(key_of(spec).digest(algorithm, b''))
     signature = b64(key_of(spec).sign(algorithm, MESSAGE))
-    for type_of_message, sizes in [('RAW', (0, MAX_MESSAGE + 1, 100_000)),
+    for type_of_message, sizes in [('RAW', (0, MAX_MESSAGE + 1, 60_000)),
                                    ('DIGEST', (0, 1, size - 1, size + 1, 2 * size, MAX_MESSAGE))]:
         for wrong in sizes:
             for call in (lambda: kms.Sign(cmk, b64(bytes(wrong)), algorithm, MessageType=type_of_message),
@@ -193,7 +193,7 @@ def test_limits_of_the_vendors(kms, cmk_of):
 @pytest.mark.parametrize('spec, algorithm', ENCRYPTIONS)
 def test_vendors_87_bi_14_plaintext_out_of_range(kms, cmk_of, spec, algorithm):
     most = limit(spec, algorithm)
-    for size in (0, most + 1, MAX_MESSAGE, MAX_MESSAGE + 1, 100_000):
+    for size in (0, most + 1, MAX_MESSAGE, MAX_MESSAGE + 1, 60_000):
         with refused('InvalidParameter') as refusal:
             kms.AsymmetricEncrypt(cmk_of.encrypting(spec), b64(bytes(size)), algorithm)
         assert 'plaintext' in refusal.message

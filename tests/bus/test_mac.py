@@ -42,7 +42,7 @@ def test_what_is_no_mac(kms, spec, cmk):
     assert (answer['KeyId'], answer['MacValid']) == (cmk, True)
 
 
-@pytest.mark.parametrize('size', [0, MAX_MESSAGE + 1, 100_000])
+@pytest.mark.parametrize('size', [0, MAX_MESSAGE + 1, 60_000])
 def test_bi_14_messages_out_of_range(kms, spec, cmk, size):
     for call in (lambda: kms.GenerateMac(cmk, b64(bytes(size)), MAC[spec]),
                  lambda: kms.VerifyMac(cmk, b64(bytes(size)), 'AAAA', MAC[spec])):
