@@ -2,6 +2,7 @@
 #include "bus/admission.h"
 
 #include "bus/audit.h"
+#include "bus/message-stream.h"
 #include "cmkd.h"
 
 #include <malloc.h>
@@ -35,7 +36,6 @@ typedef enum
   VERDICT_ADMITTED,
   VERDICT_UNANSWERABLE,
   VERDICT_TOO_LONG,
-  VERDICT_WITH_DESCRIPTORS,
   VERDICT_TOO_MANY,
   N_VERDICTS,
 } Verdict;
@@ -49,8 +49,6 @@ static const struct
   [VERDICT_TOO_LONG] = { CMKD_ERROR_LIMIT_EXCEEDED,
                          "the call is longer than any that cmkd can serve, 128 KiB: encrypt what is long with a data "
                          "key, sign its digest" },
-  [VERDICT_WITH_DESCRIPTORS] = { CMKD_ERROR_INVALID_PARAMETER,
-                                 "file descriptors are not taken: give what they stand for as arguments" },
   [VERDICT_TOO_MANY] = { CMKD_ERROR_THROTTLED,
                          "too many calls of yours are under way already (256, or 8 MiB; fewer while many users call): "
                          "wait for answers before you call again" },
@@ -267,9 +265,8 @@ tell_sum (const Sum *sum)
 {
   const guint *number = sum->refused.number;
   g_autofree char *counts =
-      g_strdup_printf ("%u of too many at once, %u too long, %u with file descriptors, %u that wanted no answer",
-                       number[VERDICT_TOO_MANY], number[VERDICT_TOO_LONG], number[VERDICT_WITH_DESCRIPTORS],
-                       number[VERDICT_UNANSWERABLE]);
+      g_strdup_printf ("%u of too many at once, %u too long, %u that wanted no answer", number[VERDICT_TOO_MANY],
+                       number[VERDICT_TOO_LONG], number[VERDICT_UNANSWERABLE]);
   cmk_audit_turned_away (sum->is_known, sum->uid, counts);
 }
 
@@ -353,9 +350,7 @@ judge (CmkAdmission *admission, GDBusMessage *message)
    * calls that wait for an answer, does not bound those. */
   if ((g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0)
     verdict = VERDICT_UNANSWERABLE;
-  else if (g_dbus_message_get_num_unix_fds (message) > 0 || g_dbus_message_get_unix_fd_list (message) != NULL)
-    verdict = VERDICT_WITH_DESCRIPTORS;
-  else if (bytes > MAX_CALL_BYTES)
+  else if (bytes > MAX_CALL_BYTES || g_dbus_message_get_header (message, CMK_HEADER_FIELD_CUT) != NULL)
     verdict = VERDICT_TOO_LONG;
   else
     verdict = weigh (admission, sender, g_dbus_message_get_serial (message), bytes);
