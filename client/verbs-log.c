@@ -136,9 +136,12 @@ make_query (const CmkArguments *arguments, CmkJournalQuery *query)
   if (code == CMK_EXIT_DONE)
     code = add_operation (arguments, query);
 
-  /* Whatever is asked for: these may be missing. */
+  /* Whatever is asked for: these may be missing. The journal counts all of a user's services as one. */
   cmk_journal_query_add (query, "+");
-  cmk_journal_query_add (query, "OBJECT_SYSTEMD_UNIT=cmkd.service");
+  if (cmk_arguments_has (arguments, "session"))
+    cmk_journal_query_add (query, "OBJECT_SYSTEMD_UNIT=user@%" PRIu32 ".service", (uint32_t) getuid ());
+  else
+    cmk_journal_query_add (query, "OBJECT_SYSTEMD_UNIT=cmkd.service");
   cmk_journal_query_add (query, "_UID=0");
   cmk_journal_query_add (query, "MESSAGE_ID=" MESSAGE_SUPPRESSED);
   return code;

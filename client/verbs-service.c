@@ -126,7 +126,7 @@ const CmkVerb cmk_service_verbs[] = {
     "in\n"
     "the next 30 days, what needs attention, and what is not protected on this machine. The exit status is 1 if\n"
     "something needs attention.",
-    "cmkctl status || mail -s \"cmkd of $HOSTNAME\" root </dev/null", NULL, run_status },
+    "report=$(cmkctl status) || echo \"$report\" | mail -s \"cmkd of $HOSTNAME\" root", NULL, run_status },
   { "monitor", "", 0, "print what happens to keys",
     "Print a line for each change of a key and each material that is about to expire, until interrupted. \"Watching\"\n"
     "on standard error says that from now on nothing is missed.",

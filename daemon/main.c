@@ -7,6 +7,7 @@
 #include "base/notify.h"
 #include "base/secret.h"
 #include "bus/bus.h"
+#include "bus/connect.h"
 #include "cmkd-journal.h"
 #include "crypto/crypto.h"
 #include "keyring/keyring.h"
@@ -145,12 +146,10 @@ idle_milliseconds (const Options *options, const CmkConfig *config)
 static GDBusConnection *
 connect_bus (const Options *options, GError **error)
 {
-  if (options->bus_address != NULL)
-    return g_dbus_connection_new_for_address_sync (options->bus_address,
-                                                   G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                       G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                                   NULL, NULL, error);
-  return g_bus_get_sync (options->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+  g_autofree char *address = g_strdup (options->bus_address);
+  if (address == NULL)
+    address = g_dbus_address_get_for_bus_sync (options->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+  return address != NULL ? cmk_connect (address, error) : NULL;
 }
 
 /* --- running --- */

@@ -13,7 +13,8 @@ static const char *const names[] = {
   [CMK_ACTION_RECOVER] = PREFIX "recover",
 };
 
-/* What only looks on is use. Nobody but its owner, who has a grant, and root uses a key, whatever the policy says. */
+/* What only looks on is use. Nobody but its owner, who has a grant, and root uses a key, whatever the policy says: so it opens
+ * nobody else's to GrantKey, with which he could give himself the use. */
 static const CmkMethodRule rules[] = {
   /* Keys */
   { "CreateKey", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, FALSE },
@@ -30,7 +31,7 @@ static const CmkMethodRule rules[] = {
   { "ListAliases", CMK_ACTION_USE_OWN_KEYS, CMK_OPERATION_DESCRIBE_KEY, TRUE },
   { "TagResource", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, TRUE },
   { "UntagResource", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, TRUE },
-  { "GrantKey", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, TRUE },
+  { "GrantKey", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, FALSE },
   { "RevokeGrant", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, TRUE },
   { "ListGrants", CMK_ACTION_USE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, TRUE },
 

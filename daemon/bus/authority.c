@@ -22,6 +22,7 @@ struct _CmkAuthority
   GCancellable *no_dialogs; /* cancelled: none is waited for */
   gint64 keep;              /* microseconds */
   GHashTable *kept;         /* see name_answer() -> gint64, the monotonic time until which it holds */
+  guint64 age;              /* how often what was kept has been forgotten */
   guint changed_subscription;
   guint owner_subscription;
   guint64 dialogs; /* asked for so far */
@@ -35,6 +36,7 @@ typedef struct
   CmkAccessQuestion question;
   gboolean interactive;
   char *cancellation_id; /* NULL until somebody is asked to authenticate */
+  guint64 age;           /* of the authority, when it was asked */
   CmkAuthorityFunc answered;
   gpointer user_data;
 } Check;
@@ -53,6 +55,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Check, free_check)
 static void
 forget_answers (CmkAuthority *authority)
 {
+  authority->age++;
   g_hash_table_remove_all (authority->kept);
 }
 
@@ -66,22 +69,23 @@ on_changed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED const char 
 
 /* Everything that a rule can tell two questions apart by, and cannot follow from the rest. */
 static char *
-name_answer (const char *sender, const CmkAccessQuestion *question)
+name_answer (const char *sender, const char *method, const CmkAccessQuestion *question)
 {
   char id[CMK_UUID_TEXT_SIZE] = "";
   if (question->has_key)
     cmk_uuid_format (&question->key_id, id);
-  return g_strdup_printf ("%s %d %u %s %d %d %d %d %" G_GINT64_FORMAT, sender, question->action,
-                          (guint) question->operation, id, question->has_facts, question->origin, question->spec,
-                          question->usage, question->expires_at);
+  return g_strdup_printf ("%s %s %d %u %s %d %u %d %d %d %" G_GINT64_FORMAT, sender, method, question->action,
+                          (guint) question->operation, id, question->has_facts, question->owner_uid, question->origin,
+                          question->spec, question->usage, question->expires_at);
 }
 
 gboolean
-cmk_authority_remembers (CmkAuthority *authority, const char *sender, const CmkAccessQuestion *question)
+cmk_authority_remembers (CmkAuthority *authority, const char *sender, const char *method,
+                         const CmkAccessQuestion *question)
 {
   if (g_hash_table_size (authority->kept) == 0)
     return FALSE;
-  g_autofree char *name = name_answer (sender, question);
+  g_autofree char *name = name_answer (sender, method, question);
   const gint64 *until = g_hash_table_lookup (authority->kept, name);
   return until != NULL && g_get_monotonic_time () < *until;
 }
@@ -89,30 +93,34 @@ cmk_authority_remembers (CmkAuthority *authority, const char *sender, const CmkA
 static void
 keep_answer (CmkAuthority *authority, const Check *check)
 {
-  if (authority->keep == 0)
+  /* An answer to what was asked before polkit said that something has changed may be one of before. */
+  if (authority->keep == 0 || check->age != authority->age)
     return;
   if (g_hash_table_size (authority->kept) >= MAX_KEPT)
     forget_answers (authority);
   gint64 until = g_get_monotonic_time () + authority->keep;
-  g_hash_table_replace (authority->kept, name_answer (check->sender, &check->question),
+  g_hash_table_replace (authority->kept, name_answer (check->sender, check->method, &check->question),
                         g_memdup2 (&until, sizeof until));
 }
 
 /* --- asking --- */
 
-/* What rules can decide on, as texts: polkit takes nothing else. */
+/* What rules can decide on, as texts: polkit takes nothing else. It hands them on to the caller's authentication agent, who is
+ * not to learn from a dialog that there is such a key of somebody else's. */
 static GVariant *
-describe (const char *method, const CmkAccessQuestion *question)
+describe (const Check *check)
 {
+  const CmkAccessQuestion *question = &check->question;
+  gboolean is_secret = check->cancellation_id != NULL && question->action == CMK_ACTION_MANAGE_OTHERS_KEYS;
   g_auto (GVariantBuilder) details = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a{ss}"));
-  g_variant_builder_add (&details, "{ss}", "operation", method);
+  g_variant_builder_add (&details, "{ss}", "operation", check->method);
   if (question->has_key)
     {
       char id[CMK_UUID_TEXT_SIZE];
       cmk_uuid_format (&question->key_id, id);
       g_variant_builder_add (&details, "{ss}", "key_id", id);
     }
-  if (question->has_facts)
+  if (question->has_facts && !is_secret)
     {
       g_autofree char *expiry = g_strdup_printf ("%" G_GINT64_FORMAT, question->expires_at);
       g_autofree char *owner = g_strdup_printf ("%u", question->owner_uid);
@@ -140,13 +148,13 @@ send_question (Check *check)
 {
   const CmkAuthority *authority = check->authority;
   gboolean has_dialog = check->cancellation_id != NULL;
-  g_dbus_connection_call (
-      authority->connection, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization",
-      g_variant_new ("(@(sa{sv})s@a{ss}us)", subject (check->sender), cmk_actions_name (check->question.action),
-                     describe (check->method, &check->question), has_dialog ? ALLOW_USER_INTERACTION : 0,
-                     has_dialog ? check->cancellation_id : ""),
-      NULL, G_DBUS_CALL_FLAGS_NONE, has_dialog ? DIALOG_MILLISECONDS : ANSWER_MILLISECONDS,
-      has_dialog ? authority->no_dialogs : NULL, on_checked, check);
+  g_dbus_connection_call (authority->connection, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization",
+                          g_variant_new ("(@(sa{sv})s@a{ss}us)", subject (check->sender),
+                                         cmk_actions_name (check->question.action), describe (check),
+                                         has_dialog ? ALLOW_USER_INTERACTION : 0,
+                                         has_dialog ? check->cancellation_id : ""),
+                          NULL, G_DBUS_CALL_FLAGS_NONE, has_dialog ? DIALOG_MILLISECONDS : ANSWER_MILLISECONDS,
+                          has_dialog ? authority->no_dialogs : NULL, on_checked, check);
 }
 
 /* polkit need not ask anybody for us any more. */
@@ -241,6 +249,7 @@ cmk_authority_ask (CmkAuthority *authority, const char *sender, const char *meth
   check->method = method;
   check->question = *question;
   check->interactive = interactive;
+  check->age = authority->age;
   check->answered = answered;
   check->user_data = user_data;
   send_question (check);

@@ -21,7 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkAuthority, cmk_authority_free)
 typedef void (*CmkAuthorityFunc) (const GError *denied, gpointer user_data);
 
 /* Is the answer known already, and is it yes? */
-gboolean cmk_authority_remembers (CmkAuthority *authority, const char *sender, const CmkAccessQuestion *question);
+gboolean cmk_authority_remembers (CmkAuthority *authority, const char *sender, const char *method,
+                                  const CmkAccessQuestion *question);
 
 /* May @sender do what @question says by calling @method (a static string)? @interactive: if somebody has to authenticate, he
  * is asked to, which takes as long as people take, up to two minutes. */

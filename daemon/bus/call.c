@@ -454,7 +454,7 @@ ask_for_permit (CmkCall *call)
   GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
   g_clear_error (&call->error);
   stop_waiting (call);
-  if (cmk_authority_remembers (call->calls->authority, sender, &call->access.question))
+  if (cmk_authority_remembers (call->calls->authority, sender, call->method->name, &call->access.question))
     {
       cmk_access_permit (&call->access);
       begin (call);
@@ -468,22 +468,26 @@ ask_for_permit (CmkCall *call)
 
 /* --- its beginning --- */
 
-static gboolean
-admit_long (CmkCall *call, GError **error)
+static void
+admit_long (CmkCall *call)
 {
-  if (call->error != NULL || call->method->is_long == NULL || !call->method->is_long (call->request))
-    return TRUE;
+  if (call->method->is_long == NULL || !call->method->is_long (call->request))
+    return;
   call->is_long = g_hash_table_add (call->calls->long_users, GUINT_TO_POINTER (call->caller.uid));
   if (!call->is_long)
-    g_set_error_literal (error, CMK_ERROR, CMK_ERROR_THROTTLED,
+    g_set_error_literal (&call->error, CMK_ERROR, CMK_ERROR_THROTTLED,
                          "another key of yours is being made by the TPM: wait for it, then try again");
-  return call->is_long;
 }
 
 /* From the first place where it may be answered; again, when something more was permitted. */
 static void
 begin (CmkCall *call)
 {
+  if (call->error != NULL)
+    {
+      end_call (call);
+      return;
+    }
   switch (call->method->cached)
     {
     case CMK_CACHED_ON_CALCULATOR:
@@ -530,23 +534,21 @@ begin_in_turn (CmkCall *call)
     calls->turner = g_idle_add_full (TURN_PRIORITY, on_turn, calls, NULL);
 }
 
-static gboolean
-admit (CmkCall *call, GError **error)
+static void
+admit (CmkCall *call)
 {
   const CmkMethodRule *rule = cmk_actions_find (call->method->name);
   if (rule == NULL)
     {
-      g_set_error (error, CMK_ERROR, CMK_ERROR_INTERNAL, "nobody has said who may call %s", call->method->name);
-      return FALSE;
+      g_set_error (&call->error, CMK_ERROR, CMK_ERROR_INTERNAL, "nobody has said who may call %s", call->method->name);
+      return;
     }
   call->caller.operation = rule->operation;
   call->access.needs_permits = call->calls->authority != NULL && call->caller.uid != 0;
   call->access.action = rule->action;
   call->access.may_reach_others = rule->may_reach_others;
-  if (call->error != NULL)
-    return TRUE;
-  return cmk_rates_charge (cmk_kms_rates (call->calls->kms), call->method->rate, call->caller.uid, error) &&
-         admit_long (call, error);
+  if (cmk_rates_charge (cmk_kms_rates (call->calls->kms), call->method->rate, call->caller.uid, &call->error))
+    admit_long (call);
 }
 
 static void
@@ -569,12 +571,9 @@ on_identified (CmkIdentity *identity, const GError *unknown, gpointer data)
   };
   guint under_way = cmk_admission_learn (call->calls->admission, g_dbus_method_invocation_get_sender (call->invocation),
                                          identity->uid);
-  g_autoptr (GError) refused = NULL;
-  if (!admit (call, &refused))
-    refuse (call, refused);
-  else if (call->error != NULL)
-    end_call (call);
-  else if (under_way > 1 && call->method->cached == CMK_CACHED_ON_MAIN_LOOP)
+  if (call->error == NULL)
+    admit (call);
+  if (under_way > 1 && (call->error != NULL || call->method->cached == CMK_CACHED_ON_MAIN_LOOP))
     begin_in_turn (call);
   else
     begin (call);

@@ -70,20 +70,27 @@ uid_of (CmkKms *kms, const CmkCaller *caller, gint64 owner)
   return is_own (kms, caller, owner) ? caller->uid : cmk_accounts_uid (cmk_kms_accounts (kms), owner);
 }
 
+static void
+tell_facts (CmkAccessQuestion *question, guint32 owner_uid, CmkOrigin origin, CmkKeySpec spec, CmkKeyUsage usage,
+            gint64 expires_at)
+{
+  question->has_facts = TRUE;
+  question->owner_uid = owner_uid;
+  question->origin = origin;
+  question->spec = spec;
+  question->usage = usage;
+  question->expires_at = expires_at;
+}
+
 static CmkAccessQuestion
 ask_about (CmkKms *kms, const CmkCaller *caller, CmkAction action, const CmkUuid *id, const CmkKeyRecord *record)
 {
   CmkAccessQuestion question = { .action = action, .operation = caller->operation, .has_key = id != NULL };
   if (id != NULL)
     question.key_id = *id;
-  if (record == NULL)
-    return question;
-  question.has_facts = TRUE;
-  question.owner_uid = uid_of (kms, caller, record->owner);
-  question.origin = record->origin;
-  question.spec = record->spec;
-  question.usage = record->usage;
-  question.expires_at = record->expires_at;
+  if (record != NULL)
+    tell_facts (&question, uid_of (kms, caller, record->owner), record->origin, record->spec, record->usage,
+                record->expires_at);
   return question;
 }
 
@@ -136,17 +143,7 @@ cmk_access_require_active (CmkKms *kms, const CmkCaller *caller, const CmkActive
       cmk_kms_refuse_unknown_key (error);
       return FALSE;
     }
-  const CmkAccessQuestion own = {
-    .action = caller->access->action,
-    .operation = caller->operation,
-    .has_key = TRUE,
-    .key_id = key->id,
-    .has_facts = TRUE,
-    .owner_uid = uid_of (kms, caller, key->owner),
-    .origin = key->origin,
-    .spec = key->spec,
-    .usage = key->usage,
-    .expires_at = key->expires_at,
-  };
+  CmkAccessQuestion own = ask_about (kms, caller, caller->access->action, &key->id, NULL);
+  tell_facts (&own, uid_of (kms, caller, key->owner), key->origin, key->spec, key->usage, key->expires_at);
   return require (caller->access, &own, error);
 }

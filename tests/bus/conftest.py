@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for the tests through the bus, and their results as TAP."""
+import signal
 import sys
 
 import pytest
 
 import harness
+
+# Who runs the tests by nohup, or in the background, has these ignored, and so would have every program that they start.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope='module')

@@ -420,6 +420,11 @@ class Machine:
         fields = Path(f'/proc/{self.daemon.pid}/statm').read_text().split()
         return int(fields[1]) * os.sysconf('SC_PAGE_SIZE')
 
+    def peak_bytes(self):
+        """The most memory that cmkd has ever had."""
+        status = Path(f'/proc/{self.daemon.pid}/status').read_text()
+        return int(re.search(r'^VmHWM:\s*(\d+) kB$', status, re.M)[1]) * 1024
+
     # Copies of the state, as a backup, a thief or a test makes them. Others may not change it meanwhile.
 
     def copy_state(self, name='copy', of='state'):

@@ -201,16 +201,18 @@ def test_chunks_stay_where_they_are(cmkctl, key, opener, tmp_path):
     refused_file(cmkctl, other_header[:FIXED] + header[FIXED:] + first + second + third, tmp_path)
 
 
-def test_what_is_no_envelope_file(cmkctl, key, tmp_path):
+def test_what_is_no_envelope_file(cmkctl, key, opener, tmp_path):
     blob = cmkctl('encrypt', key, stdin=b'0' * 31)
     for file in (b'', b'CMKF', b'CMKF\2' + bytes(200), b'CMKF\1\xff\xff' + bytes(70000), b'CMKF\1\0\0' + bytes(60), blob):
         assert 'not an envelope file' in refused_file(cmkctl, file, tmp_path)
+        assert b'not an envelope file' in opener(file).stderr
     # A blob that somebody may well have encrypted, but not a data key.
     short = unb64(blob.decode().strip())
     refused_file(cmkctl, b'CMKF\1' + len(short).to_bytes(2, 'big') + bytes(32) + short + bytes(16), tmp_path,
                  '--context', 'a=b')
     assert 'no data key' in cmkctl.refused(1, 'decrypt-file',
                                            stdin=b'CMKF\1' + len(short).to_bytes(2, 'big') + bytes(32) + short)
+    assert b'no data key' in opener(b'CMKF\1' + len(short).to_bytes(2, 'big') + bytes(32) + short).stderr
 
 
 def test_context_and_key(cmkctl, root, tmp_path):

@@ -15,7 +15,7 @@ from harness import ALICE, BOB, new_machine
 
 MOST_CALLS = 256  # of one user, under way
 SUM_REFUSED = re.compile(r'calls of (?:uid (\d+)|.*) that were refused: (\d+) of too many at once, (\d+) too long, '
-                         r'(\d+) with file descriptors, (\d+) that wanted no answer')
+                         r'(\d+) that could not be read, (\d+) that wanted no answer')
 
 
 def message(method, arguments=None, no_reply=False):
@@ -54,7 +54,7 @@ def results(calls):
 
 
 def told(machine, uid):
-    """Sums of what cmkd has told of refused calls of @uid: too many, too long, with descriptors, without an answer."""
+    """Sums of what cmkd has told of refused calls of @uid: too many, too long, unreadable, without an answer."""
     sums = [0] * 4
     for found in SUM_REFUSED.finditer(machine.log.read_text()):
         if found[1] in (str(uid), None):
@@ -82,7 +82,7 @@ def test_tags_in_thousands_cost_the_main_loop_nothing(machine):
     alice, bob = machine.client(ALICE), machine.client(BOB)
     key = bob.own_key()
     tags = GLib.Variant('(sa{ss})', (UNKNOWN_KEY, {str(number): '' for number in range(20_000)}))
-    with refused('LimitExceeded'):
+    with refused('InvalidParameter'):
         ask(alice, message('TagResource', tags))
     bob.Encrypt(key, b64(b'x'))
 
@@ -99,6 +99,25 @@ def test_the_longest_calls_that_can_be_right_are_served(machine):
                                                  for number in range(20)})
 
 
+def test_bi_20_types_too_deep_for_gdbus(machine):
+    """What the bus daemon lets pass, and GDBus would give up the connection for."""
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    deep = GLib.Variant('a' * 20 + 'y', [])
+    for _ in range(49):
+        deep = GLib.Variant('v', deep)
+    before = told(machine, ALICE)
+    with refused('InvalidParameter') as refusal:
+        ask(alice, message('Encrypt', GLib.Variant.new_tuple(deep)))
+    assert 'nested' in refusal.message
+    signal = Gio.DBusMessage.new_signal(OBJECT_PATH, 'x.y', 'Z')
+    signal.set_destination(BUS_NAME)
+    signal.set_body(GLib.Variant.new_tuple(deep))
+    send(alice, signal)
+    alice.GetStatus()
+    bob.GetStatus()
+    iterate_until(lambda: told(machine, ALICE)[2] == before[2] + 1, 'it is told of')
+
+
 def test_bi_19_file_descriptors_are_refused(machine):
     alice = machine.client(ALICE)
     alice.GetStatus()
@@ -109,7 +128,7 @@ def test_bi_19_file_descriptors_are_refused(machine):
             files.append(0)
         call = message('GetStatus')
         call.set_unix_fd_list(files)
-        with refused('InvalidParameter'):
+        with refused('org.freedesktop.DBus.Error.NotSupported'):
             ask(alice, call)
     assert descriptors(machine) == before
 

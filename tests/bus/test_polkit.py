@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The administrator's policy on the system bus: what polkit is asked, by which name, and what follows from its answers."""
+import contextlib
 import os
 
 import pytest
@@ -188,6 +189,27 @@ def test_root_is_not_asked_about(policy, machine, kms):
     assert policy.questions == []
 
 
+def test_a_yes_is_for_one_method():
+    """Also where grants make no difference between two."""
+    with policed_machine(config={'Authorization': {'KeepSeconds': 3600}}) as (machine, policy):
+        kms = machine.client(ALICE)
+        keys = Keys(kms)
+        others = set(METHODS) - {'GetStatus', 'Recover', 'ReEncrypt', 'Decrypt'}
+        for method in sorted(others):
+            policy.tell_changed()
+            policy.answer = lambda question, method=method: (question.details['operation'] == method, False, {})
+            with contextlib.suppress(DBusError):
+                CALLS[method][1](kms, keys)
+            for other in sorted(others - {method}):
+                if other not in ('ScheduleKeyDeletion', 'DeleteKeyMaterial'):
+                    with refused('AccessDenied'):
+                        CALLS[other][1](kms, keys)
+            if method in ('ScheduleKeyDeletion', 'DeleteKeyMaterial', 'DisableKey'):
+                policy.tell_changed()
+                policy.answer = yes
+                keys = Keys(kms)
+
+
 # Other people's keys
 
 def test_keys_of_others_are_not_there_unless_policy_opens_them(policy, kms, bob):
@@ -232,6 +254,24 @@ def test_a_granted_key_is_asked_about_as_well(policy, kms, bob):
         bob.Encrypt(key, b64(b'x'))
     with refused('KeyNotFound'):
         bob.GenerateDataKey(key)
+
+
+def test_who_manages_other_peoples_keys_cannot_grant_himself_their_use(policy, kms, bob):
+    key = kms.own_key()
+    with refused('KeyNotFound'):
+        bob.GrantKey(key, ['Decrypt'], User=BOB)
+
+
+def test_a_dialog_tells_nothing_of_other_peoples_keys(policy, kms, bob):
+    """polkit hands its details to the agent of whoever calls."""
+    key = kms.own_key()
+    policy.questions.clear()
+    policy.answer = lambda question: (question.interactive, not question.interactive, {})
+    for key_id in (key, UNKNOWN_KEY):
+        with contextlib.suppress(DBusError):
+            start_interactive(bob, 'DescribeKey', key_id).result()
+    asked = [{**question.details, 'key_id': ''} for question in policy.questions if question.interactive]
+    assert len(asked) == 2 and asked[0] == asked[1]
 
 
 # Dialogs
@@ -420,6 +460,23 @@ def test_a_yes_is_kept_until_polkit_says_changed():
                 return True
             return False
         iterate_until(is_refused, 'the yes is forgotten')
+
+
+def test_a_yes_from_before_a_change_is_not_kept():
+    with policed_machine(config={'Authorization': {'KeepSeconds': 3600}}) as (machine, policy):
+        kms = machine.client(ALICE)
+        key = kms.own_key()
+        policy.questions.clear()
+        policy.answer = lambda _question: SILENCE
+        call = kms.start('Encrypt', key, b64(b'x'))
+        policy.wait_for_questions(1)
+        policy.tell_changed()
+        kms.GetStatus()  # cmkd has had the signal
+        policy.answer = no
+        policy.answer_late((True, False, {}))
+        call.result()
+        with refused('AccessDenied'):
+            kms.Encrypt(key, b64(b'x'))
 
 
 def test_what_somebody_authenticated_for_is_not_kept():

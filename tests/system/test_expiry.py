@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The timer sees to it that material is erased that expires while cmkd does not run."""
+import re
+from pathlib import Path
+
+from service import DROP_INS
+
+DEPLOYMENT = Path(__file__).resolve().parents[2] / 'docs/deployment.md'
 
 ERASED = '886f8126c00c4622b93e77a17a53c1d7'  # docs/audit.md
 
@@ -35,3 +41,26 @@ def test_what_expires_meanwhile_has_it_started(cmkd):
     if machine.ask('timedatectl', 'show', '--value', '--property=NTPSynchronized') == 'yes':
         machine.until(lambda: machine.ask('journalctl', '--output=cat', f'MESSAGE_ID={ERASED}', f'CMKD_KEY_ID={key}'),
                       'the journal says that it was erased')
+
+
+def test_a_state_somewhere_else_is_seen_to_as_well(cmkd):
+    """By the drop-ins of the documentation."""
+    machine = cmkd.machine
+    cmkd.reset()
+    if machine.has_software_tpm:  # said by cmkd.conf, so that the command line is that of the documentation
+        machine.run('sed', '--in-place', '/^ExecStart/d', f'{DROP_INS}/swtpm.conf')
+        cmkd.configure(Tpm={'Tcti': 'swtpm:path=/run/swtpm/socket'})
+    commands, = re.findall(r'^```sh\n(install .*?)^```$', DEPLOYMENT.read_text(), re.MULTILINE | re.DOTALL)
+    machine.run('bash', '-euo', 'pipefail', '-c', commands)
+    try:
+        machine.run('systemctl', 'start', 'cmkd-expiry.service')
+        assert cmkd.property('ActiveState') == 'inactive'
+        cmkd.create('alice')
+        assert machine.ask('find', '/srv/cmkd', '/var/lib/cmkd', '-name', 'state.db') == '/srv/cmkd/state.db'
+        cmkd.stop()
+        machine.run('systemctl', 'start', 'cmkd-expiry.service')
+        assert cmkd.property('ActiveState') == 'active'
+    finally:
+        cmkd.stop()
+        machine.run('rm', '-rf', '/srv/cmkd', '/etc/systemd/system/cmkd-expiry.service.d')
+        cmkd.reset()

@@ -61,6 +61,27 @@ def test_removed_it_has_stopped_and_keeps_the_state(cmkd, blob):
     assert cmkd.machine.run('cmkctl', 'status', user='alice', check=False).status == 5
 
 
+def test_removed_under_load_it_leaves_nothing_behind_either(cmkd, blob):
+    """Each call would have the bus start it again."""
+    machine = cmkd.machine
+    cmkd.install()
+    calls = 'until [ -e /run/enough ]; do cmkctl create; date >>/tmp/called."$0"; done'
+    loops = [machine.begin('sh', '-c', calls, number, user='alice') for number in range(4)]
+    try:
+        for number in range(4):
+            machine.until(lambda: exists(cmkd, f'/tmp/called.{number}'), 'a call')
+        machine.run('dpkg', '--remove', 'cmkd')
+        assert machine.run('pgrep', '--uid', 'cmkd', check=False).out == ''
+        assert cmkd.property('ActiveState') == 'inactive'
+        assert machine.ask('systemctl', 'list-units', '--failed', '--plain', '--no-legend', 'cmkd*') == ''
+        assert machine.run('test', '-e', '/run/systemd/system/cmkd.service', check=False).status != 0
+    finally:
+        machine.run('touch', '/run/enough')
+        for loop in loops:
+            loop.end()
+        machine.run('sh', '-c', 'rm /run/enough /tmp/called.*')
+
+
 def test_installed_again_it_has_the_keys(cmkd, blob):
     cmkd.install()
     assert is_well(cmkd, blob)

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus/message-stream.h"
+
+#include <sys/socket.h>
+
+#define STEP 10000
+
+typedef struct
+{
+  GSocket *bus;
+  GIOStream *stream;
+  GByteArray *came; /* as GDBus reads it */
+} Fixture;
+
+static GSocket *
+take_socket (int fd)
+{
+  g_autoptr (GError) error = NULL;
+  GSocket *socket = g_socket_new_from_fd (fd, &error);
+  g_assert_no_error (error);
+  return socket;
+}
+
+static void
+set_up (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  int pair[2];
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+  fixture->bus = take_socket (pair[0]);
+  g_autoptr (GSocket) end = take_socket (pair[1]);
+  g_autoptr (GSocketConnection) connection = g_socket_connection_factory_create_connection (end);
+  fixture->stream = cmk_message_stream_new (G_IO_STREAM (connection));
+  fixture->came = g_byte_array_new ();
+}
+
+static void
+tear_down (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_byte_array_unref (fixture->came);
+  g_object_unref (fixture->stream);
+  g_object_unref (fixture->bus);
+}
+
+/* What is there now. Why it came to an end: 0 if that is the end of the stream. */
+static int
+read_all (Fixture *fixture)
+{
+  GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (fixture->stream));
+  guint8 buffer[333];
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
+      gssize size = g_pollable_input_stream_read_nonblocking (input, buffer, sizeof buffer, NULL, &error);
+      if (size == 0)
+        return 0;
+      if (size > 0)
+        g_byte_array_append (fixture->came, buffer, (guint) size);
+      else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+        return error->code;
+      else if (!g_pollable_input_stream_is_readable (input))
+        return G_IO_ERROR_WOULD_BLOCK;
+    }
+}
+
+/* In pieces of @step bytes, each of which is read before the next one. */
+static void
+pass (Fixture *fixture, const guint8 *bytes, gsize size, gsize step)
+{
+  for (gsize sent = 0; sent < size; sent += MIN (step, size - sent))
+    {
+      gsize piece = MIN (step, size - sent);
+      g_assert_cmpint (g_socket_send (fixture->bus, (const char *) bytes + sent, piece, NULL, NULL), ==, piece);
+      g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+    }
+}
+
+/* A message of @size bytes. */
+static guint8 *
+make_message (GDBusMessageType type, GDBusMessageByteOrder order, gsize size)
+{
+  g_autoptr (GDBusMessage) message =
+      g_dbus_message_new_method_call ("org.example.Name", "/", "org.example.I", "Method");
+  g_dbus_message_set_message_type (message, type);
+  g_dbus_message_set_byte_order (message, order);
+  g_dbus_message_set_serial (message, 7);
+  g_dbus_message_set_sender (message, ":1.1");
+  g_dbus_message_set_reply_serial (message, 3);
+  g_dbus_message_set_error_name (message, "org.example.E");
+  g_dbus_message_set_body (message, g_variant_new ("(ay)", NULL));
+  gsize empty_size;
+  g_autofree guint8 *empty = g_dbus_message_to_blob (message, &empty_size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+  g_assert_cmpuint (size, >=, empty_size);
+  guint32 lengths[] = { (guint32) (size - empty_size), (guint32) (size - empty_size + 4) };
+  for (guint i = 0; i < 2; i++)
+    lengths[i] =
+        order == G_DBUS_MESSAGE_BYTE_ORDER_BIG_ENDIAN ? GUINT32_TO_BE (lengths[i]) : GUINT32_TO_LE (lengths[i]);
+  guint8 *bytes = g_malloc0 (size);
+  memcpy (bytes, empty, empty_size);
+  memcpy (bytes + empty_size - 4, &lengths[0], 4);
+  memcpy (bytes + 4, &lengths[1], 4);
+  return bytes;
+}
+
+static void
+assert_came (Fixture *fixture, const guint8 *bytes, gsize size)
+{
+  g_assert_cmpmem (fixture->came->data, fixture->came->len, bytes, size);
+  g_byte_array_set_size (fixture->came, 0);
+}
+
+static const GDBusMessageByteOrder orders[] = { G_DBUS_MESSAGE_BYTE_ORDER_LITTLE_ENDIAN,
+                                                G_DBUS_MESSAGE_BYTE_ORDER_BIG_ENDIAN };
+
+/* --- */
+
+static void
+short_messages_pass_unchanged (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autoptr (GByteArray) all = g_byte_array_new ();
+  for (guint i = 0; i < 100; i++)
+    {
+      gsize size = 200 + 7 * i;
+      g_autofree guint8 *bytes = make_message ((GDBusMessageType) (1 + i % 4), orders[i % 2], size);
+      g_byte_array_append (all, bytes, (guint) size);
+    }
+  pass (fixture, all->data, all->len, all->len);
+  assert_came (fixture, all->data, all->len);
+  pass (fixture, all->data, all->len, 1);
+  assert_came (fixture, all->data, all->len);
+}
+
+static void
+the_longest_passes (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], CMK_MAX_MESSAGE_BYTES);
+  pass (fixture, bytes, CMK_MAX_MESSAGE_BYTES, STEP);
+  assert_came (fixture, bytes, CMK_MAX_MESSAGE_BYTES);
+}
+
+static void
+assert_cut (const GByteArray *came, GDBusMessageByteOrder order, GDBusMessageHeaderField mark, const char *signature)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GDBusMessage) message =
+      g_dbus_message_new_from_blob (came->data, came->len, G_DBUS_CAPABILITY_FLAGS_NONE, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_dbus_message_get_byte_order (message), ==, order);
+  g_assert_cmpuint (g_dbus_message_get_serial (message), ==, 7);
+  g_assert_cmpstr (g_dbus_message_get_sender (message), ==, ":1.1");
+  g_assert_cmpstr (g_dbus_message_get_member (message), ==, "Method");
+  g_assert_null (g_dbus_message_get_body (message));
+  GVariant *cut = g_dbus_message_get_header (message, mark);
+  g_assert_nonnull (cut);
+  g_assert_cmpstr (g_variant_get_string (cut, NULL), ==, signature);
+}
+
+static void
+long_calls_lose_their_arguments (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  const gsize size = CMK_MAX_MESSAGE_BYTES + 1, begin = 500;
+  for (guint i = 0; i < G_N_ELEMENTS (orders); i++)
+    {
+      g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[i], size);
+      g_autofree guint8 *next = make_message (G_DBUS_MESSAGE_TYPE_SIGNAL, orders[i], 300);
+      pass (fixture, bytes, begin, 1);
+      pass (fixture, bytes + begin, size - begin, STEP);
+      assert_cut (fixture->came, orders[i], CMK_HEADER_FIELD_TOO_LONG, "ay");
+      g_byte_array_set_size (fixture->came, 0);
+      pass (fixture, next, 300, 300);
+      assert_came (fixture, next, 300);
+    }
+}
+
+/* 50 variants in each other, and in the last an array of arrays that is empty: sound to the bus daemon, for there is no value
+ * that deep. */
+static GByteArray *
+make_deep_message (GDBusMessageType type)
+{
+  static const guint8 variant[] = { 1, 'v', 0 },
+                      arrays[] = "\x15"
+                                 "aaaaaaaaaaaaaaaaaaaay",
+                      no_elements[4] = { 0 };
+  g_autofree guint8 *shallow = make_message (type, orders[0], 400);
+  guint32 fields;
+  memcpy (&fields, shallow + 12, sizeof fields);
+  gsize head = 16 + (GUINT32_FROM_LE (fields) + 7) / 8 * 8;
+  guint8 *signature = memmem (shallow, head, "\2ay", 4);
+  g_assert_nonnull (signature);
+  memcpy (signature, "\2vy", 3);
+  GByteArray *deep = g_byte_array_new ();
+  g_byte_array_append (deep, shallow, (guint) head);
+  for (guint i = 0; i < 49; i++)
+    g_byte_array_append (deep, variant, sizeof variant);
+  g_byte_array_append (deep, arrays, sizeof arrays);
+  g_byte_array_append (deep, no_elements, (guint) ((head - deep->len) % 4));
+  g_byte_array_append (deep, no_elements, 4);
+  g_byte_array_append (deep, (const guint8 *) "y", 1);
+  guint32 body = GUINT32_TO_LE ((guint32) (deep->len - head));
+  memcpy (deep->data + 4, &body, sizeof body);
+  return deep;
+}
+
+static void
+what_gdbus_cannot_read_does_not_reach_it (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autofree guint8 *next = make_message (G_DBUS_MESSAGE_TYPE_SIGNAL, orders[0], 300);
+  for (GDBusMessageType type = G_DBUS_MESSAGE_TYPE_METHOD_CALL; type <= G_DBUS_MESSAGE_TYPE_SIGNAL; type++)
+    {
+      g_autoptr (GByteArray) deep = make_deep_message (type);
+      g_assert_null (g_dbus_message_new_from_blob (deep->data, deep->len, G_DBUS_CAPABILITY_FLAGS_NONE, NULL));
+      pass (fixture, deep->data, deep->len, 1);
+      if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL)
+        {
+          assert_cut (fixture->came, orders[0], CMK_HEADER_FIELD_UNREADABLE, "vy");
+          g_byte_array_set_size (fixture->came, 0);
+        }
+      pass (fixture, next, 300, 300);
+      assert_came (fixture, next, 300);
+    }
+}
+
+static void
+other_long_messages_are_dropped (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (GDBusMessageType type = G_DBUS_MESSAGE_TYPE_METHOD_RETURN; type <= G_DBUS_MESSAGE_TYPE_SIGNAL; type++)
+    {
+      g_autofree guint8 *bytes = make_message (type, orders[0], 2 * CMK_MAX_MESSAGE_BYTES);
+      g_autofree guint8 *next = make_message (type, orders[0], 300);
+      pass (fixture, bytes, 2 * CMK_MAX_MESSAGE_BYTES, STEP);
+      pass (fixture, next, 300, 300);
+      assert_came (fixture, next, 300);
+    }
+}
+
+/* Changes of a call that is too long, after which it cannot be answered. */
+static const struct
+{
+  const char *name;
+  guint at;
+  guint8 value;
+} oddities[] = {
+  { "fields that are too many", 13, 0x20 }, { "no fields", 12, 0 },
+  { "a signature of two types", 17, 2 },    { "a type that no field has", 18, 'x' },
+  { "a type of another size", 18, 'g' },    { "text that goes on after the end", 21, 1 },
+};
+
+static void
+calls_that_cannot_be_understood_are_dropped (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autofree guint8 *next = make_message (G_DBUS_MESSAGE_TYPE_SIGNAL, orders[0], 300);
+  for (guint i = 0; i < G_N_ELEMENTS (oddities); i++)
+    {
+      g_test_message ("%s", oddities[i].name);
+      g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], 2 * CMK_MAX_MESSAGE_BYTES);
+      bytes[oddities[i].at] = oddities[i].value;
+      guint32 body, fields;
+      memcpy (&body, bytes + 4, sizeof body);
+      memcpy (&fields, bytes + 12, sizeof fields);
+      gsize size = 16 + (GUINT32_FROM_LE (fields) + 7) / 8 * 8 + GUINT32_FROM_LE (body);
+      g_autofree guint8 *whole = g_malloc0 (size);
+      memcpy (whole, bytes, MIN (size, 2 * CMK_MAX_MESSAGE_BYTES));
+      pass (fixture, whole, size, STEP);
+      pass (fixture, next, 300, 300);
+      assert_came (fixture, next, 300);
+    }
+}
+
+static void
+what_is_no_message_is_an_error (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  static const char *const headers[] = { "x\1\0\1\0\0\0\0\1\0\0\0\0\0\0\0", "l\1\0\1\0\0\0\0\1\0\0\0\1\0\0\4",
+                                         "B\1\0\1\x8\0\0\0\0\0\0\1\0\0\0\0",
+                                         "l\1\0\1\xff\xff\xff\xff\1\0\0\0\0\0\0\0" };
+  for (guint i = 0; i < G_N_ELEMENTS (headers); i++)
+    {
+      g_assert_cmpint (g_socket_send (fixture->bus, headers[i], 16, NULL, NULL), ==, 16);
+      g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_INVALID_DATA);
+      tear_down (fixture, NULL);
+      set_up (fixture, NULL);
+    }
+}
+
+static void
+the_end_is_seen (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_SIGNAL, orders[0], 2 * CMK_MAX_MESSAGE_BYTES);
+  pass (fixture, bytes, 300, 300);
+  g_assert_true (g_socket_close (fixture->bus, NULL));
+  g_assert_cmpint (read_all (fixture), ==, 0);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct
+  {
+    const char *path;
+    void (*test) (Fixture *, gconstpointer);
+  } cases[] = {
+    { "/message-stream/short-messages-pass-unchanged", short_messages_pass_unchanged },
+    { "/message-stream/the-longest-passes", the_longest_passes },
+    { "/message-stream/long-calls-lose-their-arguments", long_calls_lose_their_arguments },
+    { "/message-stream/other-long-messages-are-dropped", other_long_messages_are_dropped },
+    { "/message-stream/what-gdbus-cannot-read-does-not-reach-it", what_gdbus_cannot_read_does_not_reach_it },
+    { "/message-stream/calls-that-cannot-be-understood-are-dropped", calls_that_cannot_be_understood_are_dropped },
+    { "/message-stream/what-is-no-message-is-an-error", what_is_no_message_is_an_error },
+    { "/message-stream/the-end-is-seen", the_end_is_seen },
+  };
+  g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    g_test_add (cases[i].path, Fixture, NULL, set_up, cases[i].test, tear_down);
+  return g_test_run ();
+}
