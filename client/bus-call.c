@@ -184,6 +184,18 @@ wipe_arguments (DBusMessage *message)
 }
 
 void
+cmk_call_renew (CmkCall *call)
+{
+  DBusMessage *again = dbus_message_copy (call->message);
+
+  cmk_require_memory (again != NULL);
+  if (call->is_secret)
+    wipe_arguments (call->message);
+  dbus_message_unref (call->message);
+  call->message = again;
+}
+
+void
 cmk_call_freep (CmkCall **call)
 {
   if ((*call)->has_options)

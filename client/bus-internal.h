@@ -31,6 +31,9 @@ struct CmkCall
 /* libdbus wipes nothing and hands out addresses inside the message, so its copies of a secret are wiped there. */
 void cmk_bus_wipe_text (const char *text);
 
+/* Have @call ready to be sent once more. */
+void cmk_call_renew (CmkCall *call);
+
 /* What @iter stands at. Nesting is bounded by what libdbus lets into a message. A value that has no meaning outside of its
  * message (a file descriptor) stays CMK_VALUE_NONE. With @is_secret texts are locked, and wiped in the message. */
 void cmk_bus_take_value (DBusMessageIter *iter, bool is_secret, CmkValue *ret_value);
@@ -51,5 +54,11 @@ int cmk_bus_check_owner (CmkBus *bus);
 int cmk_bus_check_sender (CmkBus *bus, const char *name);
 
 /* The same for a new owner whose signals are waited for. It may have gone again already, when nobody can tell any more who it
- * was: a signal is but a notice. */
+ * was: what it signalled is dropped. */
 int cmk_bus_follow_owner (CmkBus *bus, const char *name);
+
+/* Whether the call that was answered with @error never reached the owner that was checked, as it has gone; then it is
+ * forgotten. */
+bool cmk_bus_has_gone (CmkBus *bus, const DBusError *error);
+
+void cmk_bus_forget_owner (CmkBus *bus);

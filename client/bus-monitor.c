@@ -31,15 +31,16 @@ note_owner (CmkBus *bus, DBusMessage *message)
                               &new_owner, DBUS_TYPE_INVALID) ||
       strcmp (name, CMKD_BUS_NAME) != 0)
     return CMK_EXIT_DONE;
+  cmk_bus_forget_owner (bus);
   return *new_owner != '\0' ? cmk_bus_follow_owner (bus, new_owner) : CMK_EXIT_DONE;
 }
 
-/* The signal of cmkd that @message is, or NULL. A match rule does not stop a signal that somebody else addresses to us
+/* The signal of cmkd that @message is, or NULL; as long as nobody is known to be cmkd, none is. A match rule does not stop a signal that somebody else addresses to us
  * alone, so who sent it is looked at here. */
 static const KeySignal *
 find_signal (DBusMessage *message, const char *owner)
 {
-  if (!dbus_message_has_sender (message, owner) || !dbus_message_has_path (message, CMKD_OBJECT_PATH))
+  if (owner == NULL || !dbus_message_has_sender (message, owner) || !dbus_message_has_path (message, CMKD_OBJECT_PATH))
     return NULL;
   for (size_t i = 0; i < sizeof key_signals / sizeof *key_signals; i++)
     if (dbus_message_is_signal (message, CMKD_INTERFACE_KEYS, key_signals[i].name) &&

@@ -51,7 +51,14 @@ is_trusted (CmkBusKind kind, uid_t uid)
   return false;
 }
 
-/* With @may_have_gone a name that nobody has any more is taken as well. */
+void
+cmk_bus_forget_owner (CmkBus *bus)
+{
+  cmk_freep (&bus->owner);
+  bus->owner = NULL;
+}
+
+/* With @may_have_gone a name that nobody has any more is no error, and nobody the owner then. */
 static int
 check (CmkBus *bus, const char *name, bool may_have_gone)
 {
@@ -72,13 +79,14 @@ check (CmkBus *bus, const char *name, bool may_have_gone)
       if (!may_have_gone || !dbus_error_has_name (&error, DBUS_ERROR_NAME_HAS_NO_OWNER))
         return cmk_bus_fail_from (bus, &error);
       dbus_error_free (&error);
+      return CMK_EXIT_DONE;
     }
-  else if (!is_trusted (bus->kind, uid))
+  if (!is_trusted (bus->kind, uid))
     return cmk_fail (CMK_EXIT_REFUSED,
                      "a process of uid %u has taken the name of cmkd on this bus, and is not to be trusted with keys: "
                      "find it with `busctl status " CMKD_BUS_NAME "`",
                      uid);
-  cmk_freep (&bus->owner);
+  cmk_bus_forget_owner (bus);
   bus->owner = cmk_duplicate (name);
   bus->owner_uid = uid;
   return CMK_EXIT_DONE;
@@ -94,6 +102,22 @@ int
 cmk_bus_follow_owner (CmkBus *bus, const char *name)
 {
   return check (bus, name, true);
+}
+
+bool
+cmk_bus_has_gone (CmkBus *bus, const DBusError *error)
+{
+  /* A policy lets messages through to whoever has the name of cmkd, which it gives back before it goes. */
+  static const char *const signs[] = { DBUS_ERROR_SERVICE_UNKNOWN, DBUS_ERROR_NAME_HAS_NO_OWNER,
+                                       DBUS_ERROR_ACCESS_DENIED };
+
+  for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+    if (dbus_error_has_name (error, signs[i]))
+      {
+        cmk_bus_forget_owner (bus);
+        return true;
+      }
+  return false;
 }
 
 int

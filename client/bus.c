@@ -158,34 +158,54 @@ get_delay (const DBusError *error)
 
 /* A call is never made again that may have taken effect: Throttled says that it has not. */
 static DBusMessage *
-send_patiently (CmkBus *bus, DBusMessage *message, DBusError *error)
+send_patiently (CmkCall *call, CmkBus *bus, DBusError *error)
 {
   int64_t waited = 0;
-  DBusMessage *reply = cmk_bus_send_and_wait (bus, message, error);
+  DBusMessage *reply = cmk_bus_send_and_wait (bus, call->message, error);
 
   while (reply == NULL && bus->is_patient && dbus_error_has_name (error, CMKD_ERROR_PREFIX CMKD_ERROR_THROTTLED))
     {
       int64_t delay = get_delay (error) + 1; /* so that it does pass */
       const struct timespec pause = { .tv_sec = delay / 1000, .tv_nsec = delay % 1000 * 1000000 };
-      DBusMessage *again;
 
       waited += delay;
       if (waited > CALL_TIMEOUT_MS)
         return NULL;
       dbus_error_free (error);
       nanosleep (&pause, NULL);
-      again = dbus_message_copy (message);
-      cmk_require_memory (again != NULL);
-      reply = cmk_bus_send_and_wait (bus, again, error);
-      dbus_message_unref (again);
+      cmk_call_renew (call);
+      reply = cmk_bus_send_and_wait (bus, call->message, error);
     }
   return reply;
+}
+
+/* To the very process that was checked: the name may be somebody else's by the time that the call is sent. If cmkd has gone
+ * just then, there is another one to be found or started. */
+static int
+send_to_owner (CmkCall *call, CmkBus *bus, DBusMessage **ret_reply)
+{
+  DBusError error = DBUS_ERROR_INIT;
+
+  for (bool is_again = false;; is_again = true)
+    {
+      int code = cmk_bus_check_owner (bus);
+
+      if (code != CMK_EXIT_DONE)
+        return code;
+      cmk_require_memory (dbus_message_set_destination (call->message, bus->owner));
+      *ret_reply = send_patiently (call, bus, &error);
+      if (*ret_reply != NULL)
+        return CMK_EXIT_DONE;
+      if (is_again || !cmk_bus_has_gone (bus, &error))
+        return cmk_bus_fail_from (bus, &error);
+      dbus_error_free (&error);
+      cmk_call_renew (call);
+    }
 }
 
 int
 cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
 {
-  DBusError error = DBUS_ERROR_INIT;
   DBusMessage *reply;
   int code;
 
@@ -196,13 +216,9 @@ cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
     cmk_require_memory (dbus_message_iter_close_container (&call->arguments, &call->options));
   call->has_options = false;
 
-  code = cmk_bus_check_owner (bus);
+  code = send_to_owner (call, bus, &reply);
   if (code != CMK_EXIT_DONE)
     return code;
-  reply = send_patiently (bus, call->message, &error);
-  if (reply == NULL)
-    return cmk_bus_fail_from (bus, &error);
-
   code = cmk_bus_check_sender (bus, dbus_message_get_sender (reply));
   if (code == CMK_EXIT_DONE)
     code = take_answer (reply, call->is_secret, ret_answer);

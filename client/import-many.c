@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The file NAME.key is the material of the key alias/NAME, whose tag says that it is. That is all that is kept of a run, and
- * in the daemon, so a run that was interrupted is taken up by running it again: a key that has its material is done, one that
- * waits for it gets it, one that is not there is made. One file after the other: the daemon makes a wrapping key for each,
- * which takes longer than all the rest. */
+ * The file NAME.key is the material of the key alias/NAME, whose tag says of which directory it is, by an id that is kept
+ * there. That is all that is kept of a run, so a run that was interrupted is taken up by running it again: a key that has
+ * material takes the same once more, and no other; one that waits for it gets it, one that is not there is made. One file
+ * after the other: the daemon makes a wrapping key for each, which takes longer than all the rest. */
 #include "import-many.h"
 
 #include <dirent.h>
@@ -12,8 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "answer.h"
 #include "buffer.h"
@@ -21,12 +22,17 @@
 #include "exit-code.h"
 #include "import.h"
 #include "input.h"
+#include "output-file.h"
 #include "output.h"
 #include "progress.h"
 #include "spec.h"
+#include "text.h"
 #include "wrapping.h"
 
 #define FILE_TAG    "imported-from"
+#define ID_FILE     ".cmkctl-import"
+#define ID_BYTES    16
+#define ID_CHARS    (2 * ID_BYTES)
 #define ALIAS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 typedef enum
@@ -42,6 +48,7 @@ static const char *const result_names[N_RESULTS] = { "Imported", "AlreadyThere",
 typedef struct
 {
   const char *directory;
+  char id[ID_CHARS + 1]; /* of the directory */
   const CmkSpec *spec;
   const char *usage; /* NULL: by the spec */
   CmkImportJob job;  /* but for its key */
@@ -55,6 +62,7 @@ typedef struct
 {
   const char *file;
   char *alias;
+  char *origin; /* what the tag of its key says */
   char *key_id;
   bool has_material;
 } Item;
@@ -63,6 +71,7 @@ static void
 item_clear (Item *item)
 {
   free (item->alias);
+  free (item->origin);
   free (item->key_id);
 }
 
@@ -85,7 +94,7 @@ compare (const struct dirent **one, const struct dirent **other)
 }
 
 static int
-name_key (Item *item)
+name_key (const Run *run, Item *item)
 {
   size_t length = (size_t) (strrchr (item->file, '.') - item->file);
 
@@ -94,17 +103,47 @@ name_key (Item *item)
                      "what stands before the ending becomes an alias, so it is of letters, digits, '_' "
                      "and '-': rename the file");
   cmk_require_memory (asprintf (&item->alias, CMKD_ALIAS_PREFIX "%.*s", (int) length, item->file) >= 0);
+  cmk_require_memory (asprintf (&item->origin, "%s/%s", run->id, item->file) >= 0);
+  if (strlen (item->origin) > CMKD_MAX_TAG_VALUE_CHARS)
+    return cmk_fail (CMK_EXIT_REFUSED, "the name is too long: rename the file");
   return CMK_EXIT_DONE;
 }
 
-/* Take what DescribeKey or CreateKey answered. The alias may be that of a key that has nothing to do with the file. */
+/* A key of the same name may have nothing to do with the file: our material would be in a key of somebody else's purpose. */
+static int
+check_metadata (const Run *run, const CmkValue *metadata, const Item *item)
+{
+  const CmkValue *tags = cmk_value_get (metadata, "Tags", CMK_VALUE_MAP);
+  const char *tag = tags != NULL ? cmk_value_get_string (tags, FILE_TAG) : NULL;
+  const char *origin, *spec, *usage;
+  int code = cmk_value_require (metadata, "Origin", &origin);
+
+  if (code == CMK_EXIT_DONE)
+    code = cmk_value_require (metadata, "KeySpec", &spec);
+  if (code == CMK_EXIT_DONE)
+    code = cmk_value_require (metadata, "KeyUsage", &usage);
+  if (code != CMK_EXIT_DONE)
+    return code;
+
+  if (tag == NULL || strcmp (tag, item->origin) != 0 || strcmp (origin, "EXTERNAL") != 0)
+    return cmk_fail (
+        CMK_EXIT_REFUSED,
+        "%s is another key's, which was not made of this file of this directory: rename the file, or delete "
+        "the alias",
+        item->alias);
+  if (strcmp (spec, run->spec->name) != 0)
+    return cmk_fail (CMK_EXIT_REFUSED, "its key is of spec %s already: say --spec %s", spec, spec);
+  if (run->usage != NULL && strcmp (usage, run->usage) != 0)
+    return cmk_fail (CMK_EXIT_REFUSED, "its key is of usage %s already: say --usage %s", usage, usage);
+  return CMK_EXIT_DONE;
+}
+
+/* Take what DescribeKey or CreateKey answered. */
 static int
 take_metadata (const Run *run, const CmkValue *answer, Item *item)
 {
   const CmkValue *metadata = cmk_value_get (answer, "KeyMetadata", CMK_VALUE_MAP);
-  const CmkValue *tags = metadata != NULL ? cmk_value_get (metadata, "Tags", CMK_VALUE_MAP) : NULL;
-  const char *file = tags != NULL ? cmk_value_get_string (tags, FILE_TAG) : NULL;
-  const char *id, *state, *spec;
+  const char *id, *state;
   int code;
 
   if (metadata == NULL)
@@ -114,17 +153,11 @@ take_metadata (const Run *run, const CmkValue *answer, Item *item)
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (metadata, "KeyState", &state);
   if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (metadata, "KeySpec", &spec);
+    code = check_metadata (run, metadata, item);
   if (code != CMK_EXIT_DONE)
     return code;
-
-  if (file == NULL || strcmp (file, item->file) != 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "%s is the name of another key, %s: rename the file, or delete the alias",
-                     item->alias, id);
-  if (strcmp (spec, run->spec->name) != 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "the key %s is of spec %s already: say --spec %s", id, spec, spec);
   item->key_id = cmk_duplicate (id);
-  item->has_material = strcmp (state, "Enabled") == 0 || strcmp (state, "Disabled") == 0;
+  item->has_material = strcmp (state, "Enabled") == 0;
   return CMK_EXIT_DONE;
 }
 
@@ -151,7 +184,7 @@ read_material (const Run *run, const Item *item, CmkMaterial *ret_material)
   int code;
 
   cmk_require_memory (asprintf (&path, "%s/%s", run->directory, item->file) >= 0);
-  code = cmk_wrapping_read_material (path, ret_material);
+  code = cmk_wrapping_read_material (path, true, ret_material);
   if (code != CMK_EXIT_DONE)
     return code;
   if (ret_material->kind != run->spec->kind)
@@ -170,7 +203,7 @@ create_key (const Run *run, Item *item)
   _cleanup_ (cmk_freep) char *tag = NULL;
   int code;
 
-  cmk_require_memory (asprintf (&tag, FILE_TAG "=%s", item->file) >= 0);
+  cmk_require_memory (asprintf (&tag, FILE_TAG "=%s", item->origin) >= 0);
   cmk_call_begin_options (call);
   cmk_call_add_text_option (call, "Origin", "EXTERNAL");
   cmk_call_add_text_option (call, "KeySpec", run->spec->name);
@@ -187,25 +220,18 @@ import_file (const Run *run, Item *item, Result *ret_result)
   _cleanup_ (cmk_material_clear) CmkMaterial material = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   CmkImportJob job = run->job;
-  int code = name_key (item);
+  int code = name_key (run, item);
 
   if (code == CMK_EXIT_DONE)
     code = find_key (run, item);
-  if (code != CMK_EXIT_DONE)
-    return code;
-  if (item->has_material)
-    {
-      *ret_result = RESULT_ALREADY_THERE;
-      return CMK_EXIT_DONE;
-    }
-
-  code = read_material (run, item, &material);
+  if (code == CMK_EXIT_DONE)
+    code = read_material (run, item, &material);
   if (code == CMK_EXIT_DONE && item->key_id == NULL)
     code = create_key (run, item);
   if (code != CMK_EXIT_DONE)
     return code;
   job.key_id = item->key_id;
-  *ret_result = RESULT_IMPORTED;
+  *ret_result = item->has_material ? RESULT_ALREADY_THERE : RESULT_IMPORTED;
   return cmk_import_material (run->bus, &job, &material, &answer);
 }
 
@@ -227,8 +253,13 @@ report (const CmkArguments *arguments, Run *run, const Item *item, Result result
     cmk_fail (CMK_EXIT_REFUSED, "%s: %s", item->file, message);
   else if (!cmk_arguments_has (arguments, "json"))
     {
+      _cleanup_ (cmk_freep) char *line = NULL;
+      _cleanup_ (cmk_freep) char *shown = NULL;
+
+      cmk_require_memory (asprintf (&line, "%s %s %s", item->key_id, result_names[result], item->file) >= 0);
+      shown = cmk_text_clean (line);
       cmk_progress_hide ();
-      printf ("%s %s %s\n", item->key_id, result_names[result], item->file);
+      puts (shown);
       fflush (stdout);
       cmk_progress_show ();
     }
@@ -276,6 +307,52 @@ print_summary (const CmkArguments *arguments, Run *run)
 }
 
 static int
+make_id (Run *run, const char *path)
+{
+  _cleanup_ (cmk_output_file_closep) CmkOutputFile *file = NULL;
+  uint8_t random[ID_BYTES];
+  int code = cmk_output_file_open (path, false, &file);
+
+  if (code != CMK_EXIT_DONE)
+    return code;
+  if (getrandom (random, sizeof random, 0) != sizeof random)
+    return cmk_fail (CMK_EXIT_REFUSED, "the system gives out no random numbers");
+  for (size_t i = 0; i < sizeof random; i++)
+    sprintf (run->id + 2 * i, "%02x", random[i]);
+  code = cmk_output_file_write (file, run->id, ID_CHARS);
+  return code == CMK_EXIT_DONE ? cmk_output_file_commit (file) : code;
+}
+
+/* Two directories may both have a db.key: only the id of the directory tells whose a key is. */
+static int
+find_id (Run *run)
+{
+  _cleanup_ (cmk_freep) char *path = NULL;
+  _cleanup_ (cmk_buffer_clear) CmkBuffer text = { 0 };
+  int code;
+
+  cmk_require_memory (asprintf (&path, "%s/" ID_FILE, run->directory) >= 0);
+  if (access (path, F_OK) < 0 && errno == ENOENT)
+    return make_id (run, path);
+  code = cmk_input_read_file (path, "id of the directory", ID_CHARS, &text);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  if (text.size != ID_CHARS || strspn ((const char *) text.data, "0123456789abcdef") != ID_CHARS)
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "'%s' is not what cmkctl wrote: remove it, and no key of an earlier run is known", path);
+  memcpy (run->id, text.data, ID_CHARS);
+  return CMK_EXIT_DONE;
+}
+
+static void
+free_entries (struct dirent **entries, int n_entries)
+{
+  for (int i = 0; i < n_entries; i++)
+    free (entries[i]);
+  free (entries);
+}
+
+static int
 import_all (const CmkArguments *arguments, Run *run)
 {
   struct dirent **entries;
@@ -290,16 +367,21 @@ import_all (const CmkArguments *arguments, Run *run)
       return cmk_fail (CMK_EXIT_REFUSED, "no file in '%s' ends with .key, .bin, .pem or .der", run->directory);
     }
 
+  code = find_id (run);
+  if (code != CMK_EXIT_DONE)
+    {
+      free_entries (entries, n_entries);
+      return code;
+    }
   cmk_progress_begin ("importing", CMK_PROGRESS_ITEMS, (uint64_t) n_entries);
   for (int i = 0; i < n_entries; i++)
     {
       if (code == CMK_EXIT_DONE)
         code = import_next (arguments, run, entries[i]->d_name);
       cmk_progress_update ((uint64_t) i + 1);
-      free (entries[i]);
     }
   cmk_progress_end ();
-  free (entries);
+  free_entries (entries, n_entries);
   print_summary (arguments, run);
   return code == CMK_EXIT_DONE && run->counts[RESULT_FAILED] > 0 ? CMK_EXIT_REFUSED : code;
 }

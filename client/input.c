@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,15 +25,10 @@ closep (const int *fd)
     close (*fd);
 }
 
-int
-cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret_data)
+static int
+read_all (int fd, const char *path, const char *what, size_t limit, CmkBuffer *ret_data)
 {
-  bool is_stdin = strcmp (path, "-") == 0;
-  _cleanup_ (closep) int fd = is_stdin ? STDIN_FILENO : open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   _cleanup_ (cmk_buffer_clear) CmkBuffer data = cmk_buffer_new (limit + 1);
-
-  if (fd < 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "cannot open the %s '%s': %s", what, path, strerror (errno));
 
   while (data.size <= limit)
     {
@@ -41,8 +37,7 @@ cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret
       if (taken < 0 && errno == EINTR)
         continue;
       if (taken < 0)
-        return cmk_fail (CMK_EXIT_REFUSED, "cannot read the %s '%s': %s", what, is_stdin ? "standard input" : path,
-                         strerror (errno));
+        return cmk_fail (CMK_EXIT_REFUSED, "cannot read the %s '%s': %s", what, path, strerror (errno));
       if (taken == 0)
         {
           *ret_data = data;
@@ -52,7 +47,35 @@ cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret
       data.size += (size_t) taken;
     }
   return cmk_fail (CMK_EXIT_REFUSED, "the %s '%s' has more than the %zu bytes there may be: is it the right file?",
-                   what, is_stdin ? "standard input" : path, limit);
+                   what, path, limit);
+}
+
+static int
+fail_to_open (const char *path, const char *what)
+{
+  return cmk_fail (CMK_EXIT_REFUSED, "cannot open the %s '%s': %s", what, path, strerror (errno));
+}
+
+int
+cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret_data)
+{
+  bool is_stdin = strcmp (path, "-") == 0;
+  _cleanup_ (closep) int fd = is_stdin ? STDIN_FILENO : open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+  return fd < 0 ? fail_to_open (path, what) : read_all (fd, is_stdin ? "standard input" : path, what, limit, ret_data);
+}
+
+int
+cmk_input_read_file (const char *path, const char *what, size_t limit, CmkBuffer *ret_data)
+{
+  _cleanup_ (closep) int fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  struct stat status;
+
+  if (fd < 0)
+    return fail_to_open (path, what);
+  if (fstat (fd, &status) < 0 || !S_ISREG (status.st_mode))
+    return cmk_fail (CMK_EXIT_REFUSED, "the %s '%s' is a directory, a pipe or a device, and no file", what, path);
+  return read_all (fd, path, what, limit, ret_data);
 }
 
 /* Whether @text, white space dropped, is canonical Base64; then that is what it is afterwards. */

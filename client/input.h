@@ -8,6 +8,9 @@
 /* Read the whole of @path, "-" for standard input, at most @limit bytes; @what names it in messages. */
 int cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret_data);
 
+/* The same of a regular file and nothing else: a pipe, for one, may never end. */
+int cmk_input_read_file (const char *path, const char *what, size_t limit, CmkBuffer *ret_data);
+
 /* The same, for text that travels as Base64: white space is dropped, as a line break at the end or every 64 characters
  * is what most tools write. */
 int cmk_input_read_base64 (const char *path, const char *what, CmkBuffer *ret_text);

@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <stddef.h>
 
-#define MAX_CLEAN_UPS 2
+#define MAX_CLEAN_UPS 3
 
-static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 static void (*volatile clean_ups[MAX_CLEAN_UPS]) (void);
 
 /* The signal is blocked until this returns, and then ends the program as it should have: the caller sees by what. */

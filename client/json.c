@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Answers as JSON, RFC 8259. What comes off the bus is UTF-8 already, so only what would end or break a string needs an
- * escape. */
+ * Answers as JSON, RFC 8259. People look at it on terminals, so whatever would steer one is escaped as well. */
 #include "output.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
+#include "text.h"
+
 static void
 print_string (const char *text)
 {
   putchar ('"');
-  for (; *text != '\0'; text++)
-    if (*text == '"' || *text == '\\')
-      printf ("\\%c", *text);
-    else if ((unsigned char) *text < ' ')
-      printf ("\\u%04x", (unsigned) *text);
-    else
-      putchar (*text);
+  while (*text != '\0')
+    {
+      uint32_t character;
+      size_t size = cmk_text_decode (text, &character);
+
+      if (*text == '"' || *text == '\\')
+        printf ("\\%c", *text);
+      else if (character == CMK_TEXT_NO_CHARACTER || cmk_text_is_control (character))
+        printf ("\\u%04x", character);
+      else
+        fwrite (text, 1, size, stdout);
+      text += size;
+    }
   putchar ('"');
 }
 

@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base64.h"
 #include "exit-code.h"
+#include "output-file.h"
 #include "progress.h"
+#include "text.h"
 
 #define PEM_LINE_CHARS 64
 
@@ -29,16 +30,14 @@ cmk_fail_keep (char **message)
 int
 cmk_fail (int code, const char *format, ...)
 {
+  _cleanup_ (cmk_freep) char *text = NULL;
   _cleanup_ (cmk_freep) char *message = NULL;
   va_list arguments;
 
   va_start (arguments, format);
-  cmk_require_memory (vasprintf (&message, format, arguments) >= 0);
+  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
   va_end (arguments);
-
-  for (char *c = message; *c != '\0'; c++)
-    if ((unsigned char) *c < ' ' || *c == 0x7f)
-      *c = ' ';
+  message = cmk_text_clean (text);
   if (kept_message != NULL)
     {
       free (*kept_message);
@@ -78,31 +77,32 @@ cmk_output_write_all (int fd, const void *data, size_t size)
   return true;
 }
 
-/* A file that others could read so far must not receive a secret before they no longer can. */
-static bool
-make_private (int fd)
+static int
+write_secret (const char *path, const void *data, size_t size)
 {
-  struct stat status;
+  _cleanup_ (cmk_output_file_closep) CmkOutputFile *file = NULL;
+  int code = cmk_output_file_open (path, true, &file);
 
-  if (fstat (fd, &status) < 0)
-    return false;
-  return !S_ISREG (status.st_mode) || fchmod (fd, S_IRUSR | S_IWUSR) == 0;
+  if (code == CMK_EXIT_DONE)
+    code = cmk_output_file_write (file, data, size);
+  return code == CMK_EXIT_DONE ? cmk_output_file_commit (file) : code;
 }
 
 int
 cmk_output_write (const char *path, bool is_secret, const void *data, size_t size)
 {
-  mode_t mode = is_secret ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
   bool is_written;
   int fd;
 
   if (strcmp (path, "-") == 0)
     return cmk_output_write_all (STDOUT_FILENO, data, size) ? CMK_EXIT_DONE : cmk_output_fail_to_write (path);
+  if (is_secret)
+    return write_secret (path, data, size);
 
-  fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+  fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
   if (fd < 0)
     return cmk_output_fail_to_write (path);
-  is_written = (!is_secret || make_private (fd)) && cmk_output_write_all (fd, data, size);
+  is_written = cmk_output_write_all (fd, data, size);
 
   /* Some file systems report only here that there was no room. */
   if (close (fd) < 0)

@@ -6,7 +6,8 @@
 #include "buffer.h"
 #include "value.h"
 
-/* Write @data to @path, "-" for standard output. A file that is_secret gets mode 0600, also if it was there before. */
+/* Write @data to @path, "-" for standard output. What is_secret is a file of mode 0600 in
+ * place of what was there before. */
 int cmk_output_write (const char *path, bool is_secret, const void *data, size_t size);
 
 /* Write all of @data to @fd; errno says why not. */

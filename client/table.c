@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "text.h"
+
 #define COLUMN_GAP 2
 
 typedef struct
@@ -148,24 +150,19 @@ to_text (const CmkValue *value)
 static size_t
 measure (const char *text, int *ret_width)
 {
-  wchar_t character;
-  size_t length;
+  uint32_t character;
+  size_t length = cmk_text_decode (text, &character);
 
-  if ((unsigned char) *text < 0x80)
+  if (character == CMK_TEXT_NO_CHARACTER || cmk_text_is_control (character))
+    *ret_width = -1;
+  else if (character < 0x80)
+    *ret_width = 1;
+  else
     {
-      *ret_width = *text < ' ' || *text == 0x7f ? -1 : 1;
-      return 1;
+      /* Loading a locale costs as much as a tenth of a call: only for those who need it. */
+      (void) setlocale (LC_CTYPE, "C.UTF-8");
+      *ret_width = wcwidth ((wchar_t) character);
     }
-
-  /* Loading a locale costs as much as a tenth of a call: only for those who need it. */
-  (void) setlocale (LC_CTYPE, "C.UTF-8");
-  length = mbrtowc (&character, text, strlen (text), &(mbstate_t) { 0 });
-  if (length == (size_t) -1 || length == (size_t) -2)
-    {
-      *ret_width = -1;
-      return 1;
-    }
-  *ret_width = wcwidth (character);
   return length;
 }
 

@@ -142,6 +142,8 @@ check_options (const CmkArguments *arguments)
   static const char *const outputs[] = { "public-key", "accept-attestation-key", NULL };
   static const char *const inputs[] = { "nonce", "attestation-key", "credential-secret", NULL };
 
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_arguments_fail (arguments, "verify-attestation asks no daemon, here or on another --host");
   if (cmk_arguments_has (arguments, "json"))
     return cmk_arguments_fail (arguments, "verify-attestation asks no daemon and has no answer for --json");
   if (!cmk_arguments_has (arguments, "nonce"))

@@ -15,9 +15,11 @@
 #include "exit-code.h"
 #include "listing.h"
 #include "output.h"
+#include "text.h"
 
 #define MOST_KEYS        1000
 #define PATIENCE_SECONDS 2
+#define UUID_CHARS       36
 
 /* The command line so far. */
 typedef struct
@@ -33,12 +35,24 @@ typedef struct
 static void
 print_candidate (const Line *line, const char *text, const char *description)
 {
+  _cleanup_ (cmk_freep) char *shown = NULL;
+
   if (strncmp (text, line->word, strlen (line->word)) != 0)
     return;
-  printf ("%.*s%s\t", line->prefix_length, line->prefix, text);
-  for (; *description != '\0'; description++)
-    putchar ((unsigned char) *description < ' ' || *description == 0x7f ? ' ' : *description);
-  putchar ('\n');
+  shown = cmk_text_clean (description);
+  printf ("%.*s%s\t%s\n", line->prefix_length, line->prefix, text, shown);
+}
+
+/* What ends up on a command line must mean nothing to a shell, whoever it was that answered. */
+static bool
+is_key (const char *text)
+{
+  static const char in_alias[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/-";
+  size_t length = strlen (text);
+
+  if (strncmp (text, CMKD_ALIAS_PREFIX, strlen (CMKD_ALIAS_PREFIX)) == 0)
+    return strspn (text, in_alias) == length;
+  return length == UUID_CHARS && strspn (text, "0123456789abcdef-") == length;
 }
 
 static void
@@ -94,7 +108,7 @@ print_listed (const Line *line, CmkBus *bus, const char *method, const char *lis
       const char *text = cmk_value_get_string (&items->items[i], field);
       const char *description = cmk_value_get_string (&items->items[i], described_by);
 
-      if (text != NULL)
+      if (text != NULL && is_key (text))
         print_candidate (line, text, description != NULL ? description : "");
     }
   return code;
@@ -112,10 +126,13 @@ static int
 print_keys (const Line *line, bool has_ids, bool has_aliases)
 {
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  const char *address = cmk_arguments_get (&line->arguments, "address", "unix:");
   int code;
 
-  /* ssh may have to ask for a password, and nobody expects that of the Tab key. */
-  if (cmk_arguments_has (&line->arguments, "host"))
+  /* Nobody expects of the Tab key that it runs a program: ssh, which may have to ask for a password, or one that an
+   * address names that was not even sent off yet. Addresses are a list. */
+  if (cmk_arguments_has (&line->arguments, "host") || strncmp (address, "unix:", 5) != 0 ||
+      strchr (address, ';') != NULL)
     return CMK_EXIT_DONE;
   code = cmk_arguments_open_bus (&line->arguments, &bus);
   if (code != CMK_EXIT_DONE)
@@ -256,6 +273,8 @@ run_complete (const CmkArguments *arguments)
   Line line = { .word = arguments->operands[n_words], .prefix = "" };
   int code;
 
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_arguments_fail (arguments, "complete asks no --host: that of the command line comes after --");
   line.arguments.operands = cmk_allocate (arguments->n_operands * sizeof *line.arguments.operands);
   line.arguments.given = cmk_allocate (arguments->n_operands * sizeof *line.arguments.given);
   for (size_t i = 0; i < n_words; i++)

@@ -197,6 +197,8 @@ run_wrap (const CmkArguments *arguments)
 
   if (key_path == NULL)
     return cmk_arguments_fail (arguments, "--public-key is missing");
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_arguments_fail (arguments, "wrap asks no daemon, here or on another --host");
   if (cmk_arguments_has (arguments, "json"))
     return cmk_arguments_fail (arguments, "wrap asks no daemon and has no answer for --json");
   code = cmk_arguments_check_inputs (arguments, inputs);
@@ -206,7 +208,7 @@ run_wrap (const CmkArguments *arguments)
   if (code == CMK_EXIT_DONE)
     code = cmk_input_read (key_path, "public key", MAX_PUBLIC_KEY_BYTES, &public_key);
   if (code == CMK_EXIT_DONE)
-    code = cmk_wrapping_read_material (cmk_arguments_get (arguments, "in", "-"), &material);
+    code = cmk_wrapping_read_material (cmk_arguments_get (arguments, "in", "-"), false, &material);
   if (code == CMK_EXIT_DONE)
     code = cmk_wrapping_run (&job, &wrapped);
   if (code == CMK_EXIT_DONE && private_key_path != NULL)
@@ -279,8 +281,8 @@ run_import (const CmkArguments *arguments)
   job.expires = cmk_arguments_get (arguments, "expires", NULL);
   job.sequence = cmk_arguments_get (arguments, "sequence", NULL);
 
-  code =
-      material_path != NULL ? cmk_wrapping_read_material (material_path, &material) : read_import (arguments, &import);
+  code = material_path != NULL ? cmk_wrapping_read_material (material_path, false, &material)
+                               : read_import (arguments, &import);
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
   if (code == CMK_EXIT_DONE)

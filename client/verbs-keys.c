@@ -57,7 +57,7 @@ run_create (const CmkArguments *arguments)
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&answer);
   else
-    puts (id);
+    cmk_output_print_text (id);
   return CMK_EXIT_DONE;
 }
 

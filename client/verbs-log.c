@@ -280,6 +280,8 @@ run_log (const CmkArguments *arguments)
   _cleanup_ (cmk_journal_query_clear) CmkJournalQuery query = { 0 };
   int code = CMK_EXIT_DONE;
 
+  if (cmk_arguments_has (arguments, "host"))
+    return cmk_arguments_fail (arguments, "the journal is that of this machine: run cmkctl log on the other one");
   if (cmk_arguments_has (arguments, "address"))
     return cmk_arguments_fail (arguments, "the journal knows cmkd by its unit, not by an --address");
   if (!cmk_arguments_has (arguments, "session"))

@@ -12,6 +12,7 @@
 #include "exit-code.h"
 #include "listing.h"
 #include "output.h"
+#include "text.h"
 
 typedef struct
 {
@@ -108,7 +109,11 @@ explain_status (CmkBus *bus, const char *status, const char *tpm_advice)
   if (strcmp (status, "ok") == 0)
     puts ("Nothing is the matter: there is nothing to recover from.");
   else
-    printf ("The TPM has not opened the state, and there is nothing to accept: %s.\n", tpm_advice);
+    {
+      _cleanup_ (cmk_freep) char *advice = cmk_text_clean (tpm_advice);
+
+      printf ("The TPM has not opened the state, and there is nothing to accept: %s.\n", advice);
+    }
   return CMK_EXIT_DONE;
 }
 

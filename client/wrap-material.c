@@ -67,9 +67,8 @@ cmk_public_key_read (const CmkBuffer *data)
   return usable;
 }
 
-/* libcrypto asks on the terminal for the passphrase of a key that has one. */
 static EVP_PKEY *
-read_private_key (const CmkBuffer *data)
+read_private_key (const CmkBuffer *data, CmkAskPassphrase *ask, const char *file)
 {
   _cleanup_ (free_bio) BIO *bio = BIO_new_mem_buf (data->data, (int) data->size);
   _cleanup_ (cmk_free_key) EVP_PKEY *key = NULL;
@@ -79,12 +78,12 @@ read_private_key (const CmkBuffer *data)
   if (bio == NULL)
     return NULL;
   if (is_pem (data))
-    return PEM_read_bio_PrivateKey (bio, NULL, NULL, NULL);
+    return PEM_read_bio_PrivateKey (bio, NULL, ask, (void *) file);
   if (!is_sequence (data))
     return NULL;
   key = d2i_AutoPrivateKey (NULL, &der, (long) data->size);
   if (key == NULL)
-    return d2i_PKCS8PrivateKey_bio (bio, NULL, NULL, NULL);
+    return d2i_PKCS8PrivateKey_bio (bio, NULL, ask, (void *) file);
   if (der != data->data + data->size)
     return NULL;
   whole = key;
@@ -147,9 +146,9 @@ copy (const CmkBuffer *data)
 }
 
 const char *
-cmk_material_read (const CmkBuffer *data, CmkMaterial *ret_material)
+cmk_material_read (const CmkBuffer *data, CmkAskPassphrase *ask, const char *file, CmkMaterial *ret_material)
 {
-  _cleanup_ (cmk_free_key) EVP_PKEY *key = read_private_key (data);
+  _cleanup_ (cmk_free_key) EVP_PKEY *key = read_private_key (data, ask, file);
   CmkMaterialKind kind;
 
   if (key == NULL && (is_pem (data) || (is_sequence (data) && data->size > MAX_RAW_BYTES)))
@@ -175,7 +174,7 @@ cmk_material_read (const CmkBuffer *data, CmkMaterial *ret_material)
 static bool
 copy_scalar (const CmkBuffer *pkcs8, CmkBuffer *ret_scalar)
 {
-  _cleanup_ (cmk_free_key) EVP_PKEY *key = read_private_key (pkcs8);
+  _cleanup_ (cmk_free_key) EVP_PKEY *key = read_private_key (pkcs8, NULL, NULL); /* never encrypted */
   BIGNUM *number = NULL;
   int size;
 

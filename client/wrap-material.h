@@ -11,7 +11,8 @@
 void cmk_free_key (EVP_PKEY **key);
 
 /* The CmkWrapModule.read_material. */
-const char *cmk_material_read (const CmkBuffer *data, CmkMaterial *ret_material);
+const char *cmk_material_read (const CmkBuffer *data, CmkAskPassphrase *ask, const char *file,
+                               CmkMaterial *ret_material);
 
 /* The secret number of @material: of an SM2 key, or raw bytes that are one. */
 const char *cmk_material_get_scalar (const CmkMaterial *material, CmkBuffer *ret_scalar);

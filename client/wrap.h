@@ -37,12 +37,17 @@ typedef struct
   CmkBuffer private_key; /* EncryptedPrivateKey, empty if all is in one */
 } CmkWrapped;
 
+/* Put the passphrase of the private key in @file into @passphrase, at most @size bytes: how many it has, or -1. @is_new is
+ * libcrypto's. */
+typedef int CmkAskPassphrase (char *passphrase, int size, int is_new, void *file);
+
 /* These functions give NULL, or what is wrong, and then they have given nothing else. */
 typedef struct
 {
   /* What the file @data is: a private key, PEM or DER, as PKCS#8, PKCS#1 or SEC1, or, if it is none, the bytes
-   * themselves. May ask for a passphrase on the terminal. */
-  const char *(*read_material) (const CmkBuffer *data, CmkMaterial *ret_material);
+   * themselves. @file, its name, is for @ask, which is called if the key has a passphrase. */
+  const char *(*read_material) (const CmkBuffer *data, CmkAskPassphrase *ask, const char *file,
+                                CmkMaterial *ret_material);
 
   const char *(*wrap) (const CmkWrapJob *job, CmkWrapped *ret_wrapped);
 } CmkWrapModule;

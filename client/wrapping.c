@@ -4,6 +4,7 @@
 #include "exit-code.h"
 #include "input.h"
 #include "module.h"
+#include "passphrase.h"
 
 #define MODULE_FILE "cmkctl-wrap.so"
 
@@ -21,12 +22,13 @@ load_module (const CmkWrapModule **ret_module)
 }
 
 int
-cmk_wrapping_read_material (const char *path, CmkMaterial *ret_material)
+cmk_wrapping_read_material (const char *path, bool is_file, CmkMaterial *ret_material)
 {
   _cleanup_ (cmk_buffer_clear) CmkBuffer data = { 0 };
   const CmkWrapModule *module = NULL;
   const char *problem;
-  int code = cmk_input_read (path, "key material", MAX_MATERIAL_BYTES, &data);
+  int code = is_file ? cmk_input_read_file (path, "key material", MAX_MATERIAL_BYTES, &data)
+                     : cmk_input_read (path, "key material", MAX_MATERIAL_BYTES, &data);
 
   if (code == CMK_EXIT_DONE && data.size == 0)
     return cmk_fail (CMK_EXIT_REFUSED, "the key material '%s' is empty", path);
@@ -34,7 +36,7 @@ cmk_wrapping_read_material (const char *path, CmkMaterial *ret_material)
     code = load_module (&module);
   if (code != CMK_EXIT_DONE)
     return code;
-  problem = module->read_material (&data, ret_material);
+  problem = module->read_material (&data, cmk_passphrase_ask, path, ret_material);
   return problem == NULL ? CMK_EXIT_DONE : cmk_fail (CMK_EXIT_REFUSED, "%s", problem);
 }
 

@@ -36,6 +36,7 @@ typedef enum
   VERDICT_ADMITTED,
   VERDICT_UNANSWERABLE,
   VERDICT_TOO_LONG,
+  VERDICT_UNREADABLE,
   VERDICT_TOO_MANY,
   N_VERDICTS,
 } Verdict;
@@ -46,9 +47,11 @@ static const struct
   const char *error;
   const char *text;
 } refusals[N_VERDICTS] = {
-  [VERDICT_TOO_LONG] = { CMKD_ERROR_LIMIT_EXCEEDED,
-                         "the call is longer than any that cmkd can serve, 128 KiB: encrypt what is long with a data "
-                         "key, sign its digest" },
+  [VERDICT_TOO_LONG] = { CMKD_ERROR_INVALID_PARAMETER,
+                         "the arguments are longer than those of any call can be, 128 KiB: encrypt what is long with a "
+                         "data key, sign its digest" },
+  [VERDICT_UNREADABLE] = { CMKD_ERROR_INVALID_PARAMETER,
+                           "the arguments are of types that are nested too deeply to be read: no call takes such" },
   [VERDICT_TOO_MANY] = { CMKD_ERROR_THROTTLED,
                          "too many calls of yours are under way already (256, or 8 MiB; fewer while many users call): "
                          "wait for answers before you call again" },
@@ -77,7 +80,7 @@ typedef struct
 /* It lasts until its answer leaves. */
 typedef struct
 {
-  const Sender *sender;
+  Sender *sender;
   guint32 serial;
   gsize bytes;
 } Call;
@@ -264,9 +267,9 @@ static void
 tell_sum (const Sum *sum)
 {
   const guint *number = sum->refused.number;
-  g_autofree char *counts =
-      g_strdup_printf ("%u of too many at once, %u too long, %u that wanted no answer", number[VERDICT_TOO_MANY],
-                       number[VERDICT_TOO_LONG], number[VERDICT_UNANSWERABLE]);
+  g_autofree char *counts = g_strdup_printf (
+      "%u of too many at once, %u too long, %u that could not be read, %u that wanted no answer",
+      number[VERDICT_TOO_MANY], number[VERDICT_TOO_LONG], number[VERDICT_UNREADABLE], number[VERDICT_UNANSWERABLE]);
   cmk_audit_turned_away (sum->is_known, sum->uid, counts);
 }
 
@@ -309,20 +312,18 @@ has_room (const Load *own, const Load *together, const Load *most, gsize bytes)
 }
 
 static Verdict
-weigh (CmkAdmission *admission, Sender *sender, guint32 serial, gsize bytes)
+weigh (CmkAdmission *admission, const Call *wanted)
 {
-  const Call wanted = { sender, serial, bytes };
-  const Load load = { 1, bytes };
+  const Load load = { 1, wanted->bytes };
+  Sender *sender = wanted->sender;
   Load *own = sender->user != NULL ? &sender->user->load : &sender->load;
-  if (g_hash_table_contains (admission->calls, &wanted))
-    return VERDICT_UNANSWERABLE; /* its answer could not be told from that of another */
-  if (!has_room (own, &admission->all, &most_of_all, bytes) ||
-      (sender->user == NULL && !has_room (own, &admission->unknown, &most_of_unknown, bytes)))
+  if (!has_room (own, &admission->all, &most_of_all, wanted->bytes) ||
+      (sender->user == NULL && !has_room (own, &admission->unknown, &most_of_unknown, wanted->bytes)))
     return VERDICT_TOO_MANY;
   add (&sender->load, &load);
   add (sender->user != NULL ? &sender->user->load : &admission->unknown, &load);
   add (&admission->all, &load);
-  g_hash_table_add (admission->calls, g_memdup2 (&wanted, sizeof wanted));
+  g_hash_table_add (admission->calls, g_memdup2 (wanted, sizeof *wanted));
   return VERDICT_ADMITTED;
 }
 
@@ -345,15 +346,20 @@ judge (CmkAdmission *admission, GDBusMessage *message)
   gsize bytes = CALL_OVERHEAD + strlen (g_dbus_message_get_path (message)) + flatten (message);
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&admission->mutex);
   Sender *sender = ensure_sender (admission, g_dbus_message_get_sender (message));
+  const Call wanted = { sender, g_dbus_message_get_serial (message), bytes };
   Verdict verdict;
   /* A call whose answer nobody wants would have effects that nobody can count on, and the bus daemon, which bounds the
    * calls that wait for an answer, does not bound those. */
   if ((g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0)
     verdict = VERDICT_UNANSWERABLE;
-  else if (bytes > MAX_CALL_BYTES || g_dbus_message_get_header (message, CMK_HEADER_FIELD_CUT) != NULL)
+  else if (g_hash_table_contains (admission->calls, &wanted))
+    verdict = VERDICT_UNANSWERABLE; /* its answer could not be told from that of another */
+  else if (bytes > MAX_CALL_BYTES || g_dbus_message_get_header (message, CMK_HEADER_FIELD_TOO_LONG) != NULL)
     verdict = VERDICT_TOO_LONG;
+  else if (g_dbus_message_get_header (message, CMK_HEADER_FIELD_UNREADABLE) != NULL)
+    verdict = VERDICT_UNREADABLE;
   else
-    verdict = weigh (admission, sender, g_dbus_message_get_serial (message), bytes);
+    verdict = weigh (admission, &wanted);
   if (verdict != VERDICT_ADMITTED)
     note_refusal (admission, sender, verdict);
   return verdict;

@@ -144,7 +144,9 @@ on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the lookup went with its callers */
   lookup->identity->account = account;
-  lookup->denied = g_steal_pointer (&error);
+  if (error != NULL)
+    lookup->denied = g_error_new (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                  "%s: nobody is served unknown; try again, or have the account made", error->message);
   note_found (lookup);
 }
 
@@ -201,7 +203,8 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
   if (lookup->identity != NULL)
     {
       lookup->n_missing = 2;
-      cmk_account_look_up (lookup->identity->uid, lookup->callers->cancellable, on_account, lookup);
+      cmk_account_look_up (lookup->identity->uid, lookup->identity->uid, lookup->callers->cancellable, on_account,
+                           lookup);
       find_process (lookup, credentials);
       return;
     }

@@ -16,7 +16,7 @@ typedef struct
 {
   grefcount references; /* main loop */
   guint32 uid;
-  char *account; /* name; "" if the system knows none for the uid */
+  char *account; /* name */
   guint32 *groups;
   gsize n_groups;
   gboolean is_administrator;

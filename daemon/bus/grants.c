@@ -102,21 +102,24 @@ on_account (G_GNUC_UNUSED GObject *source, GAsyncResult *result, gpointer data)
   g_autofree Waiting *waiting = data;
   g_autoptr (GError) error = NULL;
   waiting->request->account = cmk_account_look_up_finish (result, &error);
+  if (g_error_matches (error, CMK_ERROR, CMK_ERROR_INVALID_PARAMETER))
+    g_prefix_error (&error, "options: User: ");
   cmk_call_resume (waiting->call, error);
 }
 
 static void
-wait_for_account (CmkCall *call, G_GNUC_UNUSED CmkKms *kms, G_GNUC_UNUSED const CmkCaller *caller, gpointer request)
+wait_for_account (CmkCall *call, G_GNUC_UNUSED CmkKms *kms, const CmkCaller *caller, gpointer request)
 {
   Waiting *waiting = g_new (Waiting, 1);
   *waiting = (Waiting) { .call = call, .request = &((GrantRequest *) request)->grant };
-  cmk_account_look_up (waiting->request->grantee, NULL, on_account, waiting);
+  cmk_account_look_up (caller->uid, waiting->request->grantee, NULL, on_account, waiting);
 }
 
 static const CmkMethod grant_key = {
   .name = "GrantKey",
   .run = run_grant_key,
   .wait = wait_for_account,
+  .rate = CMK_RATE_KEYS,
   .free_request = free_grant_request,
   .weight = CMK_AUDIT_CHANGE,
 };

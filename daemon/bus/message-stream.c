@@ -26,13 +26,12 @@ align (gsize size, gsize to)
 typedef struct
 {
   GFilterInputStream parent;
-  guint8 head[HEADER_BYTES + MAX_FIELDS_BYTES];
-  gsize wanted;   /* of the head, until it is known what to do with the message */
-  gsize received; /* of these */
-  gsize ready;    /* of the head, for the reader */
-  gsize given;    /* of these */
-  gsize passing;  /* of the message, as they come */
-  gsize skipping; /* of the message, after those */
+  guint8 *message; /* one, or as much of it as is looked at */
+  gsize wanted;    /* of it, until it is known what to do next */
+  gsize received;  /* of these */
+  gsize ready;     /* of it, for the reader */
+  gsize given;     /* of these */
+  gsize skipping;  /* of it, after those */
 } MessageInput;
 
 typedef GFilterInputStreamClass MessageInputClass;
@@ -71,9 +70,9 @@ end_of_value (const guint8 *head, gsize at, gsize end, char type)
   return length < end - number_end ? number_end + length + 1 : 0;
 }
 
-/* Makes a call of @head, to @end, that has no arguments any more. */
+/* Makes a call of @head, to @end, that has no arguments any more; @mark is in the place of their signature. */
 static gboolean
-cut_arguments_off (guint8 *head, gsize end)
+cut_arguments_off (guint8 *head, gsize end, GDBusMessageHeaderField mark)
 {
   gboolean is_cut = FALSE;
   for (gsize at = HEADER_BYTES; at < end; at = align (at, 8))
@@ -87,53 +86,87 @@ cut_arguments_off (guint8 *head, gsize end)
         return FALSE;
       if (*code != G_DBUS_MESSAGE_HEADER_FIELD_SIGNATURE)
         continue;
-      *code = CMK_HEADER_FIELD_CUT;
+      *code = (guint8) mark;
       is_cut = TRUE;
     }
   memset (head + BODY_LENGTH_AT, 0, sizeof (guint32));
   return is_cut; /* else it would look as if it had never had arguments */
 }
 
-/* What to do with the message, as far as its head has come. */
-static gboolean
-look_at_head (MessageInput *input, GError **error)
+typedef struct
 {
-  guint8 *head = input->head;
-  gsize body = read_number (head, BODY_LENGTH_AT), fields = read_number (head, FIELDS_LENGTH_AT);
-  gsize whole = HEADER_BYTES + align (fields, 8) + body;
-  if ((head[0] != 'l' && head[0] != 'B') || fields > MOST_BYTES_OF_FIELDS || whole > MOST_BYTES_OF_MESSAGES)
+  gsize head;  /* with its padding */
+  gsize whole; /* with its body */
+  gboolean is_call;
+} Shape;
+
+static gboolean
+look_at_shape (const guint8 *message, Shape *ret_shape, GError **error)
+{
+  gsize body = read_number (message, BODY_LENGTH_AT), fields = read_number (message, FIELDS_LENGTH_AT);
+  gsize head = HEADER_BYTES + align (fields, 8), whole = head + body;
+  if ((message[0] != 'l' && message[0] != 'B') || fields > MOST_BYTES_OF_FIELDS || whole > MOST_BYTES_OF_MESSAGES)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "what the bus has sent is no message of D-Bus");
       return FALSE;
     }
-  gboolean is_answered = head[1] == G_DBUS_MESSAGE_TYPE_METHOD_CALL && fields > 0 && fields <= MAX_FIELDS_BYTES;
-  gsize seen = input->received;
-  if (whole > CMK_MAX_MESSAGE_BYTES && is_answered && seen == HEADER_BYTES)
+  *ret_shape = (Shape) {
+    .head = head,
+    .whole = whole,
+    .is_call = message[1] == G_DBUS_MESSAGE_TYPE_METHOD_CALL && fields > 0 && fields <= MAX_FIELDS_BYTES,
+  };
+  return TRUE;
+}
+
+/* GDBus gives up the connection over a message that it cannot read, though the bus daemon may think it sound: it counts the
+ * depth of types of which there is no value. */
+static gboolean
+is_readable_to_gdbus (guint8 *message, gsize size)
+{
+  g_autoptr (GDBusMessage) read = g_dbus_message_new_from_blob (message, size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+  return read != NULL;
+}
+
+/* What the reader gets of the message: all, its head, or nothing. */
+static gsize
+judge (guint8 *message, const Shape *shape)
+{
+  gboolean is_too_long = shape->whole > CMK_MAX_MESSAGE_BYTES;
+  if (!is_too_long && is_readable_to_gdbus (message, shape->whole))
+    return shape->whole;
+  GDBusMessageHeaderField mark = is_too_long ? CMK_HEADER_FIELD_TOO_LONG : CMK_HEADER_FIELD_UNREADABLE;
+  return shape->is_call && cut_arguments_off (message, shape->head, mark) ? shape->head : 0;
+}
+
+/* What to do with the message, as far as it has come. */
+static gboolean
+look_at_message (MessageInput *input, GError **error)
+{
+  Shape shape;
+  if (!look_at_shape (input->message, &shape, error))
+    return FALSE;
+  gsize wanted = shape.whole;
+  if (shape.whole > CMK_MAX_MESSAGE_BYTES)
+    wanted = shape.is_call ? shape.head : HEADER_BYTES;
+  if (input->received < wanted)
     {
-      input->wanted += align (fields, 8);
+      input->wanted = wanted;
       return TRUE;
     }
-  if (whole <= CMK_MAX_MESSAGE_BYTES)
-    {
-      input->ready = HEADER_BYTES;
-      input->passing = whole - HEADER_BYTES;
-    }
-  else
-    {
-      input->ready = is_answered && cut_arguments_off (head, HEADER_BYTES + fields) ? seen : 0;
-      input->skipping = whole - seen;
-    }
+  input->ready = judge (input->message, &shape);
   input->given = 0;
+  input->skipping = shape.whole - input->received;
   input->received = 0;
   input->wanted = HEADER_BYTES;
   return TRUE;
 }
 
 static gssize
-give_head (MessageInput *input, void *buffer, gsize size)
+give_message (MessageInput *input, void *buffer, gsize size)
 {
   gsize given = MIN (size, input->ready - input->given);
-  memcpy (buffer, input->head + input->given, given);
+  memcpy (buffer, input->message + input->given, given);
+  explicit_bzero (input->message + input->given, given);
   input->given += given;
   return (gssize) given;
 }
@@ -151,14 +184,14 @@ skip (MessageInput *input, GError **error)
 }
 
 static gssize
-receive_head (MessageInput *input, GError **error)
+receive (MessageInput *input, GError **error)
 {
-  gssize size = g_pollable_input_stream_read_nonblocking (base_input (input), input->head + input->received,
+  gssize size = g_pollable_input_stream_read_nonblocking (base_input (input), input->message + input->received,
                                                           input->wanted - input->received, NULL, error);
   if (size <= 0)
     return size;
   input->received += (gsize) size;
-  return input->received < input->wanted || look_at_head (input, error) ? size : -1;
+  return input->received < input->wanted || look_at_message (input, error) ? size : -1;
 }
 
 static gssize
@@ -169,16 +202,9 @@ read_nonblocking (GPollableInputStream *pollable, void *buffer, gsize size, GErr
   while (received > 0)
     {
       if (input->given < input->ready)
-        return give_head (input, buffer, size);
-      if (input->passing > 0)
-        {
-          received = g_pollable_input_stream_read_nonblocking (base_input (input), buffer, MIN (size, input->passing),
-                                                               NULL, error);
-          input->passing -= (gsize) MAX (received, 0);
-          return received;
-        }
+        return give_message (input, buffer, size);
       if (input->skipping == 0)
-        received = receive_head (input, error);
+        received = receive (input, error);
       else if ((received = skip (input, error)) > 0)
         {
           /* The thread that waits for us sends the answers too: it has to come to that. */
@@ -213,13 +239,22 @@ message_input_init_pollable (GPollableInputStreamInterface *interface)
 }
 
 static void
-message_input_class_init (G_GNUC_UNUSED MessageInputClass *class)
+finalize_input (GObject *object)
 {
+  g_free (((MessageInput *) object)->message);
+  G_OBJECT_CLASS (message_input_parent_class)->finalize (object);
+}
+
+static void
+message_input_class_init (MessageInputClass *class)
+{
+  G_OBJECT_CLASS (class)->finalize = finalize_input;
 }
 
 static void
 message_input_init (MessageInput *input)
 {
+  input->message = g_malloc (CMK_MAX_MESSAGE_BYTES);
   input->wanted = HEADER_BYTES;
 }
 

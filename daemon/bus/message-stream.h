@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the bus sends, without what is too long. GDBus makes objects of a whole message, a hundred times its size, before
- * anybody can look at it; the bus daemon lets every user send 32 MiB. So what is too long ends here, and takes no memory:
- * of a method call its header is left, for it to be answered; of anything else nothing. */
+ * What the bus sends, without what is too long or what GDBus cannot read. GDBus makes objects of a whole message, a
+ * hundred times its size, before anybody can look at it, and the bus daemon lets every user send 32 MiB; and it gives up
+ * the connection over a message that it cannot read. So these end here: of a method call its header is left, for it to
+ * be answered; of anything else nothing. */
 #pragma once
 
 #include <gio/gio.h>
@@ -13,8 +14,9 @@
 #define CMK_MAX_MESSAGE_BYTES (160 * 1024)
 
 /* The field that has taken the place of the signature in the header of a call whose arguments were cut off. The
- * specification of D-Bus does not know it, so parsers pass over it. */
-#define CMK_HEADER_FIELD_CUT ((GDBusMessageHeaderField) 254)
+ * specification of D-Bus knows neither, so parsers pass over them. */
+#define CMK_HEADER_FIELD_TOO_LONG   ((GDBusMessageHeaderField) 254)
+#define CMK_HEADER_FIELD_UNREADABLE ((GDBusMessageHeaderField) 253)
 
 /* On @socket, whose two streams are pollable, after authentication. */
 GIOStream *cmk_message_stream_new (GIOStream *socket);

@@ -45,10 +45,10 @@ cmk_aliases_create (CmkKms *kms, const CmkCaller *caller, const char *name, cons
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) ||
       !cmk_aliases_check_new (kms, caller, name, &record->id, error))
     return FALSE;
-  g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (cmk_kms_owner (kms, caller), name, &record->id);
+  g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (cmk_kms_assign_owner (kms, caller), name, &record->id);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_insert_alias (get_store (kms), alias, error) ||
-      !cmk_store_commit (transaction, error))
+  if (transaction == NULL || !cmk_kms_write_owner (kms, alias->owner, error) ||
+      !cmk_store_insert_alias (get_store (kms), alias, error) || !cmk_store_commit (transaction, error))
     return FALSE;
   cmk_kms_tell (kms, &record->id, record->state, "Updated");
   *ret_key_id = record->id;

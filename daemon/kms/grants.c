@@ -37,22 +37,45 @@ check_limit (CmkKms *kms, const CmkUuid *key_id, GError **error)
 static gboolean
 find_grantee (CmkKms *kms, const CmkGrantRequest *request, gint64 *ret_grantee, GError **error)
 {
-  *ret_grantee = request->grantee;
-  if (request->grantee_kind == CMK_GRANTEE_GROUP)
-    return TRUE;
-  if (request->account != NULL)
-    return cmk_accounts_bind (cmk_kms_accounts (kms), get_store (kms), request->grantee, request->account, ret_grantee,
-                              error);
-  g_set_error_literal (error, CMK_CACHE_MISS, 0, "the account of the uid is not known yet");
-  return FALSE;
+  gboolean is_user = request->grantee_kind == CMK_GRANTEE_USER;
+  if (is_user && request->account == NULL)
+    {
+      g_set_error_literal (error, CMK_CACHE_MISS, 0, "the account of the uid is not known yet");
+      return FALSE;
+    }
+  *ret_grantee = is_user ? cmk_accounts_assign (cmk_kms_accounts (kms), request->grantee, request->account)
+                         : (gint64) request->grantee;
+  return TRUE;
 }
 
-/* The caller is bound as well: what he lets others use is his, whoever may get his uid. */
-static gboolean
-bind_caller (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, GError **error)
+/* One grant for each grantee: what is granted later is added to what he has. NULL if he has none. */
+static CmkGrantRecord *
+find_grant (CmkKms *kms, const CmkGrantRecord *grant, GError **error)
 {
-  gint64 owner;
-  return cmk_kms_owner (kms, caller) != record->owner || cmk_kms_bind_owner (kms, caller, &owner, error);
+  g_autoptr (GArray) grants = cmk_store_list_grants (get_store (kms), &grant->key_id, error);
+  for (guint i = 0; grants != NULL && i < grants->len; i++)
+    {
+      const CmkGrantRecord *other = &g_array_index (grants, CmkGrantRecord, i);
+      if (other->grantee_kind == grant->grantee_kind && other->grantee == grant->grantee)
+        return g_memdup2 (other, sizeof *other);
+    }
+  return NULL;
+}
+
+/* The account of a user is written down with it: the grant is his, whoever may get his uid. */
+static gboolean
+write_grant (CmkKms *kms, const CmkKeyRecord *record, const CmkGrantRecord *grant, gboolean is_new, GError **error)
+{
+  CmkStore *store = get_store (kms);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
+  if (transaction == NULL ||
+      (grant->grantee_kind == CMK_GRANTEE_USER && !cmk_kms_write_owner (kms, grant->grantee, error)) ||
+      !(is_new ? cmk_store_insert_grant (store, grant, error) : cmk_store_update_grant (store, grant, error)) ||
+      !cmk_store_commit (transaction, error))
+    return FALSE;
+  cmk_active_keys_forget (cmk_kms_active_keys (kms), &grant->key_id);
+  cmk_kms_tell (kms, &grant->key_id, record->state, "Updated");
+  return TRUE;
 }
 
 gboolean
@@ -60,7 +83,7 @@ cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *
                    CmkUuid *ret_key_id, GError **error)
 {
   g_autoptr (CmkKeyRecord) record = load_key (kms, caller, &request->key, error);
-  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error) || !check_limit (kms, &record->id, error))
+  if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   CmkGrantRecord grant = {
     .id = cmk_uuid_new (),
@@ -70,13 +93,23 @@ cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *
     .operations = request->operations,
     .created_at = cmk_clock_now (),
   };
-  if (!find_grantee (kms, request, &grant.grantee, error) || !bind_caller (kms, caller, record, error))
+  if (!find_grantee (kms, request, &grant.grantee, error))
     return FALSE;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_insert_grant (get_store (kms), &grant, error) ||
-      !cmk_store_commit (transaction, error))
+  g_autoptr (GError) local_error = NULL;
+  g_autofree CmkGrantRecord *old = find_grant (kms, &grant, &local_error);
+  if (local_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  guint operations = grant.operations;
+  if (old != NULL)
+    grant = *old;
+  grant.operations |= operations;
+  if (old == NULL && !check_limit (kms, &record->id, error))
     return FALSE;
-  cmk_kms_key_changed (kms, &record->id, record->state, "Updated");
+  if ((old == NULL || old->operations != grant.operations) && !write_grant (kms, record, &grant, old == NULL, error))
+    return FALSE;
   *ret_grant_id = grant.id;
   *ret_key_id = record->id;
   return TRUE;
@@ -84,7 +117,8 @@ cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *
 
 /* --- RevokeGrant --- */
 
-/* What is cached of the key knows its grants: it goes before the commit, so that nobody uses what is not there any more. */
+/* What is kept of a key in use knows its grants: it goes before the commit, so that nobody uses what is not there any
+ * more. Its material stays at hand. */
 static gboolean
 delete_grant (CmkKms *kms, const CmkUuid *key_id, const CmkUuid *grant_id, GError **error)
 {
@@ -98,7 +132,7 @@ delete_grant (CmkKms *kms, const CmkUuid *key_id, const CmkUuid *grant_id, GErro
                            "grant_id: the key has no such grant: ListGrants shows those it has");
       return FALSE;
     }
-  cmk_kms_forget (kms, key_id);
+  cmk_active_keys_forget (cmk_kms_active_keys (kms), key_id);
   return cmk_store_commit (transaction, error);
 }
 
@@ -110,7 +144,7 @@ cmk_grants_revoke (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *
   if (record == NULL || !cmk_settling_require (cmk_kms_settling (kms), caller->uid, error) ||
       !delete_grant (kms, &record->id, grant_id, error))
     return FALSE;
-  cmk_kms_key_changed (kms, &record->id, record->state, "Updated");
+  cmk_kms_tell (kms, &record->id, record->state, "Updated");
   *ret_key_id = record->id;
   return TRUE;
 }

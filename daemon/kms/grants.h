@@ -12,11 +12,12 @@ typedef struct
   CmkKeyReference key;
   CmkGranteeKind grantee_kind;
   guint32 grantee; /* a uid, or a gid */
-  char *account;   /* the name under that uid; "" if the system knows none; NULL: not known yet */
+  char *account;   /* the name under that uid; NULL: not known yet */
   guint operations;
 } CmkGrantRequest;
 
-/* CMK_CACHE_MISS if all that is missing is request->account. */
+/* Adds to the grant that the grantee has on the key, if there is one. CMK_CACHE_MISS if all that is missing is
+ * request->account. */
 gboolean cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *request, CmkUuid *ret_grant_id,
                             CmkUuid *ret_key_id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

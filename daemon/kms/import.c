@@ -77,7 +77,7 @@ store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReques
   g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
   set->id = pair->id;
   set->key_id = request->key_id;
-  set->owner = cmk_kms_owner (kms, caller);
+  set->owner = cmk_kms_assign_owner (kms, caller);
   set->algorithm = request->algorithm;
   set->wrapping_spec = request->wrapping_spec;
   set->expires_at = expires_at;
@@ -86,8 +86,8 @@ store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersReques
   if (transaction == NULL)
     return FALSE;
   set->envelope = cmk_erasure_protect (cmk_vault_erasure (cmk_kms_vault (kms)), pair->envelope, error);
-  return set->envelope != NULL && cmk_store_insert_import_set (store, set, error) &&
-         cmk_store_commit (transaction, error);
+  return set->envelope != NULL && cmk_kms_write_owner (kms, set->owner, error) &&
+         cmk_store_insert_import_set (store, set, error) && cmk_store_commit (transaction, error);
 }
 
 static GBytes *

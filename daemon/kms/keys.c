@@ -230,7 +230,7 @@ insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **
   g_autoptr (GBytes) tags = cmk_tags_encode (metadata->tags);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || (record->envelope != NULL && !cmk_kms_protect_material (kms, record, error)) ||
-      !cmk_store_insert_key (store, record, error) ||
+      !cmk_kms_write_owner (kms, record->owner, error) || !cmk_store_insert_key (store, record, error) ||
       (public_key != NULL && !cmk_store_put_public_key (store, &record->id, public_key, error)) ||
       !cmk_store_put_tags (store, &record->id, tags, error))
     return FALSE;
@@ -255,15 +255,15 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
                  GError **error)
 {
   g_autoptr (CmkWrappingPair) pair = waited_pair;
-  gint64 now, owner;
+  gint64 now;
   if (!require_creation (kms, caller, request, error) || !check_supported (request, error) ||
       !cmk_kms_begin (kms, &now, error) || !check_protection_level (kms, request, error) ||
-      !check_limits (kms, caller, request, error) || !cmk_kms_bind_owner (kms, caller, &owner, error))
+      !check_limits (kms, caller, request, error))
     {
       cmk_wrapping_pool_give_back (cmk_kms_pool (kms), g_steal_pointer (&pair));
       return NULL;
     }
-  g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, owner, request, now);
+  g_autoptr (CmkKeyMetadata) metadata = new_metadata (caller, cmk_kms_assign_owner (kms, caller), request, now);
   g_autoptr (GBytes) public_key = NULL;
   if (request->origin == CMK_ORIGIN_CMKD_KMS &&
       !make_material (kms, caller, metadata->record, g_steal_pointer (&pair), &public_key, error))

@@ -171,18 +171,36 @@ cmk_kms_owner (CmkKms *kms, const CmkCaller *caller)
   return cmk_accounts_find (kms->accounts, caller->uid, caller->account);
 }
 
-gboolean
-cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner, GError **error)
+gint64
+cmk_kms_assign_owner (CmkKms *kms, const CmkCaller *caller)
 {
-  return cmk_accounts_bind (kms->accounts, cmk_vault_store (kms->vault), caller->uid, caller->account, ret_owner,
-                            error);
+  return cmk_accounts_assign (kms->accounts, caller->uid, caller->account);
+}
+
+gboolean
+cmk_kms_write_owner (CmkKms *kms, gint64 owner, GError **error)
+{
+  return cmk_accounts_write (kms->accounts, cmk_vault_store (kms->vault), owner, error);
+}
+
+/* The caller has been found to see something of @owner's. What fails here the next call does. */
+static void
+claim_own (CmkKms *kms, const CmkCaller *caller, gint64 owner)
+{
+  g_autoptr (GError) error = NULL;
+  if (kms->accounts_known == ACCOUNTS_KNOWN && owner == cmk_kms_owner (kms, caller) &&
+      !cmk_accounts_claim (kms->accounts, cmk_vault_store (kms->vault), caller->uid, caller->account, &error))
+    g_message ("whose the keys of uid %u are is not written down yet: %s", caller->uid, error->message);
 }
 
 static gboolean
 know_accounts (CmkKms *kms, AccountsKnown how, GError **error)
 {
+  g_autoptr (GError) local_error = NULL;
   if (kms->accounts_known >= how)
     return TRUE;
+  if (how == ACCOUNTS_KNOWN && !cmk_accounts_drop_unused (cmk_vault_store (kms->vault), &local_error))
+    g_message ("accounts that have nothing any more are kept until the next start: %s", local_error->message);
   if (!cmk_accounts_load (kms->accounts, cmk_vault_store (kms->vault), error))
     return FALSE;
   kms->accounts_known = how;
@@ -251,6 +269,7 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
     }
   if (!cmk_access_require (kms, caller, &id, record, error))
     return NULL;
+  claim_own (kms, caller, record->owner);
   /* It may not be erased yet, for the clock is ahead or the disk is full: what has expired is refused all the same. */
   cmk_kms_strip_if_expired (record, when);
   return g_steal_pointer (&record);

@@ -28,7 +28,7 @@ typedef struct _CmkAccess CmkAccess;
 typedef struct
 {
   guint32 uid;
-  const char *account; /* that had this uid when the connection was made; "" if the system knows none */
+  const char *account; /* that had this uid when the connection was made; never "" */
   const guint32 *groups;
   gsize n_groups;
   gboolean is_administrator; /* of this cmkd: may decide what becomes of its state */
@@ -106,9 +106,11 @@ gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_
 /* What is @caller's belongs to this owner; CMK_NO_OWNER: he has nothing. Right once the call has begun. Any thread. */
 gint64 cmk_kms_owner (CmkKms *kms, const CmkCaller *caller);
 
-/* The same for what is about to be written; he has a number from then on. In no transaction. */
-gboolean cmk_kms_bind_owner (CmkKms *kms, const CmkCaller *caller, gint64 *ret_owner,
-                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same for what is about to be written; see cmk_accounts_assign(). */
+gint64 cmk_kms_assign_owner (CmkKms *kms, const CmkCaller *caller);
+
+/* In the transaction that writes it. */
+gboolean cmk_kms_write_owner (CmkKms *kms, gint64 owner, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The id that @caller means: that of @reference, or of the key whose alias it is. CMK_ERROR_ALIAS_NOT_FOUND. */
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,

@@ -18,7 +18,7 @@ cmk_rates_new (const CmkConfig *config)
     const char *setting;
   } limits[CMK_N_RATES] = {
     [CMK_RATE_NONE] = { 0, "", "" },
-    [CMK_RATE_KEYS] = { config->keys_per_second, "too many keys of yours are being made", "KeysPerSecond" },
+    [CMK_RATE_KEYS] = { config->keys_per_second, "you make too many keys or grants at once", "KeysPerSecond" },
     [CMK_RATE_PARAMETERS] = { config->parameters_per_second, "you ask for too many wrapping keys",
                               "ParametersPerSecond" },
     [CMK_RATE_IMPORTS] = { config->imports_per_second, "you import too much at once", "ImportsPerSecond" },

@@ -11,7 +11,7 @@ typedef struct _CmkRates CmkRates;
 typedef enum
 {
   CMK_RATE_NONE,
-  CMK_RATE_KEYS,       /* CreateKey: KeysPerSecond */
+  CMK_RATE_KEYS,       /* CreateKey, GrantKey: KeysPerSecond */
   CMK_RATE_PARAMETERS, /* GetParametersForImport: ParametersPerSecond */
   CMK_RATE_IMPORTS,    /* ImportKeyMaterial: ImportsPerSecond */
   CMK_N_RATES,

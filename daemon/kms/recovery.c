@@ -85,7 +85,7 @@ static gboolean
 rewrite_keys (gpointer user_data, CmkLoss loss, GError **error)
 {
   const Rewriting *rewriting = user_data;
-  CmkKeyFilter filter = { .owner = -1, .limit = PAGE };
+  CmkKeyFilter filter = { .owner = CMK_OWNER_ANY, .limit = PAGE };
   gboolean more = loss != CMK_LOSS_NOTHING;
   /* They may be ones that were revoked since, or that nobody made: their owners are to make them again. */
   if (!cmk_store_delete_grants (rewriting->store, error))

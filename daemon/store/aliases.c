@@ -15,8 +15,14 @@ enum
   N_VALUES
 };
 
+static gboolean
+is_sound (const CmkValue *values)
+{
+  return values[OWNER].number >= 0;
+}
+
 const CmkTable cmk_aliases_table = {
-  .name = "aliases", .columns = COLUMNS, .domain = "cmkd row of aliases 1", .shape = "iitu"
+  .name = "aliases", .columns = COLUMNS, .domain = "cmkd row of aliases 1", .shape = "iitu", .is_sound = is_sound
 };
 
 CmkAliasRecord *

@@ -31,8 +31,8 @@ const CmkTable cmk_grants_table = {
   .name = "grants", .columns = COLUMNS, .domain = "cmkd row of grants 1", .shape = "uuiiiii", .is_sound = is_sound
 };
 
-gboolean
-cmk_store_insert_grant (CmkStore *store, const CmkGrantRecord *record, GError **error)
+static gboolean
+write_record (CmkStore *store, const char *sql, const CmkGrantRecord *record, GError **error)
 {
   const CmkValue values[N_VALUES] = {
     [ID] = cmk_value_id (&record->id),
@@ -43,10 +43,25 @@ cmk_store_insert_grant (CmkStore *store, const CmkGrantRecord *record, GError **
     [OPERATIONS] = cmk_value_number (record->operations),
     [CREATED_AT] = cmk_value_number (record->created_at),
   };
-  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (
-      store, "INSERT INTO grants (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", error);
+  g_autoptr (sqlite3_stmt) statement = cmk_store_prepare_change (store, sql, error);
   return statement != NULL && cmk_row_bind (store, &cmk_grants_table, statement, values, error) &&
          cmk_store_run (store, statement, error);
+}
+
+gboolean
+cmk_store_insert_grant (CmkStore *store, const CmkGrantRecord *record, GError **error)
+{
+  return write_record (store, "INSERT INTO grants (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", record,
+                       error);
+}
+
+gboolean
+cmk_store_update_grant (CmkStore *store, const CmkGrantRecord *record, GError **error)
+{
+  return write_record (store,
+                       "UPDATE grants SET key_id = ?2, key_serial = ?3, grantee_kind = ?4, grantee = ?5, "
+                       "operations = ?6, created_at = ?7, mac = ?8 WHERE id = ?1",
+                       record, error);
 }
 
 static gboolean
@@ -190,13 +205,20 @@ gboolean
 cmk_store_may_describe (CmkStore *store, const CmkKeyFilter *filter, const CmkUuid *id, gboolean *ret_may,
                         GError **error)
 {
-  g_autoptr (GArray) grants = cmk_store_list_grants (store, id, error);
+  g_autoptr (sqlite3_stmt) statement =
+      cmk_store_prepare (store, "SELECT " COLUMNS " FROM grants WHERE key_id = ?1 AND operations & 1", error);
   *ret_may = FALSE;
-  for (guint i = 0; grants != NULL && i < grants->len; i++)
+  if (statement == NULL || !bind_id (store, statement, 1, id, error))
+    return FALSE;
+  g_autoptr (GArray) grants = g_array_new (FALSE, FALSE, sizeof (CmkGrantRecord));
+  int step;
+  while (!*ret_may && (step = cmk_store_step (store, statement, error)) == SQLITE_ROW)
     {
-      const CmkGrantRecord *grant = &g_array_index (grants, CmkGrantRecord, i);
-      *ret_may |= (grant->operations & CMK_OPERATION_DESCRIBE_KEY) != 0 &&
-                  cmk_grant_is_for (grant, filter->owner, filter->groups, filter->n_groups);
+      g_array_set_size (grants, 0);
+      if (!append_intact (store, statement, grants, error))
+        return FALSE;
+      *ret_may = grants->len > 0 && cmk_grant_is_for (&g_array_index (grants, CmkGrantRecord, 0), filter->owner,
+                                                      filter->groups, filter->n_groups);
     }
-  return grants != NULL;
+  return *ret_may || step == SQLITE_DONE;
 }

@@ -21,11 +21,18 @@ enum
   N_VALUES
 };
 
+static gboolean
+is_sound (const CmkValue *values)
+{
+  return values[OWNER].number >= 0;
+}
+
 const CmkTable cmk_import_sets_table = { .name = "import_sets",
                                          .columns = COLUMNS,
                                          .domain = "cmkd row of import_sets 1",
                                          .shape = "uuiiiiibb",
-                                         .envelope = ENVELOPE };
+                                         .envelope = ENVELOPE,
+                                         .is_sound = is_sound };
 
 CmkImportSetRecord *
 cmk_import_set_record_new (void)

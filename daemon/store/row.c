@@ -144,6 +144,11 @@ gboolean
 cmk_row_bind (CmkStore *store, const CmkTable *table, sqlite3_stmt *statement, const CmkValue *values, GError **error)
 {
   guint8 mac[CMK_ROW_MAC_SIZE];
+  if (table->is_sound != NULL && !table->is_sound (values))
+    {
+      g_set_error (error, CMK_ERROR, CMK_ERROR_INTERNAL, "cmkd failed to make a sound row of %s", table->name);
+      return FALSE;
+    }
   if (!cmk_row_compute_mac (store, table, values, mac, error))
     return FALSE;
   int n_values = (int) strlen (table->shape);

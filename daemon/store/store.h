@@ -283,12 +283,19 @@ typedef struct
 {
   gint64 owner;
   guint32 uid;
-  const char *name; /* "" = of none */
+  const char *name;
 } CmkAccountRecord;
 
-/* The number, and the name under that uid, are new. */
-gboolean cmk_store_insert_account (CmkStore *store, const CmkAccountRecord *record,
-                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Nothing, if there is one of that number already. */
+gboolean cmk_store_put_account (CmkStore *store, const CmkAccountRecord *record,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+gboolean cmk_store_has_account (CmkStore *store, gint64 owner, gboolean *ret_has,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Those that no key, alias, import set or grant names. */
+gboolean cmk_store_has_unused_accounts (CmkStore *store, gboolean *ret_any, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean cmk_store_delete_unused_accounts (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* All of them, by number. A damaged one is CMK_ERROR_STATE_CORRUPTED, which cmk_store_load_anchor() says first. */
 typedef void (*CmkStoreVisitAccount) (const CmkAccountRecord *record, gpointer user_data);
@@ -319,6 +326,9 @@ typedef struct
 gboolean cmk_grant_is_for (const CmkGrantRecord *grant, gint64 owner, const guint32 *groups, gsize n_groups);
 
 gboolean cmk_store_insert_grant (CmkStore *store, const CmkGrantRecord *record,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The one of that id. */
+gboolean cmk_store_update_grant (CmkStore *store, const CmkGrantRecord *record,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Be its row damaged or not. *ret_found: has the key one of that id? */
 gboolean cmk_store_delete_grant (CmkStore *store, const CmkUuid *key_id, const CmkUuid *id, gboolean *ret_found,

@@ -148,7 +148,7 @@ def test_import_asks_for_the_passphrase_once(cmkctl):
     key = create(cmkctl, '--origin', 'EXTERNAL', '--spec', 'EC_P256')
     encrypted = openssl('pkcs8', '-topk8', '-inform', 'DER', '-passout', 'pass:open', stdin=key_of('EC_P256').data)
     status, shown = on_terminal(cmkctl.bus, 'import', key, '--material', file_of(encrypted), answer='open')
-    assert status == 0 and shown.count('pass phrase') == 1
+    assert status == 0 and shown.count('passphrase of ') == 1
     check_use(cmkctl, key, key_of('EC_P256'))
 
 

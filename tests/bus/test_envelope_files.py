@@ -9,13 +9,15 @@ import resource
 import signal
 import stat
 import subprocess
+import tempfile
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
 from client import DEADLINE, SOURCE_ROOT, openssl, unb64
 from cmkctl import CMKCTL, Cmkctl
+from harness import ALICE
 
 CHUNK, TAG = 65536, 16
 FIXED = 39  # bytes of the header before the blob
@@ -268,7 +270,7 @@ def test_a_file_that_is_there_stays(cmkctl, key, tmp_path):
 
 def test_a_file_that_comes_meanwhile_stays(cmkctl, key, tmp_path):
     process = start(cmkctl, 'encrypt-file', key, '--out', tmp_path / 'sealed')
-    wait_for_temporary(tmp_path)
+    feed(process, bytes(4 * CHUNK))
     (tmp_path / 'sealed').write_bytes(b'faster')
     _, error = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1 and b'--force' in error
@@ -301,31 +303,50 @@ def start(cmkctl, *arguments, **options):
                             **{name: subprocess.PIPE for name in ('stdin', 'stdout', 'stderr')} | options)
 
 
-def wait_for_temporary(directory):
-    deadline = time.monotonic() + DEADLINE
-    while not list(directory.glob('.cmkctl-*')):
-        assert time.monotonic() < deadline, 'no temporary file'
-        time.sleep(0.005)
-
-
 def feed(process, data):
     """More than pipe and cmkctl hold, so that some of it has been written when this returns."""
     process.stdin.write(data)
     process.stdin.flush()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize('verb', ['encrypt-file', 'decrypt-file'])
 def test_a_signal_leaves_nothing_behind(cmkctl, key, tmp_path, verb, number):
+    check_nothing_is_left(cmkctl, key, tmp_path, verb, number)
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1])
+def test_nor_does_one_that_nobody_listens_to(cmkctl, key, number):
+    """Where the file system has files without names, as this one does."""
+    with tempfile.TemporaryDirectory(dir='/dev/shm') as directory:
+        check_nothing_is_left(cmkctl, key, Path(directory), 'decrypt-file', number)
+
+
+def check_nothing_is_left(cmkctl, key, directory, verb, number):
     data = bytes(16 * CHUNK)
     sealed = make(cmkctl, key, data)
-    process = start(cmkctl, verb, *([key] if verb == 'encrypt-file' else CONTEXT), '--out', tmp_path / 'out')
+    process = start(cmkctl, verb, *([key] if verb == 'encrypt-file' else CONTEXT), '--out', directory / 'out')
     feed(process, data if verb == 'encrypt-file' else sealed[:-1])
-    wait_for_temporary(tmp_path)
     process.send_signal(number)
     assert process.wait(DEADLINE) == -number
-    assert list(tmp_path.iterdir()) == []
+    assert list(directory.iterdir()) == []
     process.communicate()
+
+
+# What somebody else has put in place of a file
+
+@pytest.mark.parametrize('verb', ['decrypt-file', 'decrypt'])
+def test_a_pipe_of_somebody_else_gets_nothing(cmkctl, key, tmp_path, verb):
+    pipe = tmp_path / 'out'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    sealed = make(cmkctl, key, b'data') if verb == 'decrypt-file' else cmkctl('encrypt', key, *CONTEXT, stdin=b'data')
+    cmkctl(verb, '--out', pipe, *CONTEXT, stdin=sealed)  # our own
+    assert os.read(reader, 100) == b'data'
+    os.chown(pipe, ALICE, ALICE)
+    assert 'no pipe of yours' in cmkctl.refused(1, verb, '--out', pipe, *CONTEXT, stdin=sealed)
+    assert os.read(reader, 100) == b''
+    os.close(reader)
 
 
 # On a terminal

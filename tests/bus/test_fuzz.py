@@ -26,7 +26,7 @@ MORE_FILES, MORE_BYTES = 4, 24 << 20
 OURS = set(re.findall(r'define CMKD_ERROR_\w+\s+"(\w+)"', (SOURCE_ROOT / 'include/cmkd.h').read_text())) - {'Internal'}
 OF_THE_BUS = {f'org.freedesktop.DBus.Error.{name}' for name in (
     'InvalidArgs', 'UnknownMethod', 'UnknownInterface', 'UnknownObject', 'UnknownProperty', 'PropertyReadOnly',
-    'AccessDenied', 'LimitsExceeded')}
+    'AccessDenied', 'LimitsExceeded', 'NotSupported')}
 
 
 class Fuzzer:

@@ -2,9 +2,13 @@
 """cmkctl import --from: a directory of key material in one run, and in several if need be."""
 import json
 import os
+import pty
 import re
+import shutil
 import signal
+import stat
 import subprocess
+import termios
 
 import pytest
 
@@ -36,6 +40,18 @@ def import_from(cmkctl, directory, *options):
     return done.returncode, json.loads(done.stdout)
 
 
+def identity(directory):
+    """The id by which the keys of a directory are known, which nobody else may read."""
+    path = directory / '.cmkctl-import'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and re.fullmatch('[0-9a-f]{32}', path.read_text())
+    return path.read_text()
+
+
+def results(answer):
+    """[(what became of it, why not)] of each file."""
+    return [(one['Result'], one.get('Error', '').partition(':')[0]) for one in answer['Keys']]
+
+
 def described(root, prefix):
     """{alias: key} of what has the prefix."""
     return {alias: key for key in root.ListKeys(Limit=1000)['Keys'] for alias in key['Aliases'] if prefix in alias}
@@ -53,7 +69,7 @@ def test_each_file_becomes_a_key(cmkctl, root, tmp_path):
     for number in range(3):
         key = keys[f'alias/{prefix}-{number}']
         assert (key['KeyState'], key['Origin'], key['KeySpec']) == ('Enabled', 'EXTERNAL', 'AES_256')
-        assert key['Tags'] == {TAG: f'{prefix}-{number}.key'} and key['MaterialExpireTime'] == 0
+        assert key['Tags'] == {TAG: f'{identity(tmp_path)}/{prefix}-{number}.key'} and key['MaterialExpireTime'] == 0
         # The right material is in the right key: it takes no other.
         cmkctl('import', key['KeyId'], '--material', tmp_path / f'{prefix}-{number}.key')
     assert 'MaterialMismatch' in cmkctl.refused(1, 'import', key['KeyId'], '--material', tmp_path / f'{prefix}-0.key')
@@ -68,10 +84,12 @@ def test_a_second_run_does_what_is_left(cmkctl, root, tmp_path):
     root.DeleteKeyMaterial(lost)
     root.DisableKey(first['Keys'][0]['KeyId'])
     code, second = import_from(cmkctl, tmp_path)
-    results = {one['File']: (one['KeyId'], one['Result']) for one in second['Keys']}
-    assert (code, second['Imported'], second['AlreadyThere'], second['Failed']) == (0, 2, 1, 0)
-    assert results[f'{prefix}-0.key'] == (first['Keys'][0]['KeyId'], 'AlreadyThere')
-    assert results[f'{prefix}-1.key'] == (lost, 'Imported')
+    became = {one['File']: (one['KeyId'], one['Result']) for one in second['Keys']}
+    assert (code, second['Imported'], second['AlreadyThere'], second['Failed']) == (1, 2, 0, 1)
+    assert became[f'{prefix}-0.key'] == (first['Keys'][0]['KeyId'], 'Failed')  # nobody can tell what it has
+    assert became[f'{prefix}-1.key'] == (lost, 'Imported')
+    assert ('Failed', 'KeyDisabled') in results(second)
+    root.EnableKey(first['Keys'][0]['KeyId'])
     assert len(described(root, prefix)) == 2 and len(described(root, more)) == 1
     assert cmkctl('import', '--from', tmp_path).endswith(b'\n0 imported, 3 already there, 0 failed\n')
 
@@ -119,6 +137,86 @@ def test_an_alias_of_another_key_is_not_taken(cmkctl, root, tmp_path):
     code, answer = import_from(cmkctl, tmp_path)
     assert (code, answer['Imported'], answer['Failed']) == (1, 1, 2)
     assert all('another key' in one['Error'] for one in answer['Keys'] if one['Result'] == 'Failed')
+
+
+def test_other_material_is_not_already_there(cmkctl, root, tmp_path):
+    """That a key has material says nothing about which: the same is imported once more, and gets the expiry."""
+    prefix = fill(tmp_path, 2)
+    assert import_from(cmkctl, tmp_path)[1]['Imported'] == 2
+    (tmp_path / f'{prefix}-1.key').write_bytes(os.urandom(32))
+    code, answer = import_from(cmkctl, tmp_path, '--expires', '30d')
+    assert (code, results(answer)) == (1, [('AlreadyThere', ''), ('Failed', 'MaterialMismatch')])
+    keys = described(root, prefix)
+    assert keys[f'alias/{prefix}-0']['MaterialExpireTime'] > 0 == keys[f'alias/{prefix}-1']['MaterialExpireTime']
+
+
+def test_a_file_of_the_same_name_in_another_directory(cmkctl, root, tmp_path):
+    """Neither a key that has its material nor one that still waits for it is the key of that file."""
+    one, other = tmp_path / 'one', tmp_path / 'other'
+    one.mkdir()
+    prefix = fill(one, 1, waits_key=os.urandom(32))
+    assert import_from(cmkctl, one)[1]['Imported'] == 2
+    waiting = described(root, prefix)[f'alias/{prefix}-waits']['KeyId']
+    root.DeleteKeyMaterial(waiting)  # as an interrupted run leaves it
+    shutil.copytree(one, other, ignore=shutil.ignore_patterns('.cmkctl-import'))
+    code, answer = import_from(cmkctl, other)
+    assert (code, answer['Failed']) == (1, 2) and all("another key's" in key['Error'] for key in answer['Keys'])
+    assert root.state(waiting) == 'PendingImport' and identity(one) != identity(other)
+    assert import_from(cmkctl, one)[1] | {'Keys': 0} == {'Imported': 1, 'AlreadyThere': 1, 'Failed': 0, 'Keys': 0}
+
+
+@pytest.mark.parametrize('options, error', [
+    ({'Origin': 'CMKD_KMS'}, "another key's"), ({'KeySpec': 'SM4'}, '--spec SM4')], ids=['origin', 'spec'])
+def test_a_key_of_another_kind_is_not_taken(cmkctl, root, tmp_path, options, error):
+    prefix = fill(tmp_path, 1)
+    (tmp_path / '.cmkctl-import').write_text('0' * 32)
+    root.CreateKey(**{'Origin': 'EXTERNAL', 'Alias': f'alias/{prefix}-0', **options,
+                      'Tags': {TAG: f"{'0' * 32}/{prefix}-0.key"}})
+    assert error in import_from(cmkctl, tmp_path)[1]['Keys'][0]['Error']
+
+
+def test_an_id_that_is_none(cmkctl, tmp_path):
+    fill(tmp_path, 1)
+    (tmp_path / '.cmkctl-import').write_text('../' * 4)
+    assert 'remove it' in cmkctl.refused(1, 'import', '--from', tmp_path)
+
+
+def test_pipes_and_names_that_are_no_text(cmkctl, tmp_path):
+    """Nobody is waited for, and what is printed is JSON and steers no terminal, whatever a file is called."""
+    fill(tmp_path, 1)
+    os.mkfifo(tmp_path / 'pipe.key')
+    for name in (b'\xff\xfe.key', b'\xc2\x9b31m.key', '\u202eyek.key'.encode()):
+        with open(os.fsencode(tmp_path) + b'/' + name, 'wb') as file:
+            file.write(os.urandom(32))
+    done = cmkctl.run('import', '--from', tmp_path, '--json')
+    answer = json.loads(done.stdout.decode())
+    assert (answer['Imported'], answer['Failed']) == (1, 4)
+    assert {'\ufffd\ufffd.key', '\x9b31m.key', '\u202eyek.key', 'pipe.key'} < {key['File'] for key in answer['Keys']}
+    for control in ('\x9b', '\u202e', '\x1b'):
+        assert control not in done.stdout.decode() + done.stderr.decode()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_at_a_passphrase(cmkctl, tmp_path, number):
+    """It names the file, and is the end of the run; the terminal shows what is typed again."""
+    locked = openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-aes256', '-pass', 'pass:open')
+    prefix = fill(tmp_path, one_pem=locked, two_pem=locked)
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(CMKCTL, [CMKCTL, cmkctl.bus, 'import', '--from', str(tmp_path), '--spec', 'EC_P256'])
+    shown = b''
+    while b'one.pem: ' not in shown:
+        shown += os.read(terminal, 4096)
+    assert f'passphrase of {tmp_path}/{prefix}-one.pem: '.encode() in shown
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+    if number == signal.SIGINT:
+        os.write(terminal, b'\x03')
+    else:
+        os.kill(process, number)
+    _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == number
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
 
 
 def test_options_of_the_import(cmkctl, root, tmp_path):

@@ -15,7 +15,7 @@ from harness import ALICE, BOB, new_machine
 
 MOST_CALLS = 256  # of one user, under way
 SUM_REFUSED = re.compile(r'calls of (?:uid (\d+)|.*) that were refused: (\d+) of too many at once, (\d+) too long, '
-                         r'(\d+) that wanted no answer')
+                         r'(\d+) that could not be read, (\d+) that wanted no answer')
 
 
 def message(method, arguments=None, no_reply=False):
@@ -54,8 +54,8 @@ def results(calls):
 
 
 def told(machine, uid):
-    """Sums of what cmkd has told of refused calls of @uid: too many, too long, without an answer."""
-    sums = [0] * 3
+    """Sums of what cmkd has told of refused calls of @uid: too many, too long, unreadable, without an answer."""
+    sums = [0] * 4
     for found in SUM_REFUSED.finditer(machine.log.read_text()):
         if found[1] in (str(uid), None):
             sums = [total + int(more) for total, more in zip(sums, found.groups()[1:])]
@@ -74,7 +74,7 @@ def test_ld_01_calls_that_want_no_answer(machine):
         send(alice, message('CreateKey', GLib.Variant('(a{sv})', ({},)), no_reply=True))
     bob.Encrypt(key, b64(b'x'))
     assert alice.ListKeys()['Keys'] == []  # all that was sent before has been looked at, and none was done
-    iterate_until(lambda: told(machine, ALICE)[2] == 3000, 'cmkd tells of all of them')
+    iterate_until(lambda: told(machine, ALICE)[3] == 3000, 'cmkd tells of all of them')
     assert len(SUM_REFUSED.findall(machine.log.read_text())) < 300
 
 
@@ -82,7 +82,7 @@ def test_tags_in_thousands_cost_the_main_loop_nothing(machine):
     alice, bob = machine.client(ALICE), machine.client(BOB)
     key = bob.own_key()
     tags = GLib.Variant('(sa{ss})', (UNKNOWN_KEY, {str(number): '' for number in range(20_000)}))
-    with refused('LimitExceeded'):
+    with refused('InvalidParameter'):
         ask(alice, message('TagResource', tags))
     bob.Encrypt(key, b64(b'x'))
 
@@ -97,6 +97,25 @@ def test_the_longest_calls_that_can_be_right_are_served(machine):
     kms.ReEncrypt(blob, key, SourceEncryptionContext=context, DestinationEncryptionContext=context)
     kms.CreateKey(Description=description, Tags={f'{number:02}' + '\U00010348' * 126: '\U00010348' * 256
                                                  for number in range(20)})
+
+
+def test_bi_20_types_too_deep_for_gdbus(machine):
+    """What the bus daemon lets pass, and GDBus would give up the connection for."""
+    alice, bob = machine.client(ALICE), machine.client(BOB)
+    deep = GLib.Variant('a' * 20 + 'y', [])
+    for _ in range(49):
+        deep = GLib.Variant('v', deep)
+    before = told(machine, ALICE)
+    with refused('InvalidParameter') as refusal:
+        ask(alice, message('Encrypt', GLib.Variant.new_tuple(deep)))
+    assert 'nested' in refusal.message
+    signal = Gio.DBusMessage.new_signal(OBJECT_PATH, 'x.y', 'Z')
+    signal.set_destination(BUS_NAME)
+    signal.set_body(GLib.Variant.new_tuple(deep))
+    send(alice, signal)
+    alice.GetStatus()
+    bob.GetStatus()
+    iterate_until(lambda: told(machine, ALICE)[2] == before[2] + 1, 'it is told of')
 
 
 def test_bi_19_file_descriptors_are_refused(machine):

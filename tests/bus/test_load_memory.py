@@ -29,7 +29,7 @@ def test_ld_02_long_calls(no_reply):
             send(alice, message('Encrypt', long, no_reply))
         alice.connection.flush_sync(None)
         bob.Encrypt(key, b64(b'x'))
-        with refused('LimitExceeded') as refusal:
+        with refused('InvalidParameter') as refusal:
             ask(alice, message('Encrypt', long))
         assert '128 KiB' in refusal.message
         assert machine.resident_bytes() - before < GROWTH
@@ -91,7 +91,7 @@ def test_ld_02_messages_of_which_gdbus_would_make_much_more(type_, size):
             alice.sendall(of_empty_texts(message('Encrypt', no_reply=True), type_, size, 3))
             alice.sendall(of_empty_texts(message('Encrypt'), type_, size, 4))
             bob.Encrypt(key, b64(b'x'))
-            assert answer_to(alice, 4).get_error_name() == ERROR_PREFIX + 'LimitExceeded'
+            assert answer_to(alice, 4).get_error_name() == ERROR_PREFIX + 'InvalidParameter'
             assert machine.peak_bytes() - before < 8 * MIB
 
 

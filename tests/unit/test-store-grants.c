@@ -225,7 +225,7 @@ insert_account (CmkStore *store, gint64 owner, guint32 uid, const char *name)
 {
   const CmkAccountRecord record = { .owner = owner, .uid = uid, .name = name };
   g_autoptr (GError) error = NULL;
-  g_assert_true (CHANGE (store, cmk_store_insert_account (store, &record, &error), &error));
+  g_assert_true (CHANGE (store, cmk_store_put_account (store, &record, &error), &error));
 }
 
 static void
@@ -241,6 +241,51 @@ test_accounts (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   g_autoptr (GString) text = g_string_new (NULL);
   g_assert_true (cmk_store_visit_accounts (store, describe_account, text, &error));
   g_assert_cmpstr (text->str, ==, "1000=1000:alice 4294967295=4294967295: 4294967296=1000:carol ");
+}
+
+/* One that something names stays, and one that is there already is left as it is. */
+static void
+test_unused_accounts (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkStore) store = open_store (fixture);
+  g_autoptr (CmkKeyRecord) key = make_key (2, ALICE);
+  insert_key (store, key);
+  g_free (insert_grant (store, 1, key, CMK_GRANTEE_USER, BOB));
+  g_free (insert_grant (store, 2, key, CMK_GRANTEE_GROUP, GROUP));
+  insert_account (store, ALICE, ALICE, "alice");
+  insert_account (store, ALICE, ALICE, "mallory");
+  insert_account (store, BOB, BOB, "bob");
+  gboolean any = TRUE, has = FALSE;
+  g_assert_true (cmk_store_has_unused_accounts (store, &any, &error));
+  g_assert_false (any);
+  insert_account (store, GROUP, GROUP, "group");
+  g_assert_true (cmk_store_has_unused_accounts (store, &any, &error));
+  g_assert_true (any);
+  g_assert_true (cmk_store_has_account (store, GROUP, &has, &error));
+  g_assert_true (has);
+  g_assert_true (CHANGE (store, cmk_store_delete_unused_accounts (store, &error), &error));
+  g_assert_true (cmk_store_has_account (store, GROUP, &has, &error));
+  g_assert_false (has);
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_assert_true (cmk_store_visit_accounts (store, describe_account, text, &error));
+  g_assert_cmpstr (text->str, ==, "1000=1000:alice 1001=1001:bob ");
+}
+
+/* Not even if the rules forget to look. */
+static void
+test_no_owner (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CmkStore) store = open_store (fixture);
+  g_autoptr (CmkKeyRecord) key = make_key (2, -2), own = make_key (4, ALICE);
+  g_assert_false (CHANGE (store, cmk_store_insert_key (store, key, &error), &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
+  insert_key (store, own);
+  g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (-2, "alias/x", &own->id);
+  g_clear_error (&error);
+  g_assert_false (CHANGE (store, cmk_store_insert_alias (store, alias, &error), &error));
+  g_assert_error (error, CMK_ERROR, CMK_ERROR_INTERNAL);
 }
 
 static const char *const account_edits[] = {
@@ -279,6 +324,8 @@ main (int argc, char **argv)
   for (gsize i = 0; i < G_N_ELEMENTS (edits); i++)
     ADD (edits[i].name, &edits[i], test_edit);
   ADD ("/store/accounts/come-back-as-they-went", NULL, test_accounts);
+  ADD ("/store/accounts/unused-ones-go", NULL, test_unused_accounts);
+  ADD ("/store/accounts/what-is-nobodys-is-not-written", NULL, test_no_owner);
   for (gsize i = 0; i < G_N_ELEMENTS (account_edits); i++)
     {
       g_autofree char *name = g_strdup_printf ("/store/accounts/damage/%" G_GSIZE_FORMAT, i);
