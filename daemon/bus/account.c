@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <pwd.h>
 
-/* Most clients give up after 25. */
-#define SECONDS 5
+/* Most clients give up after 25; and the end of cmkd waits for nobody long. */
+#define SECONDS        5
+#define SECONDS_AT_END 1
 
 /* Threads, which the unit has 64 of in all. */
 #define MAX_UNDER_WAY 32
@@ -29,7 +30,9 @@ typedef struct
   guint timer;
 } Question;
 
-static GPtrArray *under_way; /* LookUp; main loop */
+/* Main loop. */
+static GPtrArray *under_way; /* LookUp */
+static guint patience = SECONDS;
 
 /* --- on the thread --- */
 
@@ -112,7 +115,7 @@ on_deadline (gpointer data)
   Question *question = data;
   question->timer = 0;
   g_task_return_new_error (question->task, CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                           "the password database did not say within %u seconds whose the uid is: try again", SECONDS);
+                           "the password database did not say within %u seconds whose the uid is: try again", patience);
   g_ptr_array_remove (question->look_up->questions, question);
   return G_SOURCE_REMOVE;
 }
@@ -158,12 +161,34 @@ start (guint32 asker, guint32 uid, GError **error)
 }
 
 static void
+set_deadline (Question *question)
+{
+  if (question->timer != 0)
+    g_source_remove (question->timer);
+  question->timer = g_timeout_add_seconds (patience, on_deadline, question);
+}
+
+static void
 ask (LookUp *look_up, GTask *task)
 {
-  Question *question = g_new (Question, 1);
+  Question *question = g_new0 (Question, 1);
   *question = (Question) { .look_up = look_up, .task = g_object_ref (task) };
-  question->timer = g_timeout_add_seconds (SECONDS, on_deadline, question);
+  set_deadline (question);
   g_ptr_array_add (look_up->questions, question);
+}
+
+static void
+hurry_question (gpointer question, G_GNUC_UNUSED gpointer data)
+{
+  set_deadline (question);
+}
+
+void
+cmk_account_hurry (void)
+{
+  patience = SECONDS_AT_END;
+  for (guint i = 0; under_way != NULL && i < under_way->len; i++)
+    g_ptr_array_foreach (((LookUp *) under_way->pdata[i])->questions, hurry_question, NULL);
 }
 
 void

@@ -11,6 +11,9 @@
 void cmk_account_look_up (guint32 asker, guint32 uid, GCancellable *cancellable, GAsyncReadyCallback done,
                           gpointer user_data);
 
+/* cmkd is ending: nobody waits for more than a second from here on. */
+void cmk_account_hurry (void);
+
 /* Never "". NULL with CMK_ERROR_INVALID_PARAMETER if the system knows none, with CMK_ERROR_ACCESS_DENIED if it does not say,
  * or not in time, and with CMK_ERROR_THROTTLED if @asker has another one under way. */
 char *cmk_account_look_up_finish (GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -2,6 +2,7 @@
 #include "bus/bus.h"
 
 #include "base/error.h"
+#include "bus/account.h"
 #include "bus/admission.h"
 #include "bus/idle.h"
 #include "bus/interfaces.h"
@@ -182,6 +183,7 @@ cmk_bus_leave (CmkBus *bus)
   if (bus->leaving)
     return;
   cmk_kms_begin_stop (bus->kms);
+  cmk_account_hurry ();
   if (bus->authority != NULL)
     cmk_authority_end_dialogs (bus->authority);
   give_back_name (bus);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Preloaded into cmkd by the tests of accounts: a password database that does not answer. Who a uid is is not said for as
- * long as $CMKD_ACCOUNTS has a FIFO of that number which nobody has opened. */
+ * long as $CMKD_ACCOUNTS has a FIFO of that number which nobody has opened, and closed again. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -17,6 +17,9 @@ getpwuid_r (uid_t uid, struct passwd *entry, char *buffer, size_t size, struct p
   char path[4096];
   snprintf (path, sizeof path, "%s/%u", getenv ("CMKD_ACCOUNTS"), (unsigned) uid);
   int opened = open (path, O_RDONLY | O_CLOEXEC);
+  char byte;
+  while (opened >= 0 && read (opened, &byte, 1) > 0)
+    continue;
   if (opened >= 0)
     close (opened);
   Function next;

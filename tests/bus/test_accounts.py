@@ -203,7 +203,13 @@ def test_an_account_that_is_not_said_keeps_nobody_else():
                 call.result()
         with refused('Throttled'):  # its thread is still there
             grant(alice, key, 'Encrypt', User=BOB)
+        machine.stall(BOB)
+        call = machine.new_client(BOB).start('ListKeys')
+        writer = os.open(machine.directory / str(BOB), os.O_WRONLY)  # which waits for who reads
         machine.stop()
+        os.close(writer)
+        with refused('AccessDenied'):
+            call.result()
 
 
 # What somebody with the disk can do
