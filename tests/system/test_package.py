@@ -61,6 +61,17 @@ def test_removed_it_has_stopped_and_keeps_the_state(cmkd, blob):
     assert cmkd.machine.run('cmkctl', 'status', user='alice', check=False).status == 5
 
 
+def test_no_call_starts_it_between_its_stop_and_the_end_of_its_files(cmkd, blob):
+    """Between the scripts that dpkg runs. If it gives up in between, all is as before."""
+    machine = cmkd.machine
+    cmkd.install()
+    machine.run('/var/lib/dpkg/info/cmkd.prerm', 'remove', DPKG_MAINTSCRIPT_PACKAGE='cmkd')
+    cmkd.fails('alice', 'list')
+    assert cmkd.property('ActiveState') == 'inactive'
+    machine.run('/var/lib/dpkg/info/cmkd.postinst', 'abort-remove', DPKG_MAINTSCRIPT_PACKAGE='cmkd')
+    assert is_well(cmkd, blob)
+
+
 def test_removed_under_load_it_leaves_nothing_behind_either(cmkd, blob):
     """Each call would have the bus start it again."""
     machine = cmkd.machine
