@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl where others mean harm: whoever takes the name of cmkd, speaks in its place, or prepares the environment."""
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -14,7 +16,29 @@ from harness import ALICE, BOB, new_machine
 from client import BUS_NAME, DEADLINE, OBJECT_PATH, UNKNOWN_KEY, unb64
 
 ANSWER = GLib.Variant('(a{sv})', ({'Keys': GLib.Variant('aa{sv}', []), 'NextMarker': GLib.Variant('s', '')},))
+OWNER = 1  # DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER
+KEYS = 'org.cmkd.Kms1.Keys'
 QUEUED = 2  # DBUS_REQUEST_NAME_REPLY_IN_QUEUE
+
+# cmkctl stops once its owner check is done.
+STOP_BEFORE_CALL = r'''
+#define _GNU_SOURCE
+#include <dbus/dbus.h>
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+
+DBusMessage *
+dbus_connection_send_with_reply_and_block (DBusConnection *connection, DBusMessage *message, int timeout, DBusError *error)
+{
+  DBusMessage *(*next) (DBusConnection *, DBusMessage *, int, DBusError *) =
+      dlsym (RTLD_NEXT, "dbus_connection_send_with_reply_and_block");
+
+  if (strcmp (dbus_message_get_member (message), "Encrypt") == 0)
+    raise (SIGSTOP);
+  return next (connection, message, timeout, error);
+}
+'''
 
 
 def as_bus(kind, machine):
@@ -25,6 +49,13 @@ def as_bus(kind, machine):
 def call_bus(connection, method, signature='()', *arguments):
     return connection.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', method,
                                 GLib.Variant(signature, arguments), None, Gio.DBusCallFlags.NONE, -1, None).unpack()
+
+
+def tell(impostor, reason):
+    """A signal that a key has changed."""
+    impostor.connection.emit_signal(None, OBJECT_PATH, KEYS, 'KeyChanged',
+                                    GLib.Variant('(sss)', (UNKNOWN_KEY, 'Enabled', reason)))
+    impostor.connection.flush_sync()
 
 
 # AU-08: the owner of the name
@@ -72,6 +103,49 @@ def test_au_08_who_waits_in_the_queue_gets_nothing():
             assert f'uid {ALICE}' in monitor.stderr.read()
         assert f'uid {ALICE}' in refused(1, 'encrypt', UNKNOWN_KEY, stdin=b'secret', env=environment)
         assert impostor.calls == []
+
+
+def test_au_08_who_takes_the_name_between_check_and_call_gets_nothing(tmp_path):
+    """The call goes to the process that was checked, not to whoever has the name by then."""
+    (tmp_path / 'stop.c').write_text(STOP_BEFORE_CALL)
+    flags = subprocess.run(['pkg-config', '--cflags', 'dbus-1'], check=True, capture_output=True, text=True).stdout
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', tmp_path / 'stop.so', tmp_path / 'stop.c', *flags.split()], check=True)
+    with new_machine() as machine:
+        environment = as_bus('system', machine)
+        impostor = Impostor(machine, ALICE)
+        with subprocess.Popen([CMKCTL, 'encrypt', UNKNOWN_KEY], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**environment, 'LD_PRELOAD': str(tmp_path / 'stop.so')}) as process, \
+                contextlib.ExitStack() as terminator:
+            terminator.callback(process.kill)
+            process.stdin.write(b'secret')
+            process.stdin.close()
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            machine.stop()
+            assert call_bus(impostor.connection, 'GetNameOwner', '(s)', BUS_NAME) == (
+                impostor.connection.get_unique_name(),)
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(DEADLINE) == 1
+            assert f'uid {ALICE}' in process.stderr.read().decode()
+        assert impostor.calls == []
+
+
+def test_au_08_signals_of_who_has_gone_unchecked_are_dropped():
+    with new_machine(start=False) as machine:
+        good = Impostor(machine)
+        with subprocess.Popen([CMKCTL, 'monitor', '--json'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=as_bus('system', machine)) as monitor, contextlib.ExitStack() as terminator:
+            terminator.callback(monitor.kill)
+            assert monitor.stderr.readline().startswith('Watching')
+            monitor.send_signal(signal.SIGSTOP)
+            good.connection.close_sync()
+            bad = Impostor(machine, ALICE)
+            tell(bad, 'spoofed')
+            bad.connection.close_sync()
+            again = Impostor(machine)
+            assert again.requested == OWNER
+            tell(again, 'true')
+            monitor.send_signal(signal.SIGCONT)
+            assert json.loads(monitor.stdout.readline())['Reason'] == 'true'
 
 
 # AU-09: messages of others. That cmkctl monitor ignores signals of others is in test_cmkctl.py.
@@ -197,3 +271,53 @@ def test_au_12_files_hold_what_is_theirs_whatever_was_closed(machine, tmp_path, 
     done = subprocess.run([*command, plaintext, '/nowhere/blob'], capture_output=True, timeout=DEADLINE)
     assert done.returncode == 1
     assert len(plaintext.read_bytes()) == 32
+
+
+# Text of others
+
+HOSTILE = '\x1b]0;x\x07\x1b[31mX\u009b31mY\u202eZ\ninjected'
+
+
+def test_answers_steer_no_terminal(tmp_path):
+    """Whatever is in them, everywhere; and a shell is offered only what means nothing to it."""
+    def text(value):
+        return GLib.Variant('s', value)
+    metadata = GLib.Variant('a{sv}', {
+        'KeyId': text(HOSTILE), 'KeyState': text('PendingImport'), 'KeySpec': text('AES_256'), 'Description': text(HOSTILE),
+        'Origin': text('EXTERNAL'), 'KeyUsage': text(HOSTILE), HOSTILE: text(HOSTILE)})
+    lists = {'ListKeys': ('Keys', {'KeyId': text(HOSTILE), 'Description': text(HOSTILE)}),
+             'ListAliases': ('Aliases', {'AliasName': text('alias/$(id)'), 'KeyId': text(HOSTILE)})}
+
+    def answer(message):
+        method = message.get_member()
+        if method in lists:
+            name, item = lists[method]
+            return GLib.Variant('(a{sv})', ({name: GLib.Variant('aa{sv}', [item]), 'NextMarker': text('')},))
+        if method in ('DescribeKey', 'CreateKey'):
+            return GLib.Variant('(a{sv})', ({'KeyMetadata': metadata},))
+        return ('org.cmkd.Kms1.Error.Internal', HOSTILE)
+    (tmp_path / 'a.key').write_bytes(bytes(32))
+    with new_machine(start=False) as machine:
+        impostor = Impostor(machine)
+        impostor.answer = answer
+        cmkctl = Cmkctl(machine)
+        for arguments in (['show', 'x'], ['show', 'x', '--json'], ['create'], ['list'], ['list', '--json'],
+                          ['alias', 'list'], ['import', '--from', tmp_path], ['encrypt', 'x'], ['status']):
+            done = cmkctl.run(*arguments)
+            shown = (done.stdout + done.stderr).decode()
+            assert not [bad for bad in ('\x1b', '\x07', '\x9b', '\u202e', '\ninjected') if bad in shown], arguments
+        assert json.loads(cmkctl.run('show', 'x', '--json').stdout)['KeyMetadata']['KeyId'] == HOSTILE
+        assert cmkctl.run('complete', '--', cmkctl.bus, 'show', '').stdout == b''
+
+
+def test_tab_runs_no_program(tmp_path):
+    mark = tmp_path / 'ran'
+    for address in (f'unixexec:path=touch,argv1={mark}', f'unix:path=/nowhere;unixexec:path=touch,argv1={mark}'):
+        run('complete', '--', f'--address={address}', 'show', '')
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize('arguments', [['log'], ['wrap', '--public-key', 'x'], ['complete', 'x'],
+                                       ['verify-attestation', 'x', '--nonce', 'auto']], ids=lambda words: words[0])
+def test_a_verb_of_this_machine_takes_no_host(arguments):
+    refused(2, '--host', 'root@nowhere', *arguments)
