@@ -179,8 +179,9 @@ send_patiently (CmkCall *call, CmkBus *bus, DBusError *error)
   return reply;
 }
 
-/* To the very process that was checked: the name may be somebody else's by the time that the call is sent. If cmkd has gone
- * just then, there is another one to be found or started. */
+/* On the system bus to the very process that was checked: the name may be somebody else's by the time that the call is sent.
+ * If cmkd has gone just then, the bus says so, and there is another one to be found or started. Elsewhere nobody but the
+ * user himself can take the name, and a call by name is not lost when cmkd ends unused. */
 static int
 send_to_owner (CmkCall *call, CmkBus *bus, DBusMessage **ret_reply)
 {
@@ -192,7 +193,8 @@ send_to_owner (CmkCall *call, CmkBus *bus, DBusMessage **ret_reply)
 
       if (code != CMK_EXIT_DONE)
         return code;
-      cmk_require_memory (dbus_message_set_destination (call->message, bus->owner));
+      if (bus->kind == CMK_BUS_SYSTEM)
+        cmk_require_memory (dbus_message_set_destination (call->message, bus->owner));
       *ret_reply = send_patiently (call, bus, &error);
       if (*ret_reply != NULL)
         return CMK_EXIT_DONE;
