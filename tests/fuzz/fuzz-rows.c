@@ -69,12 +69,15 @@ make_row (guint n_columns)
   return statement;
 }
 
-/* What was read is bound, and read again: it is the same row. FZ-06 */
+/* What was read is bound, if we could have written it, and read again: it is the same row. FZ-06 */
 static void
 check_again (const CmkTable *table, const CmkValue *values, sqlite3_stmt *again)
 {
   CmkValue read[CMK_MAX_COLUMNS];
-  g_assert_true (cmk_row_bind (store, table, again, values, NULL));
+  gboolean is_sound = table->is_sound == NULL || table->is_sound (values);
+  g_assert_true (cmk_row_bind (store, table, again, values, NULL) == is_sound);
+  if (!is_sound)
+    return;
   g_assert_cmpint (sqlite3_step (again), ==, SQLITE_ROW);
   g_assert_true (cmk_row_read (store, table, again, read, NULL));
   for (gsize i = 0; table->shape[i] != '\0'; i++)
