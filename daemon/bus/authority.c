@@ -232,6 +232,8 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
       send_question (g_steal_pointer (&check));
       return;
     }
+  if (reply == NULL)
+    g_message ("polkit: %s", error->message);
   if (reply == NULL && check->cancellation_id != NULL)
     call_off_dialog (check);
   if (verdict == VERDICT_YES)

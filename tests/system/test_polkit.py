@@ -96,7 +96,8 @@ def test_a_challenge_is_answered_in_a_text_agent(cmkd, key):
             dialog.read_until('Password: ')
             dialog.type(password)
             ended = dialog.end()
-            assert ended.status == status, ended
+            journal = machine.run('journalctl', '--no-pager', '--lines=40', '--unit=cmkd', '--unit=polkit').out
+            assert ended.status == status, f'{ended}\n{journal}'
 
 
 def test_a_rule_for_the_one_at_the_seat(cmkd, key):
