@@ -10,13 +10,6 @@ get_store (CmkKms *kms)
   return cmk_vault_store (cmk_kms_vault (kms));
 }
 
-static CmkKeyRecord *
-load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
-{
-  gint64 now;
-  return cmk_kms_begin (kms, &now, error) ? cmk_kms_load_key (kms, caller, key, now, error) : NULL;
-}
-
 /* --- GrantKey --- */
 
 static gboolean
@@ -82,7 +75,7 @@ gboolean
 cmk_grants_create (CmkKms *kms, const CmkCaller *caller, const CmkGrantRequest *request, CmkUuid *ret_grant_id,
                    CmkUuid *ret_key_id, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, &request->key, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_begin_with_key (kms, caller, &request->key, error);
   if (record == NULL || !cmk_kms_require_no_deletion (record->state, error))
     return FALSE;
   CmkGrantRecord grant = {
@@ -140,7 +133,7 @@ gboolean
 cmk_grants_revoke (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, const CmkUuid *grant_id,
                    CmkUuid *ret_key_id, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_begin_with_key (kms, caller, key, error);
   if (record == NULL || !cmk_settling_require (cmk_kms_settling (kms), caller->uid, error) ||
       !delete_grant (kms, &record->id, grant_id, error))
     return FALSE;
@@ -154,7 +147,7 @@ cmk_grants_revoke (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *
 CmkGrantList *
 cmk_grants_list (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_begin_with_key (kms, caller, key, error);
   return record != NULL ? cmk_grant_list_load (get_store (kms), &record->id, error) : NULL;
 }
 

@@ -276,13 +276,6 @@ cmk_keys_create (CmkKms *kms, const CmkCaller *caller, const CmkCreateKeyRequest
 
 /* --- the others --- */
 
-static CmkKeyRecord *
-load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
-{
-  gint64 now;
-  return cmk_kms_begin (kms, &now, error) ? cmk_kms_load_key (kms, caller, key, now, error) : NULL;
-}
-
 CmkKeyMetadata *
 cmk_keys_describe (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
 {
@@ -385,7 +378,7 @@ CmkKeyRecord *
 cmk_keys_set_enabled (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, gboolean enabled,
                       GError **error)
 {
-  g_autoptr (CmkKeyRecord) record = load_key (kms, caller, key, error);
+  g_autoptr (CmkKeyRecord) record = cmk_kms_begin_with_key (kms, caller, key, error);
   if (record == NULL || !cmk_recovery_require_not_lost (record, error))
     return NULL;
   CmkKeyState wanted = enabled ? CMK_KEY_STATE_ENABLED : CMK_KEY_STATE_DISABLED;

@@ -437,6 +437,13 @@ cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error)
   return TRUE;
 }
 
+CmkKeyRecord *
+cmk_kms_begin_with_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, GError **error)
+{
+  gint64 now;
+  return cmk_kms_begin (kms, &now, error) ? cmk_kms_load_key (kms, caller, reference, now, error) : NULL;
+}
+
 gboolean
 cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error)
 {

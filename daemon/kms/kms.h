@@ -123,6 +123,10 @@ gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyRefe
 CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 when,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Begin a call that is about one key as it is now: cmk_kms_begin(), then cmk_kms_load_key(). */
+CmkKeyRecord *cmk_kms_begin_with_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 void cmk_kms_refuse_unknown_key (GError **error);
 
 /* TRUE if @state is Enabled; else the contract's error for a key in that state. */
