@@ -5,8 +5,6 @@
 #include "bus/message-stream.h"
 #include "cmkd.h"
 
-#include <malloc.h>
-
 /* The longest call that can be right, as GVariant has it: ReEncrypt with a blob of CMKD_MAX_PLAINTEXT_BYTES (8.5 KiB of
  * Base64) and two encryption contexts of CMKD_MAX_CONTEXT_BYTES each, which take 4.5 times that if they are all names
  * of two bytes without a value; then CreateKey, whose description and tags are 63 KiB in four-byte characters. */
@@ -273,20 +271,12 @@ tell_sum (const Sum *sum)
   cmk_audit_turned_away (sum->is_known, sum->uid, counts);
 }
 
-/* What GDBus makes of a long call are small pieces, which would stay with the heap for good. */
 static gboolean
 tell (gpointer data)
 {
   g_autoptr (GArray) sums = take_sums (data);
-  guint too_long = 0;
   for (guint i = 0; i < sums->len; i++)
-    {
-      const Sum *sum = &g_array_index (sums, Sum, i);
-      tell_sum (sum);
-      too_long += sum->refused.number[VERDICT_TOO_LONG];
-    }
-  if (too_long > 0)
-    malloc_trim (0);
+    tell_sum (&g_array_index (sums, Sum, i));
   return G_SOURCE_REMOVE;
 }
 
