@@ -2,7 +2,7 @@
 """How fast and how big cmkd is, each time beside a server that does nothing, on the same bus in the same run:
 
     meson test -C BUILD --benchmark --verbose
-    meson devenv -C BUILD python3 tests/benchmark/benchmark.py --json=FILE
+    meson devenv -C BUILD /usr/bin/python3 tests/benchmark/benchmark.py --json=FILE
 
 Ratios within a table can be compared between machines, times cannot: docs/performance.md. Fails only if something does
 not work, never because it took long."""

@@ -2,7 +2,7 @@
 """How long one user waits while another floods cmkd (LD-01 to LD-03), beside an echo server under the same flood, for a
 flood costs the bus daemon and the machine too:
 
-    meson devenv -C BUILD python3 tests/benchmark/flood.py [CALLS]
+    meson devenv -C BUILD /usr/bin/python3 tests/benchmark/flood.py [CALLS]
 
 Calls of one row are made in turns, idle and flooded, so that what else the machine does falls on all alike."""
 import contextlib

@@ -2,7 +2,7 @@
 """The tables of docs/tpm-latency.md: published latencies of real chips (tpm-latency.json) times the commands that
 tests/bus/test_resource_managers.py asserts.
 
-    python3 tests/benchmark/tpm_latency.py
+    /usr/bin/python3 tests/benchmark/tpm_latency.py
 
 A command for which nothing is published counts at least what the shortest published command of that chip takes: a
 GetRandom of 32 bytes. What moves and encrypts a whole object or session is put beside the one published command that

@@ -11,7 +11,7 @@
 Methods of a Client are those of dbus/org.cmkd.Kms1.xml: positional arguments in order, the trailing a{sv} as keywords.
 The paths of what was built come from the environment, which `meson test` and `meson devenv` set:
 
-    meson devenv -C BUILD python3 -m pytest tests/bus/test_keys.py -k name
+    meson devenv -C BUILD /usr/bin/python3 -m pytest tests/bus/test_keys.py -k name
 """
 import contextlib
 import mmap

@@ -7,7 +7,7 @@ too. Several calls are on their way at once where none of them can change the an
 
 A divergence is told with its seed and with every call that concerned the same keys. To see one again:
 
-    CMKD_MODEL_SEED=seed meson devenv -C BUILD python3 -m pytest -s tests/bus/test_model.py
+    CMKD_MODEL_SEED=seed meson devenv -C BUILD /usr/bin/python3 -m pytest -s tests/bus/test_model.py
 
 CMKD_MODEL_OPERATIONS is how many calls there are."""
 import collections
