@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The administrator's rules decide, and without an answer of polkit nobody but root is served."""
 import contextlib
+import re
 
 import pytest
 
@@ -82,19 +83,26 @@ def test_a_challenge_that_nobody_can_answer(cmkd, key):
         assert denied(refused) and 'authenticat' in refused.err
 
 
+def type_password(machine, dialog, password):
+    """The agent asks first, and then switches the echo off, which throws away what was typed before."""
+    dialog.read_until('Password: ')
+    terminal = re.search(r'/dev/pts/\d+', dialog.said).group()
+    machine.until(lambda: '-echo' in machine.ask('stty', '-F', terminal, '-a').split(), 'the echo of the terminal is off')
+    dialog.type(password)
+
+
 def test_a_challenge_is_answered_in_a_text_agent(cmkd, key):
     """pkttyagent on the terminal of a session, in which cmkctl lets the call be interactive."""
     machine = cmkd.machine
     machine.run('chpasswd', input='alice:open sesame\n')
     # The agent is that of the process which then becomes cmkctl. It closes the descriptor when it is ready.
-    machine.write('/var/tmp/with-agent', 'cd; mkfifo ready; pkttyagent --notify-fd 3 --process $$ 3>ready & '
+    machine.write('/var/tmp/with-agent', 'tty; cd; mkfifo ready; pkttyagent --notify-fd 3 --process $$ 3>ready & '
                   'read -r nothing <ready; rm ready; exec cmkctl "$@"\n')
     with rule(cmkd, f'action.id == "{USE}"', 'AUTH_SELF'):
         for password, status in (('open sesame', 0), ('close sesame', 4)):
             dialog = machine.converse('systemd-run', '--quiet', '--collect', '--wait', '--pty', '--property=PAMName=login',
                                       '--uid=alice', 'bash', '/var/tmp/with-agent', 'data-key', key, '--without-plaintext')
-            dialog.read_until('Password: ')
-            dialog.type(password)
+            type_password(machine, dialog, password)
             ended = dialog.end()
             journal = machine.run('journalctl', '--no-pager', '--lines=40', '--unit=cmkd', '--unit=polkit').out
             assert ended.status == status, f'{ended}\n{journal}'
