@@ -239,3 +239,35 @@ cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc ide
                           "GetConnectionCredentials", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(a{sv})"),
                           G_DBUS_CALL_FLAGS_NONE, -1, callers->cancellable, on_credentials, lookup);
 }
+
+/* --- is it still there --- */
+
+typedef struct
+{
+  CmkPresenceFunc checked;
+  gpointer user_data;
+} PresenceCheck;
+
+static void
+on_presence (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autofree PresenceCheck *check = data;
+  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, NULL);
+  g_autoptr (GError) gone = NULL;
+  gboolean is_there = FALSE;
+  if (reply != NULL)
+    g_variant_get (reply, "(b)", &is_there);
+  if (!is_there)
+    gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
+  check->checked (gone, check->user_data);
+}
+
+void
+cmk_callers_check_presence (CmkCallers *callers, const char *sender, CmkPresenceFunc checked, gpointer user_data)
+{
+  PresenceCheck *check = g_new0 (PresenceCheck, 1);
+  *check = (PresenceCheck) { checked, user_data };
+  g_dbus_connection_call (callers->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                          "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"), G_DBUS_CALL_FLAGS_NONE,
+                          -1, NULL, on_presence, check);
+}
