@@ -321,6 +321,22 @@ cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
   return code;
 }
 
+int
+cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answer, const char *name,
+                            int (*write) (const char *path, const char *text))
+{
+  bool is_json = cmk_arguments_has (arguments, "json");
+  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
+  const char *text;
+  int code = cmk_value_require (answer, name, &text);
+
+  if (code == CMK_EXIT_DONE && out != NULL)
+    code = write (out, text);
+  if (code == CMK_EXIT_DONE && is_json)
+    cmk_output_print_json (answer);
+  return code;
+}
+
 static void
 print_options (const char *title, const CmkOption *options)
 {

@@ -111,11 +111,9 @@ print_grants (const CmkValue *grants)
 
   for (size_t i = 0; i < grants->n_items; i++)
     {
-      char *grantee = describe_grantee (&grants->items[i]);
-      CmkValue *item = cmk_value_append (&grants->items[i], "Grantee");
+      _cleanup_ (cmk_freep) char *grantee = describe_grantee (&grants->items[i]);
 
-      item->kind = CMK_VALUE_STRING;
-      item->string = grantee;
+      cmk_value_append_text (&grants->items[i], "Grantee", grantee);
     }
   cmk_output_print_table (grants, columns, sizeof columns / sizeof *columns);
 }

@@ -33,14 +33,10 @@ static void
 add_quota (CmkBus *bus, CmkValue *status)
 {
   uint32_t uid;
-  char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
-  CmkValue *item;
+  _cleanup_ (cmk_freep) char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
 
-  if (quota == NULL)
-    return;
-  item = cmk_value_append (status, "KeyringQuota");
-  item->kind = CMK_VALUE_STRING;
-  item->string = quota;
+  if (quota != NULL)
+    cmk_value_append_text (status, "KeyringQuota", quota);
 }
 
 static int
