@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 USE, MANAGE, OTHERS = (f'org.cmkd.Kms1.{name}' for name in ('use-own-keys', 'manage-own-keys', 'manage-others-keys'))
+WITHOUT_ECHO = 'stty --all --file=/dev/$(ps -C pkttyagent -o tty=) | grep --quiet --word-regexp -- -echo'
 
 
 @pytest.fixture(scope='module')
@@ -94,6 +95,8 @@ def test_a_challenge_is_answered_in_a_text_agent(cmkd, key):
             dialog = machine.converse('systemd-run', '--quiet', '--collect', '--wait', '--pty', '--property=PAMName=login',
                                       '--uid=alice', 'bash', '/var/tmp/with-agent', 'data-key', key, '--without-plaintext')
             dialog.read_until('Password: ')
+            # Only then does it turn off the echo, and throw away what was typed before.
+            machine.until(lambda: machine.run('sh', '-c', WITHOUT_ECHO, check=False).status == 0, 'a terminal without echo')
             dialog.type(password)
             ended = dialog.end()
             journal = machine.run('journalctl', '--no-pager', '--lines=40', '--unit=cmkd', '--unit=polkit').out
