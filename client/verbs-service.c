@@ -52,8 +52,10 @@ get_status (const CmkArguments *arguments, CmkBus **ret_bus, CmkValue *ret_statu
   int code = cmk_arguments_open_bus (arguments, ret_bus);
 
   cmk_call_add_string (properties, CMKD_INTERFACE_SERVICE);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_call_send (properties, *ret_bus, ret_status);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  cmk_bus_ask_nobody (*ret_bus);
+  code = cmk_call_send (properties, *ret_bus, ret_status);
   if (code == CMK_EXIT_DONE)
     code = cmk_call_send (call, *ret_bus, &account);
   if (code == CMK_EXIT_DONE)

@@ -11,8 +11,8 @@
 #define ALLOW_USER_INTERACTION 1 /* of CheckAuthorizationFlags */
 
 /* Less than the 25 seconds after which most callers give up, so that they are told; and what a dialog may take. */
-#define ANSWER_MILLISECONDS (10 * 1000)
-#define DIALOG_MILLISECONDS (120 * 1000)
+#define ANSWER_SECONDS 10
+#define DIALOG_SECONDS 120
 
 #define MAX_KEPT 4096
 
@@ -153,7 +153,7 @@ send_question (Check *check)
                                          cmk_actions_name (check->question.action), describe (check),
                                          has_dialog ? ALLOW_USER_INTERACTION : 0,
                                          has_dialog ? check->cancellation_id : ""),
-                          NULL, G_DBUS_CALL_FLAGS_NONE, has_dialog ? DIALOG_MILLISECONDS : ANSWER_MILLISECONDS,
+                          NULL, G_DBUS_CALL_FLAGS_NONE, 1000 * (has_dialog ? DIALOG_SECONDS : ANSWER_SECONDS),
                           has_dialog ? authority->no_dialogs : NULL, on_checked, check);
 }
 
@@ -194,8 +194,15 @@ read_verdict (const Check *check, GVariant *reply, const GError *failure, GError
       *denied = deny (check, "cmkd is ending, and waits for nobody to authenticate for ", ": call again");
       return VERDICT_NO;
     }
+  if (check->cancellation_id != NULL && g_error_matches (failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+    {
+      *denied = deny (check, "nobody has authenticated in " G_STRINGIFY (DIALOG_SECONDS) " seconds for ",
+                      ": nothing was done; call again when somebody can");
+      return VERDICT_NO;
+    }
   if (reply == NULL || !g_variant_is_of_type (reply, G_VARIANT_TYPE ("((bba{ss}))")))
     {
+      g_message ("polkit: %s", failure != NULL ? failure->message : "an answer that is none");
       *denied = deny (check, "polkit, which decides on ",
                       ", did not answer: only root is served without it; see `systemctl status polkit`");
       return VERDICT_NO;
@@ -209,9 +216,10 @@ read_verdict (const Check *check, GVariant *reply, const GError *failure, GError
   if (g_variant_lookup (details, "polkit.dismissed", "&s", &value))
     *denied = deny (check, "the dialog that asks to authenticate for ", " was dismissed: nothing was done");
   else if (is_challenge)
-    *denied = deny (check, "somebody has to authenticate for ",
-                    ": call from a session with an authentication agent (on a terminal, pkttyagent), and let the call "
-                    "be interactive, as cmkctl does");
+    *denied =
+        deny (check, "somebody has to authenticate for ",
+              ": call from a session with an authentication agent, which cmkctl on a terminal brings along, and let "
+              "the call be interactive");
   else
     *denied = deny (check, "the policy of this machine does not permit ",
                     ": an administrator can, by a rule in /etc/polkit-1/rules.d");
@@ -232,8 +240,6 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
       send_question (g_steal_pointer (&check));
       return;
     }
-  if (reply == NULL)
-    g_message ("polkit: %s", error->message);
   if (reply == NULL && check->cancellation_id != NULL)
     call_off_dialog (check);
   if (verdict == VERDICT_YES)

@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 #include "bus/actions.h"
+#include "bus/deadlines.h"
+#include "bus/permission.h"
 #include "cmkd.h"
 #include "kms/turns.h"
 
@@ -22,8 +24,7 @@ struct _CmkCalls
   GHashTable *long_users;  /* uids that have a long call under way */
   CmkTurns *turns;         /* CmkCall, of users who have more than one under way */
   guint turner;            /* 0 = none of those */
-  GQueue waiting;          /* CmkCall, those that may be in a queue, earliest deadline first */
-  guint deadline_timer;    /* 0 = none */
+  CmkDeadlines *deadlines; /* of CmkCall that may be in a queue */
   guint count;
   gint64 last_use; /* monotonic time */
   void (*answered) (gpointer);
@@ -51,12 +52,12 @@ struct _CmkCall
   char request_id[CMK_UUID_TEXT_SIZE];
   CmkEffort effort; /* of the run that is queued */
   gint progress;    /* atomic: Progress */
-  gint64 deadline;
-  GList waiting; /* the link in CmkCalls.waiting; has data while it is there */
+  CmkDeadline deadline;
   GVariantDict answer;
   GError *error;
-  void (*go_on) (CmkCall *); /* when its sender has been found to be there */
 };
+
+static void refuse_late (gpointer data);
 
 CmkCalls *
 cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAdmission *admission, CmkAuthority *authority,
@@ -71,7 +72,7 @@ cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAdmission *admission
   calls->callers = cmk_callers_new (connection, authority == NULL);
   calls->long_users = g_hash_table_new (NULL, NULL);
   calls->turns = cmk_turns_new ();
-  g_queue_init (&calls->waiting);
+  calls->deadlines = cmk_deadlines_new (QUEUE_DEADLINE, refuse_late);
   calls->answered = answered;
   calls->user_data = user_data;
   calls->last_use = g_get_monotonic_time ();
@@ -83,10 +84,9 @@ cmk_calls_free (CmkCalls *calls)
 {
   if (calls == NULL)
     return;
-  if (calls->deadline_timer != 0)
-    g_source_remove (calls->deadline_timer);
   if (calls->turner != 0)
     g_source_remove (calls->turner);
+  cmk_deadlines_free (calls->deadlines);
   cmk_turns_free (calls->turns);
   cmk_callers_free (calls->callers);
   g_object_unref (calls->connection);
@@ -151,21 +151,12 @@ audit (CmkCall *call)
 }
 
 static void
-stop_waiting (CmkCall *call)
-{
-  if (call->waiting.data == NULL)
-    return;
-  g_queue_unlink (&call->calls->waiting, &call->waiting);
-  call->waiting.data = NULL;
-}
-
-static void
 answer_call (CmkCall *call)
 {
   CmkCalls *calls = call->calls;
   audit (call);
   note_use (calls, call->method);
-  stop_waiting (call);
+  cmk_deadlines_stop (calls->deadlines, &call->deadline);
   if (call->is_long)
     g_hash_table_remove (calls->long_users, GUINT_TO_POINTER (call->caller.uid));
   if (call->error == NULL)
@@ -231,45 +222,14 @@ advance (CmkCall *call, Progress progress)
   return g_atomic_int_compare_and_exchange (&call->progress, PROGRESS_QUEUED, progress);
 }
 
-static void watch_deadlines (CmkCalls *calls);
-
-static gboolean
-on_deadline (gpointer data)
-{
-  CmkCalls *calls = data;
-  gint64 now = g_get_monotonic_time ();
-  for (CmkCall *call; (call = g_queue_peek_head (&calls->waiting)) != NULL && call->deadline <= now;)
-    {
-      stop_waiting (call);
-      if (advance (call, PROGRESS_REFUSED))
-        {
-          note_lateness (call);
-          answer_call (call);
-        }
-    }
-  calls->deadline_timer = 0;
-  watch_deadlines (calls);
-  return G_SOURCE_REMOVE;
-}
-
 static void
-watch_deadlines (CmkCalls *calls)
+refuse_late (gpointer data)
 {
-  const CmkCall *next = g_queue_peek_head (&calls->waiting);
-  if (next == NULL || calls->deadline_timer != 0)
+  CmkCall *call = data;
+  if (!advance (call, PROGRESS_REFUSED))
     return;
-  gint64 left = MAX (next->deadline - g_get_monotonic_time (), 0);
-  calls->deadline_timer = g_timeout_add ((guint) (left / 1000) + 1, on_deadline, calls);
-}
-
-static void
-start_waiting (CmkCall *call)
-{
-  stop_waiting (call);
-  call->deadline = g_get_monotonic_time () + QUEUE_DEADLINE;
-  call->waiting.data = call;
-  g_queue_push_tail_link (&call->calls->waiting, &call->waiting);
-  watch_deadlines (call->calls);
+  note_lateness (call);
+  answer_call (call);
 }
 
 /* --- its way through the worker --- */
@@ -291,7 +251,7 @@ failed_for (const CmkCall *call, GQuark domain)
 }
 
 static void submit (CmkCall *call, CmkEffort effort);
-static void ask_for_permit (CmkCall *call);
+static void ask_for_permission (CmkCall *call);
 
 static gboolean
 on_worked (gpointer data)
@@ -304,7 +264,7 @@ on_worked (gpointer data)
     }
   if (failed_for (call, CMK_PERMIT_NEEDED))
     {
-      ask_for_permit (call);
+      ask_for_permission (call);
       return G_SOURCE_REMOVE;
     }
   if (!failed_for (call, CMK_CACHE_MISS) || (call->effort == CMK_EFFORT_FULL && call->method->wait == NULL))
@@ -361,7 +321,7 @@ static void
 submit (CmkCall *call, CmkEffort effort)
 {
   CmkKms *kms = call->calls->kms;
-  if (call->deadline <= g_get_monotonic_time ())
+  if (cmk_deadline_has_passed (&call->deadline))
     {
       note_lateness (call);
       end_call (call);
@@ -376,45 +336,20 @@ submit (CmkCall *call, CmkEffort effort)
 static void
 enqueue (CmkCall *call, CmkEffort effort)
 {
-  start_waiting (call);
+  cmk_deadlines_start (call->calls->deadlines, &call->deadline, call);
   submit (call, effort);
 }
 
 /* --- waiting for what is missing --- */
 
 static void
-on_sender_looked_up (GObject *source, GAsyncResult *result, gpointer data)
+on_presence (const GError *gone, gpointer data)
 {
   CmkCall *call = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-  gboolean is_there = FALSE;
-  if (reply != NULL)
-    g_variant_get (reply, "(b)", &is_there);
-  if (is_there)
-    {
-      call->go_on (call);
-      return;
-    }
-  g_autoptr (GError) gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
-  refuse (call, gone);
-}
-
-/* Go on with the call, unless its sender has left: it would take effect for nobody. */
-static void
-look_up_sender (CmkCall *call, void (*go_on) (CmkCall *))
-{
-  const char *sender = g_dbus_method_invocation_get_sender (call->invocation);
-  call->go_on = go_on;
-  g_dbus_connection_call (call->calls->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                          "org.freedesktop.DBus", "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"),
-                          G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_sender_looked_up, call);
-}
-
-static void
-enqueue_full (CmkCall *call)
-{
-  enqueue (call, CMK_EFFORT_FULL);
+  if (gone != NULL)
+    refuse (call, gone);
+  else
+    enqueue (call, CMK_EFFORT_FULL);
 }
 
 void
@@ -423,47 +358,31 @@ cmk_call_resume (CmkCall *call, const GError *error)
   if (error != NULL)
     refuse (call, error);
   else
-    look_up_sender (call, enqueue_full);
+    cmk_callers_check_presence (call->calls->callers, g_dbus_method_invocation_get_sender (call->invocation),
+                                on_presence, call);
 }
-
-/* --- what it is permitted --- */
 
 static void begin (CmkCall *call);
 
 static void
-on_decided (const GError *denied, gpointer data)
+on_permission (const GError *refused, gpointer data)
 {
   CmkCall *call = data;
-  if (denied == NULL)
-    cmk_access_permit (&call->access);
-  else if (call->access.question.action == CMK_ACTION_MANAGE_OTHERS_KEYS)
-    call->access.is_kept_to_own = TRUE;
+  if (refused != NULL)
+    refuse (call, refused);
   else
-    {
-      refuse (call, denied);
-      return;
-    }
-  look_up_sender (call, begin);
+    begin (call);
 }
 
 /* The run that found out what is to be permitted is the last one that is for nothing. */
 static void
-ask_for_permit (CmkCall *call)
+ask_for_permission (CmkCall *call)
 {
-  const char *sender = g_dbus_method_invocation_get_sender (call->invocation);
-  GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
+  CmkCalls *calls = call->calls;
   g_clear_error (&call->error);
-  stop_waiting (call);
-  if (cmk_authority_remembers (call->calls->authority, sender, call->method->name, &call->access.question))
-    {
-      cmk_access_permit (&call->access);
-      begin (call);
-      return;
-    }
-  gboolean interactive =
-      (g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) != 0;
-  cmk_authority_ask (call->calls->authority, sender, call->method->name, &call->access.question, interactive,
-                     on_decided, call);
+  cmk_deadlines_stop (calls->deadlines, &call->deadline);
+  cmk_permission_ask (calls->authority, calls->callers, call->invocation, call->method->name, &call->access,
+                      on_permission, call);
 }
 
 /* --- its beginning --- */
@@ -497,7 +416,7 @@ begin (CmkCall *call)
       if (run (call, CMK_EFFORT_CACHED))
         end_call (call);
       else if (failed_for (call, CMK_PERMIT_NEEDED))
-        ask_for_permit (call);
+        ask_for_permission (call);
       else if (!failed_for (call, CMK_CACHE_MISS))
         end_call (call);
       else

@@ -133,6 +133,13 @@ note_found (Lookup *lookup)
     conclude (lookup);
 }
 
+/* Nobody gets it, but the journal. */
+static GError *
+new_gone_error (void)
+{
+  return g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
+}
+
 /* --- the account --- */
 
 static void
@@ -208,8 +215,11 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
       find_process (lookup, credentials);
       return;
     }
-  lookup->denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                                        "the bus daemon does not say which user is calling: nobody is served unknown");
+  lookup->denied = g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER)
+                       ? new_gone_error ()
+                       : g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                              "the bus daemon does not say which user is calling: nobody is served "
+                                              "unknown");
   conclude (lookup);
 }
 
@@ -238,4 +248,36 @@ cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc ide
   g_dbus_connection_call (callers->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                           "GetConnectionCredentials", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(a{sv})"),
                           G_DBUS_CALL_FLAGS_NONE, -1, callers->cancellable, on_credentials, lookup);
+}
+
+/* --- is it still there --- */
+
+typedef struct
+{
+  CmkPresenceFunc checked;
+  gpointer user_data;
+} PresenceCheck;
+
+static void
+on_presence (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autofree PresenceCheck *check = data;
+  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, NULL);
+  g_autoptr (GError) gone = NULL;
+  gboolean is_there = FALSE;
+  if (reply != NULL)
+    g_variant_get (reply, "(b)", &is_there);
+  if (!is_there)
+    gone = new_gone_error ();
+  check->checked (gone, check->user_data);
+}
+
+void
+cmk_callers_check_presence (CmkCallers *callers, const char *sender, CmkPresenceFunc checked, gpointer user_data)
+{
+  PresenceCheck *check = g_new0 (PresenceCheck, 1);
+  *check = (PresenceCheck) { checked, user_data };
+  g_dbus_connection_call (callers->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                          "NameHasOwner", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(b)"), G_DBUS_CALL_FLAGS_NONE,
+                          -1, NULL, on_presence, check);
 }

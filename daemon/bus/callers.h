@@ -38,3 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkCallers, cmk_callers_free)
 /* Find out who @sender is; at once, from within, for one that was asked about before. Calls of one sender are answered
  * in the order in which they were asked. */
 void cmk_callers_identify (CmkCallers *callers, const char *sender, CmkCallerFunc identified, gpointer user_data);
+
+/* NULL: it is. Else CMK_ERROR_THROTTLED. */
+typedef void (*CmkPresenceFunc) (const GError *gone, gpointer user_data);
+
+/* Is @sender still there, after something took long? What is done for one that has left takes effect for nobody. */
+void cmk_callers_check_presence (CmkCallers *callers, const char *sender, CmkPresenceFunc checked, gpointer user_data);

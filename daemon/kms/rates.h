@@ -10,7 +10,7 @@ typedef struct _CmkRates CmkRates;
 
 typedef enum
 {
-  CMK_RATE_NONE,
+  CMK_RATE_NONE,       /* all others: as often as he likes */
   CMK_RATE_KEYS,       /* CreateKey, GrantKey: KeysPerSecond */
   CMK_RATE_PARAMETERS, /* GetParametersForImport: ParametersPerSecond */
   CMK_RATE_IMPORTS,    /* ImportKeyMaterial: ImportsPerSecond */

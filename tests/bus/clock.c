@@ -2,7 +2,8 @@
  *
  * Preloaded into cmkd by the tests: its wall clock and its CLOCK_BOOTTIME are what the file $CMKD_CLOCK says, mapped, so
  * that a test moves the clocks of a running daemon; whether the kernel calls the clock synchronised stands there too, and
- * the id of the boot in $CMKD_CLOCK.boot-id. CLOCK_MONOTONIC is left alone: timers and deadlines run at their own pace. */
+ * the id of the boot in $CMKD_CLOCK.boot-id. CLOCK_MONOTONIC goes on at its own pace, and with it timers and deadlines, but
+ * for the leap that the file says. */
 #undef _FILE_OFFSET_BITS /* open() and open64() must stay two */
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,9 +30,10 @@ typedef struct
   int64_t realtime;     /* nanoseconds */
   int64_t boottime;     /* nanoseconds */
   int64_t synchronised; /* what adjtimex() says */
+  int64_t leap;         /* nanoseconds that CLOCK_MONOTONIC is ahead */
 } TestClock;
 
-static const TestClock machine_clock = { 0, 0, 0, 0 };
+static const TestClock machine_clock = { 0, 0, 0, 0, 0 };
 static const volatile TestClock *test_clock = &machine_clock;
 static char boot_id_path[4096] = BOOT_ID;
 
@@ -56,11 +58,12 @@ clock_gettime (clockid_t clock, struct timespec *now)
 {
   long result = syscall (SYS_clock_gettime, clock, now);
   int is_wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+  int is_monotonic = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE;
 
-  if (result != 0 || (!is_wall && clock != CLOCK_BOOTTIME))
+  if (result != 0 || (!is_wall && !is_monotonic && clock != CLOCK_BOOTTIME))
     return (int) result;
-  int64_t time = is_wall ? test_clock->realtime : test_clock->boottime;
-  if (!test_clock->stands)
+  int64_t time = is_monotonic ? test_clock->leap : is_wall ? test_clock->realtime : test_clock->boottime;
+  if (is_monotonic || !test_clock->stands)
     time += now->tv_sec * SECOND + now->tv_nsec;
   *now = (struct timespec) { .tv_sec = time / SECOND, .tv_nsec = time % SECOND };
   return 0;

@@ -138,10 +138,10 @@ class Machine:
 
     def make_clock(self):
         path = self.directory / 'clock'
-        path.write_bytes(bytes(32))
+        path.write_bytes(bytes(40))
         with open(path, 'r+b') as file:
-            self.clock = mmap.mmap(file.fileno(), 32)
-        self.passed, self.wrong, self.stopped_at, self.synchronised = 0, 0, None, None
+            self.clock = mmap.mmap(file.fileno(), 40)
+        self.passed, self.wrong, self.stopped_at, self.synchronised, self.leap = 0, 0, None, None, 0
         self.first_boot = self.booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.new_boot_id()
         self.write_clock()
@@ -154,8 +154,8 @@ class Machine:
             realtime, boottime = self.passed + self.wrong, self.passed + self.first_boot - self.booted
         else:
             realtime, boottime = self.stopped_at + self.wrong, self.stopped_at - self.booted
-        self.clock[:] = struct.pack('=qqqq', self.stopped_at is not None, realtime, boottime,
-                                    self.synchronised is not False)
+        self.clock[:] = struct.pack('=qqqqq', self.stopped_at is not None, realtime, boottime,
+                                    self.synchronised is not False, self.leap)
 
     def set_clock(self, ahead):
         """The wall clock alone is put: so many seconds ahead of what it should show, or behind."""
@@ -186,6 +186,11 @@ class Machine:
     def synchronise_clock(self, synchronised=True):
         """The kernel says that the wall clock is synchronised; that does not put it right."""
         self.synchronised = synchronised
+        self.write_clock()
+
+    def run_out_timers(self, seconds):
+        """Those of cmkd that would end within so many seconds end; it notices when it next wakes, as for a call."""
+        self.leap += int(seconds) * SECOND
         self.write_clock()
 
     def true_time(self):

@@ -303,6 +303,27 @@ def test_dismissed_dialog(policy, kms):
     assert 'dismissed' in refusal.message
 
 
+def test_nobody_answers_a_dialog():
+    """polkit works well: the caller is not sent to look why it does not."""
+    with policed_machine(config={'WrappingKeys': {'ReadyRsa2048': 0}}) as (machine, policy):
+        kms = machine.client(ALICE)
+        policy.answer = lambda question: SILENCE if question.interactive else challenge(question)
+        call = start_interactive(kms, 'CreateKey')
+        policy.wait_for_questions(2)
+        machine.run_out_timers(60)
+        kms.GetStatus()
+        assert not call.done and not policy.cancelled
+        machine.run_out_timers(61)
+        kms.GetStatus()
+        with refused('AccessDenied') as refusal:
+            call.result()
+        assert 'nobody has authenticated in 120 seconds for org.cmkd.Kms1.manage-own-keys' in refusal.message
+        iterate_until(lambda: policy.cancelled == [policy.questions[-1].cancellation_id], 'the dialog is called off')
+        policy.answer_late((True, False, {}))
+        policy.answer = yes
+        assert kms.ListKeys()['Keys'] == []
+
+
 def test_au_04_calls_that_wait_for_a_dialog_are_judged_each_by_itself(policy, kms):
     key = kms.own_key()
     policy.questions.clear()
