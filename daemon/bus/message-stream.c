@@ -49,11 +49,13 @@ typedef struct
 
   CmkPace *pace;
   CmkTurns *calls;    /* Message, by sender */
+  gint n_calls;       /* atomic; these, and one that GDBus has but may not have given on */
   GQueue others;      /* Message */
   gsize waiting_size; /* of all these */
 
   Message *going; /* to GDBus; NULL: none */
   gsize gone_size;
+  gboolean has_given_call; /* the last one */
 } MessageInput;
 
 typedef GFilterInputStreamClass MessageInputClass;
@@ -92,7 +94,10 @@ let_wait (MessageInput *input, Message *message)
 {
   const char *sender = is_call (message) ? cmk_message_head_find_sender (message->bytes, &message->head) : NULL;
   if (is_call (message))
-    cmk_turns_add (input->calls, sender != NULL ? g_str_hash (sender) : 0, message);
+    {
+      cmk_turns_add (input->calls, sender != NULL ? g_str_hash (sender) : 0, message);
+      g_atomic_int_inc (&input->n_calls);
+    }
   else
     g_queue_push_tail (&input->others, message);
   input->waiting_size += sizeof *message + message->size;
@@ -244,16 +249,31 @@ take_waiting (MessageInput *input)
   return message;
 }
 
+/* Who asks for the next message has given the last one on. */
+static void
+finish_going (MessageInput *input)
+{
+  if (input->has_given_call)
+    g_atomic_int_add (&input->n_calls, -1);
+  input->has_given_call = FALSE;
+}
+
 static gboolean
 begin_going (MessageInput *input)
 {
-  for (Message *message; input->going == NULL && (message = take_waiting (input)) != NULL;)
-    if (make_readable_to_gdbus (message))
-      input->going = message;
-    else
+  for (Message *message; (message = take_waiting (input)) != NULL;)
+    {
+      input->has_given_call = is_call (message);
+      if (make_readable_to_gdbus (message))
+        {
+          input->going = message;
+          input->gone_size = 0;
+          return TRUE;
+        }
       free_message (message);
-  input->gone_size = 0;
-  return input->going != NULL;
+      finish_going (input);
+    }
+  return FALSE;
 }
 
 static gboolean
@@ -282,6 +302,7 @@ read_nonblocking (GPollableInputStream *pollable, void *buffer, gsize size, GErr
   MessageInput *input = (MessageInput *) pollable;
   if (input->going == NULL)
     {
+      finish_going (input);
       gather (input);
       if (!begin_going (input))
         return explain_nothing (input, error);
@@ -476,4 +497,11 @@ cmk_message_stream_new (GIOStream *socket)
   stream->output =
       g_object_new (message_output_get_type (), "base-stream", g_io_stream_get_output_stream (socket), NULL);
   return (GIOStream *) stream;
+}
+
+guint
+cmk_message_stream_count_calls (GIOStream *stream)
+{
+  MessageInput *input = (MessageInput *) ((MessageStream *) stream)->input;
+  return (guint) g_atomic_int_get (&input->n_calls);
 }

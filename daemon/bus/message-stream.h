@@ -26,3 +26,7 @@
 
 /* On @socket, whose two streams are pollable, after authentication. */
 GIOStream *cmk_message_stream_new (GIOStream *socket);
+
+/* How many calls have come on @stream, one of these, that the main loop has not been given yet; one that was given before the
+ * count was taken is behind everything that the main loop was given before. Any thread. */
+guint cmk_message_stream_count_calls (GIOStream *stream);

@@ -205,12 +205,15 @@ a_call_overtakes_what_the_main_loop_has_not_got (Fixture *fixture, G_GNUC_UNUSED
     send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
   g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
   assert_senders (fixture, "aaaaaaaaaaaaaaaa");
+  g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, 84);
   send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
   g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
   assert_senders (fixture, "");
   g_assert_true (g_main_context_iteration (NULL, FALSE));
   g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
   assert_senders (fixture, "abaaaaaaaaaaaaaa");
+  g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, 0);
 }
 
 static void
