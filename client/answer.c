@@ -100,12 +100,3 @@ cmk_answer_read (const CmkBuffer *text, CmkValue *ret_map)
   cmk_value_clear (&map);
   return false;
 }
-
-void
-cmk_answer_put (CmkValue *map, const char *name, const char *text)
-{
-  CmkValue *item = cmk_value_append (map, name);
-
-  item->kind = CMK_VALUE_STRING;
-  item->string = cmk_duplicate (text);
-}

@@ -10,6 +10,3 @@
  * strings are the items of @ret_map, everything else is CMK_VALUE_NONE. False for anything else: strings that need an
  * escape, lists and objects inside are in no answer that this is for. */
 bool cmk_answer_read (const CmkBuffer *text, CmkValue *ret_map);
-
-/* Append the string @text as @name to the map @map. */
-void cmk_answer_put (CmkValue *map, const char *name, const char *text);

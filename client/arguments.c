@@ -16,6 +16,7 @@ const CmkOption cmk_common_options[] = {
   { "session", NULL, "talk to cmkd on the session bus", false },
   { "address", "ADDRESS", "talk to cmkd on the bus at this D-Bus address", false },
   { "host", "HOST", "talk to cmkd on the system bus of machine or user@machine, by ssh", false },
+  { "no-ask-password", NULL, "ask nobody to authenticate: what needs it is refused", false },
   { "json", NULL, "print the answer as one JSON object", false },
   { "help", NULL, "show this help", false },
   { "version", NULL, "show the version", false },
@@ -288,11 +289,16 @@ cmk_arguments_add_pairs (const CmkArguments *arguments, const char *name, CmkCal
 int
 cmk_arguments_open_bus (const CmkArguments *arguments, CmkBus **ret_bus)
 {
-  if (cmk_arguments_has (arguments, "address"))
-    return cmk_bus_open (CMK_BUS_ADDRESS, cmk_arguments_get (arguments, "address", NULL), ret_bus);
-  if (cmk_arguments_has (arguments, "host"))
-    return cmk_bus_open (CMK_BUS_HOST, cmk_arguments_get (arguments, "host", NULL), ret_bus);
-  return cmk_bus_open (cmk_arguments_has (arguments, "session") ? CMK_BUS_SESSION : CMK_BUS_SYSTEM, NULL, ret_bus);
+  CmkBusKind kind = cmk_arguments_has (arguments, "address")   ? CMK_BUS_ADDRESS
+                    : cmk_arguments_has (arguments, "host")    ? CMK_BUS_HOST
+                    : cmk_arguments_has (arguments, "session") ? CMK_BUS_SESSION
+                                                               : CMK_BUS_SYSTEM;
+  const char *where = cmk_arguments_get (arguments, kind == CMK_BUS_HOST ? "host" : "address", NULL);
+  int code = cmk_bus_open (kind, where, ret_bus);
+
+  if (code == CMK_EXIT_DONE && cmk_arguments_has (arguments, "no-ask-password"))
+    cmk_bus_ask_nobody (*ret_bus);
+  return code;
 }
 
 int
@@ -312,6 +318,22 @@ cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
 
   if (code == CMK_EXIT_DONE)
     cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));
+  return code;
+}
+
+int
+cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answer, const char *name,
+                            int (*write) (const char *path, const char *text))
+{
+  bool is_json = cmk_arguments_has (arguments, "json");
+  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
+  const char *text;
+  int code = cmk_value_require (answer, name, &text);
+
+  if (code == CMK_EXIT_DONE && out != NULL)
+    code = write (out, text);
+  if (code == CMK_EXIT_DONE && is_json)
+    cmk_output_print_json (answer);
   return code;
 }
 

@@ -46,7 +46,7 @@ static const KnownError known_errors[] = {
   { BUS_PREFIX "AccessDenied", CMK_EXIT_DENIED, "the policy of this bus does not let you talk to cmkd: ask root",
     NULL },
   { BUS_PREFIX "InteractiveAuthorizationRequired", CMK_EXIT_DENIED,
-    "this needs a password: run cmkctl where an authentication agent runs (see pkttyagent), or as root", NULL },
+    "this needs a password: run cmkctl on a terminal, or where an authentication agent runs, or as root", NULL },
   { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_running, NULL },
   { BUS_PREFIX "NameHasNoOwner", CMK_EXIT_NOT_THERE, not_running, NULL },
   { BUS_PREFIX "NoReply", CMK_EXIT_NOT_THERE, no_reply, NULL },

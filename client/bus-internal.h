@@ -15,6 +15,7 @@ struct CmkBus
   uint32_t owner_uid;
   int timeout_ms;
   bool is_aside;
+  bool asks_nobody; /* for a password */
   bool is_patient;
 };
 

@@ -54,7 +54,6 @@ handle_message (CmkBus *bus, DBusMessage *message, int (*on_signal) (const CmkVa
 {
   _cleanup_ (cmk_value_clear) CmkValue map = { .kind = CMK_VALUE_MAP };
   const KeySignal *found;
-  CmkValue *item;
   DBusMessageIter iter;
 
   if (dbus_message_has_sender (message, DBUS_SERVICE_DBUS) &&
@@ -64,9 +63,7 @@ handle_message (CmkBus *bus, DBusMessage *message, int (*on_signal) (const CmkVa
   if (found == NULL)
     return CMK_EXIT_DONE;
 
-  item = cmk_value_append (&map, "Signal");
-  item->kind = CMK_VALUE_STRING;
-  item->string = cmk_duplicate (found->name);
+  cmk_value_append_text (&map, "Signal", found->name);
   dbus_message_iter_init (message, &iter);
   for (size_t i = 0; found->signature[i] != '\0'; i++, dbus_message_iter_next (&iter))
     cmk_bus_take_value (&iter, false, cmk_value_append (&map, found->arguments[i]));

@@ -12,6 +12,7 @@
 #include "cmkd.h"
 #include "exit-code.h"
 #include "progress.h"
+#include "text-agent.h"
 
 /* Somebody may be typing a password, or the TPM be making a key. */
 #define CALL_TIMEOUT_MS (5 * 60 * 1000)
@@ -85,8 +86,15 @@ cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus)
 }
 
 void
+cmk_bus_ask_nobody (CmkBus *bus)
+{
+  bus->asks_nobody = true;
+}
+
+void
 cmk_bus_set_aside (CmkBus *bus, int patience)
 {
+  cmk_bus_ask_nobody (bus);
   bus->is_aside = true;
   bus->timeout_ms = patience > 0 ? patience * 1000 : CALL_TIMEOUT_MS;
 }
@@ -134,7 +142,7 @@ cmk_bus_send_and_wait (CmkBus *bus, DBusMessage *message, DBusError *error)
   bool is_shown = !bus->is_aside && cmk_progress_begin (waiting, CMK_PROGRESS_TIME, 0);
   DBusMessage *reply;
 
-  if (bus->is_aside)
+  if (bus->asks_nobody)
     dbus_message_set_allow_interactive_authorization (message, FALSE);
   reply = dbus_connection_send_with_reply_and_block (bus->connection, message, bus->timeout_ms, error);
   if (is_shown)
@@ -218,6 +226,8 @@ cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer)
     cmk_require_memory (dbus_message_iter_close_container (&call->arguments, &call->options));
   call->has_options = false;
 
+  if (bus->kind == CMK_BUS_SYSTEM && !bus->asks_nobody)
+    cmk_text_agent_start ();
   code = send_to_owner (call, bus, &reply);
   if (code != CMK_EXIT_DONE)
     return code;

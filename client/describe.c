@@ -19,8 +19,7 @@ describe (CmkBus *bus, const char *key, const char *field, CmkValue *ret_answer,
     return code;
   metadata = cmk_value_get (ret_answer, "KeyMetadata", CMK_VALUE_MAP);
   if (metadata == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED,
-                     "the daemon's answer has no KeyMetadata: cmkctl and cmkd must be of the same version");
+    return cmk_value_fail_without ("KeyMetadata");
   return cmk_value_require (metadata, field, ret_text);
 }
 

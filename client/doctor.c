@@ -21,15 +21,6 @@ add_list (CmkValue *status, const char *name)
   return list;
 }
 
-static void
-add_text (CmkValue *list, const char *text)
-{
-  CmkValue *item = cmk_value_append (list, NULL);
-
-  item->kind = CMK_VALUE_STRING;
-  item->string = cmk_duplicate (text);
-}
-
 static bool
 is_one_of (const CmkValue *status, const char *name, const char *const *states)
 {
@@ -106,21 +97,22 @@ add_attention (const CmkValue *status, size_t n_soon, CmkValue *attention)
   _cleanup_ (cmk_freep) char *text = NULL;
 
   if (tpm_state != NULL && strcmp (tpm_state, "ok") != 0 && advice != NULL)
-    add_text (attention, advice);
+    cmk_value_append_text (attention, NULL, advice);
   else if (cmk_value_get_string (status, "StateStatus") != NULL && !is_one_of (status, "StateStatus", well) &&
            !is_one_of (status, "AnchorState", rolled_back))
-    add_text (attention, "the state is not open yet: see the journal of cmkd");
+    cmk_value_append_text (attention, NULL, "the state is not open yet: see the journal of cmkd");
   if (is_one_of (status, "AnchorState", rolled_back) && cmk_value_get_string (status, "AnchorAdvice") != NULL)
-    add_text (attention, cmk_value_get_string (status, "AnchorAdvice"));
+    cmk_value_append_text (attention, NULL, cmk_value_get_string (status, "AnchorAdvice"));
   if (is_one_of (status, "ClockState", behind))
-    add_text (attention, "the clock of this machine is behind what cmkd knows to have passed: set it");
+    cmk_value_append_text (attention, NULL,
+                           "the clock of this machine is behind what cmkd knows to have passed: set it");
   if (n_soon > 0)
     {
       cmk_require_memory (asprintf (&text,
                                     "the material of %zu key%s expires within %d days: import it again in time, "
                                     "`cmkctl import --expires`, from your copy",
                                     n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS) >= 0);
-      add_text (attention, text);
+      cmk_value_append_text (attention, NULL, text);
     }
 }
 
@@ -132,12 +124,14 @@ add_not_protected (const CmkValue *status, bool is_private, bool is_here, CmkVal
   static const char *const none[] = { "none", NULL };
 
   if (is_one_of (status, "TpmManufacturer", programs))
-    add_text (list,
-              "this TPM is a program, as in virtual machines: whoever controls what it runs on has what it seals");
+    cmk_value_append_text (
+        list, NULL,
+        "this TPM is a program, as in virtual machines: whoever controls what it runs on has what it seals");
   if (is_one_of (status, "AnchorState", none) && cmk_value_get_string (status, "AnchorAdvice") != NULL)
-    add_text (list, cmk_value_get_string (status, "AnchorAdvice"));
+    cmk_value_append_text (list, NULL, cmk_value_get_string (status, "AnchorAdvice"));
   if (is_private)
-    add_text (list, "this is your own instance: each program of yours can use its keys, and look into its memory");
+    cmk_value_append_text (
+        list, NULL, "this is your own instance: each program of yours can use its keys, and look into its memory");
   if (is_here)
     cmk_surroundings_add ("", list);
 }

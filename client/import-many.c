@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
@@ -147,8 +146,7 @@ take_metadata (const Run *run, const CmkValue *answer, Item *item)
   int code;
 
   if (metadata == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED,
-                     "the daemon's answer has no KeyMetadata: cmkctl and cmkd must be of the same version");
+    return cmk_value_fail_without ("KeyMetadata");
   code = cmk_value_require (metadata, "KeyId", &id);
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (metadata, "KeyState", &state);
@@ -242,12 +240,12 @@ report (const CmkArguments *arguments, Run *run, const Item *item, Result result
 
   run->counts[result]++;
   entry->kind = CMK_VALUE_MAP;
-  cmk_answer_put (entry, "File", item->file);
+  cmk_value_append_text (entry, "File", item->file);
   if (item->key_id != NULL)
-    cmk_answer_put (entry, "KeyId", item->key_id);
-  cmk_answer_put (entry, "Result", result_names[result]);
+    cmk_value_append_text (entry, "KeyId", item->key_id);
+  cmk_value_append_text (entry, "Result", result_names[result]);
   if (result == RESULT_FAILED)
-    cmk_answer_put (entry, "Error", message);
+    cmk_value_append_text (entry, "Error", message);
 
   if (result == RESULT_FAILED)
     cmk_fail (CMK_EXIT_REFUSED, "%s: %s", item->file, message);

@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#define MAX_CLEAN_UPS 3
+#define MAX_CLEAN_UPS 4
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 static void (*volatile clean_ups[MAX_CLEAN_UPS]) (void);

@@ -134,15 +134,6 @@ finish (pid_t child, int code)
 /* --- the form "export": fields NAME=VALUE, one a line; NAME alone before a value that may hold anything, its length in front,
  * 64 bits, little-endian; an empty line after each entry --- */
 
-static void
-put_text (CmkValue *entry, const char *name, const char *value)
-{
-  CmkValue *field = cmk_value_append (entry, name);
-
-  field->kind = CMK_VALUE_STRING;
-  field->string = cmk_duplicate (value);
-}
-
 /* The value that follows a line without '='. What is in it is no text, so it is passed over. */
 static bool
 pass_over_binary (FILE *input)
@@ -180,7 +171,7 @@ take_line (char *line, size_t length, FILE *input, CmkValue *entry)
   if (equals == NULL)
     return pass_over_binary (input) ? CMK_EXIT_DONE : fail_to_parse ();
   *equals = '\0';
-  put_text (entry, line, equals + 1);
+  cmk_value_append_text (entry, line, equals + 1);
   return CMK_EXIT_DONE;
 }
 

@@ -27,8 +27,7 @@ get_page (const Listing *listing, CmkBus *bus, size_t left, const char *marker, 
 
   code = cmk_call_send (call, bus, ret_page);
   if (code == CMK_EXIT_DONE && cmk_value_get (ret_page, listing->field, CMK_VALUE_LIST) == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
-                     listing->field);
+    return cmk_value_fail_without (listing->field);
   return code;
 }
 

@@ -131,13 +131,25 @@ decode (const char *text, CmkBuffer *ret_data)
   return CMK_EXIT_DONE;
 }
 
-int
-cmk_output_write_decoded (const char *path, bool is_secret, const char *text)
+static int
+write_decoded (const char *path, bool is_secret, const char *text)
 {
   _cleanup_ (cmk_buffer_clear) CmkBuffer data = { 0 };
   int code = decode (text, &data);
 
   return code == CMK_EXIT_DONE ? cmk_output_write (path, is_secret, data.data, data.size) : code;
+}
+
+int
+cmk_output_write_data (const char *path, const char *text)
+{
+  return write_decoded (path, false, text);
+}
+
+int
+cmk_output_write_secret (const char *path, const char *text)
+{
+  return write_decoded (path, true, text);
 }
 
 int

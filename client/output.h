@@ -19,8 +19,9 @@ int cmk_output_fail_to_write (const char *path);
 /* Write the text @text, a line break behind it. */
 int cmk_output_write_line (const char *path, const char *text);
 
-/* Write what the Base64 text @text stands for. */
-int cmk_output_write_decoded (const char *path, bool is_secret, const char *text);
+/* Write what the Base64 text @text stands for, which is secret or not. */
+int cmk_output_write_data (const char *path, const char *text);
+int cmk_output_write_secret (const char *path, const char *text);
 
 /* Write the public key @base64, a DER SubjectPublicKeyInfo, as PEM: in lines of 64 between its two labels (RFC 7468). */
 int cmk_output_write_pem (const char *path, const char *base64);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,12 +55,22 @@ time_after (int64_t ms)
   return time;
 }
 
+/* Somebody asks for a secret there, such as polkit's agent for a password: the line is his. Also inside a signal handler. */
+static bool
+is_secret_asked (void)
+{
+  struct termios settings;
+
+  return tcgetattr (STDERR_FILENO, &settings) == 0 && (settings.c_lflag & ECHO) == 0;
+}
+
 static void
 wipe_line (void)
 {
   static const char wipe[] = "\r\033[K";
 
-  if (atomic_exchange (&progress.is_shown, false) && write (STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
+  if (atomic_exchange (&progress.is_shown, false) && !is_secret_asked () &&
+      write (STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
     return;
 }
 
@@ -128,19 +139,32 @@ show (void)
   dprintf (STDERR_FILENO, "\r\033[Kcmkctl: %.*s", count_columns () - 8, line);
 }
 
+/* False: leave it for good. Whoever asks for a secret while we only wait for an answer says next whether it was right. */
+static bool
+draw (void)
+{
+  bool is_asked = is_secret_asked ();
+
+  if (is_asked)
+    progress.is_shown = false;
+  progress.is_drawing = true;
+  if (!is_asked && !progress.is_interrupted)
+    show ();
+  progress.is_drawing = false;
+  return !is_asked || progress.unit != CMK_PROGRESS_TIME;
+}
+
 static void *
 run (void *unused)
 {
   struct timespec next = time_after (SHOW_AFTER_MS);
+  bool is_wanted = true;
 
   pthread_mutex_lock (&mutex);
-  while (!progress.is_ending)
+  while (is_wanted && !progress.is_ending)
     if (pthread_cond_timedwait (&is_ending, &mutex, &next) != 0)
       {
-        progress.is_drawing = true;
-        if (!progress.is_interrupted)
-          show ();
-        progress.is_drawing = false;
+        is_wanted = draw ();
         next = time_after (SHOW_EVERY_MS);
       }
   pthread_mutex_unlock (&mutex);

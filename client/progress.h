@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How far something is that takes a while: on the terminal at standard error and nowhere else, once it has taken a second,
- * and gone again when it ends, by Ctrl-C too. A thread shows it, so who does the work may block in whatever takes so long. */
+ * and gone again when it ends, by Ctrl-C too. A thread shows it, so who does the work may block in whatever takes so long.
+ * While somebody else asks for a secret on that terminal, its echo off, nothing is drawn and nothing wiped. */
 #pragma once
 
 #include <stdbool.h>

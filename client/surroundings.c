@@ -12,12 +12,16 @@
 
 #include "buffer.h"
 
-/* The first line of the file at @root and @path, an owned text without its end; NULL if there is none. */
+/* An owned text made of a line of a file, which is there to be changed; NULL if there is nothing in it. */
+typedef char *(*Take) (const char *root, char *line, uint32_t uid);
+
+/* What @take has found in the first line that it finds something in; NULL if there is none. */
 static char *
-read_line (const char *root, const char *path)
+find (const char *root, const char *path, Take take, uint32_t uid)
 {
   _cleanup_ (cmk_freep) char *name = NULL;
-  char *line = NULL;
+  _cleanup_ (cmk_freep) char *line = NULL;
+  char *found = NULL;
   size_t size = 0;
   FILE *file;
 
@@ -25,15 +29,27 @@ read_line (const char *root, const char *path)
   file = fopen (name, "re");
   if (file == NULL)
     return NULL;
-  if (getline (&line, &size, file) < 0)
+  while (found == NULL && getline (&line, &size, file) >= 0)
     {
-      free (line);
-      line = NULL;
+      line[strcspn (line, "\n")] = '\0';
+      found = take (root, line, uid);
     }
-  else
-    line[strcspn (line, "\n")] = '\0';
   fclose (file);
-  return line;
+  return found;
+}
+
+static char *
+take_all (const char *root, char *line, uint32_t uid)
+{
+  (void) root;
+  (void) uid;
+  return cmk_duplicate (line);
+}
+
+static char *
+read_line (const char *root, const char *path)
+{
+  return find (root, path, take_all, 0);
 }
 
 /* Is all that is written to the block device @path of sysfs encrypted on the way by dm-crypt, here or further down? */
@@ -89,29 +105,12 @@ is_swap_open (const char *root, const char *name)
   return !is_encrypted (root, path);
 }
 
-/* The first swap space that is open, an owned text; NULL if there is none. */
 static char *
-find_open_swap (const char *root)
+take_open_swap (const char *root, char *line, uint32_t uid)
 {
-  _cleanup_ (cmk_freep) char *path = NULL;
-  char *found = NULL;
-  char *line = NULL;
-  size_t size = 0;
-  FILE *file;
-
-  cmk_require_memory (asprintf (&path, "%s/proc/swaps", root) >= 0);
-  file = fopen (path, "re");
-  if (file == NULL)
-    return NULL;
-  while (found == NULL && getline (&line, &size, file) >= 0)
-    {
-      line[strcspn (line, " \t\n")] = '\0';
-      if (line[0] == '/' && is_swap_open (root, line))
-        found = cmk_duplicate (line);
-    }
-  free (line);
-  fclose (file);
-  return found;
+  (void) uid;
+  line[strcspn (line, " \t")] = '\0';
+  return line[0] == '/' && is_swap_open (root, line) ? cmk_duplicate (line) : NULL;
 }
 
 static bool
@@ -125,19 +124,19 @@ can_hibernate (const char *root)
 
 static void __attribute__ ((format (printf, 2, 3))) add (CmkValue *list, const char *format, ...)
 {
-  CmkValue *item = cmk_value_append (list, NULL);
+  _cleanup_ (cmk_freep) char *text = NULL;
   va_list arguments;
 
-  item->kind = CMK_VALUE_STRING;
   va_start (arguments, format);
-  cmk_require_memory (vasprintf (&item->string, format, arguments) >= 0);
+  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
   va_end (arguments);
+  cmk_value_append_text (list, NULL, text);
 }
 
 void
 cmk_surroundings_add (const char *root, CmkValue *list)
 {
-  _cleanup_ (cmk_freep) char *swap = find_open_swap (root);
+  _cleanup_ (cmk_freep) char *swap = find (root, "/proc/swaps", take_open_swap, 0);
   _cleanup_ (cmk_freep) char *tpm = NULL;
 
   if (swap != NULL)
@@ -159,29 +158,21 @@ cmk_surroundings_add (const char *root, CmkValue *list)
         tpm);
 }
 
+static char *
+take_quota (const char *root, char *line, uint32_t uid)
+{
+  unsigned owner, keys, most_keys, bytes, most_bytes;
+  char *quota;
+
+  (void) root;
+  if (sscanf (line, "%u: %*u %*u/%*u %u/%u %u/%u", &owner, &keys, &most_keys, &bytes, &most_bytes) != 5 || owner != uid)
+    return NULL;
+  cmk_require_memory (asprintf (&quota, "%u of %u keys, %u of %u bytes", keys, most_keys, bytes, most_bytes) >= 0);
+  return quota;
+}
+
 char *
 cmk_surroundings_find_quota (const char *root, uint32_t uid)
 {
-  _cleanup_ (cmk_freep) char *path = NULL;
-  char *found = NULL;
-  char *line = NULL;
-  size_t size = 0;
-  FILE *file;
-
-  cmk_require_memory (asprintf (&path, "%s/proc/key-users", root) >= 0);
-  file = fopen (path, "re");
-  if (file == NULL)
-    return NULL;
-  while (found == NULL && getline (&line, &size, file) >= 0)
-    {
-      unsigned owner, keys, most_keys, bytes, most_bytes;
-
-      if (sscanf (line, "%u: %*u %*u/%*u %u/%u %u/%u", &owner, &keys, &most_keys, &bytes, &most_bytes) == 5 &&
-          owner == uid)
-        cmk_require_memory (asprintf (&found, "%u of %u keys, %u of %u bytes", keys, most_keys, bytes, most_bytes) >=
-                            0);
-    }
-  free (line);
-  fclose (file);
-  return found;
+  return find (root, "/proc/key-users", take_quota, uid);
 }

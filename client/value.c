@@ -33,6 +33,15 @@ cmk_value_append (CmkValue *value, const char *name)
   return &value->items[value->n_items++];
 }
 
+void
+cmk_value_append_text (CmkValue *value, const char *name, const char *text)
+{
+  CmkValue *item = cmk_value_append (value, name);
+
+  item->kind = CMK_VALUE_STRING;
+  item->string = cmk_duplicate (text);
+}
+
 static CmkValue *
 find (const CmkValue *map, const char *name)
 {
@@ -70,13 +79,19 @@ cmk_value_get_string (const CmkValue *map, const char *name)
 }
 
 int
+cmk_value_fail_without (const char *name)
+{
+  return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
+                   name);
+}
+
+int
 cmk_value_require (const CmkValue *answer, const char *name, const char **ret_text)
 {
   const char *text = cmk_value_get_string (answer, name);
 
   if (text == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
-                     name);
+    return cmk_value_fail_without (name);
   *ret_text = text;
   return CMK_EXIT_DONE;
 }

@@ -41,6 +41,9 @@ void cmk_value_clear (CmkValue *value);
 /* Append an item without a value to a list, @name NULL, or map. Its address is good until the next item is appended. */
 CmkValue *cmk_value_append (CmkValue *value, const char *name);
 
+/* Append a copy of the string @text. */
+void cmk_value_append_text (CmkValue *value, const char *name, const char *text);
+
 /* Move the items of @from, a list or map, to the end of @to, those left out whose name @to has already. */
 void cmk_value_merge (CmkValue *to, CmkValue *from);
 
@@ -49,6 +52,9 @@ CmkValue *cmk_value_get (const CmkValue *map, const char *name, CmkValueKind kin
 
 /* The string @name of the map @map, NULL if there is none. */
 const char *cmk_value_get_string (const CmkValue *map, const char *name);
+
+/* CMK_EXIT_REFUSED, said on stderr: the answer has no @name. */
+int cmk_value_fail_without (const char *name);
 
 /* The string @name of the answer @answer, said on stderr to be missing if it is. */
 int cmk_value_require (const CmkValue *answer, const char *name, const char **ret_text);

@@ -24,20 +24,10 @@ static const char *const outputs[] = { "out", NULL };
 static int
 write_data (const CmkArguments *arguments, const CmkValue *answer, const char *name)
 {
-  bool is_json = cmk_arguments_has (arguments, "json");
-  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
-  const char *text;
-  int code = cmk_value_require (answer, name, &text);
+  bool is_shown = strcmp (cmk_arguments_get (arguments, "out", "-"), "-") == 0 && isatty (STDOUT_FILENO);
+  bool is_text = cmk_arguments_has (arguments, "base64") || is_shown;
 
-  if (code == CMK_EXIT_DONE && out != NULL)
-    {
-      bool is_text = cmk_arguments_has (arguments, "base64") || (strcmp (out, "-") == 0 && isatty (STDOUT_FILENO));
-
-      code = is_text ? cmk_output_write_line (out, text) : cmk_output_write_decoded (out, false, text);
-    }
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (answer);
-  return code;
+  return cmk_arguments_write_answer (arguments, answer, name, is_text ? cmk_output_write_line : cmk_output_write_data);
 }
 
 /* Say whether the field @name of @answer is true; what is not @what is refused. */
@@ -47,8 +37,7 @@ report_validity (const CmkArguments *arguments, const CmkValue *answer, const ch
   const CmkValue *validity = cmk_value_get (answer, name, CMK_VALUE_BOOLEAN);
 
   if (validity == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
-                     name);
+    return cmk_value_fail_without (name);
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (answer);
   else if (validity->boolean)
@@ -182,22 +171,16 @@ run_public_key (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_call_freep) CmkCall *message = cmk_call_new (CMKD_INTERFACE_CRYPTO, "GetPublicKey");
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  bool is_json = cmk_arguments_has (arguments, "json");
-  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
-  const char *key;
   int code = cmk_arguments_check_outputs (arguments, outputs);
 
   cmk_call_add_string (message, arguments->operands[0]);
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_send (arguments, message, &answer);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "PublicKey", &key);
-  if (code == CMK_EXIT_DONE && out != NULL)
-    code = cmk_arguments_has (arguments, "der") ? cmk_output_write_decoded (out, false, key)
-                                                : cmk_output_write_pem (out, key);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (&answer);
-  return code;
+  if (code != CMK_EXIT_DONE)
+    return code;
+  return cmk_arguments_write_answer (arguments, &answer, "PublicKey",
+                                     cmk_arguments_has (arguments, "der") ? cmk_output_write_data
+                                                                          : cmk_output_write_pem);
 }
 
 static int
@@ -219,22 +202,14 @@ run_asymmetric_decrypt (const CmkArguments *arguments)
 {
   _cleanup_ (cmk_buffer_clear) CmkBuffer ciphertext = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  bool is_json = cmk_arguments_has (arguments, "json");
-  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
-  const char *plaintext;
   int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_input_read_wrapped (cmk_arguments_get (arguments, "in", "-"), "ciphertext", &ciphertext);
   if (code == CMK_EXIT_DONE)
     code = call (arguments, "AsymmetricDecrypt", CMK_USE_ENCRYPT, &ciphertext, NULL, &answer);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "Plaintext", &plaintext);
-  if (code == CMK_EXIT_DONE && out != NULL)
-    code = cmk_output_write_decoded (out, true, plaintext);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (&answer);
-  return code;
+  return code == CMK_EXIT_DONE ? cmk_arguments_write_answer (arguments, &answer, "Plaintext", cmk_output_write_secret)
+                               : code;
 }
 
 #define SIGNING_HELP    "RSA_PSS_SHA_256, ECDSA_SHA_256, SM2DSA, ... see cmkctl(1); default: by the key's spec"

@@ -13,6 +13,7 @@
 #include "choices.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "grantee.h"
 #include "listing.h"
 #include "output.h"
 #include "text.h"
@@ -45,14 +46,19 @@ print_candidate (const Line *line, const char *text, const char *description)
 
 /* What ends up on a command line must mean nothing to a shell, whoever it was that answered. */
 static bool
+is_id (const char *text)
+{
+  return strlen (text) == UUID_CHARS && strspn (text, "0123456789abcdef-") == UUID_CHARS;
+}
+
+static bool
 is_key (const char *text)
 {
   static const char in_alias[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/-";
-  size_t length = strlen (text);
 
   if (strncmp (text, CMKD_ALIAS_PREFIX, strlen (CMKD_ALIAS_PREFIX)) == 0)
-    return strspn (text, in_alias) == length;
-  return length == UUID_CHARS && strspn (text, "0123456789abcdef-") == length;
+    return strspn (text, in_alias) == strlen (text);
+  return is_id (text);
 }
 
 static void
@@ -122,10 +128,10 @@ takes_alias (const CmkVerb *verb)
          strcmp (verb->name, "delete-material") != 0;
 }
 
+/* *@ret_bus stays NULL where none is asked. */
 static int
-print_keys (const Line *line, bool has_ids, bool has_aliases)
+open_bus (const Line *line, CmkBus **ret_bus)
 {
-  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   const char *address = cmk_arguments_get (&line->arguments, "address", "unix:");
   int code;
 
@@ -134,14 +140,51 @@ print_keys (const Line *line, bool has_ids, bool has_aliases)
   if (cmk_arguments_has (&line->arguments, "host") || strncmp (address, "unix:", 5) != 0 ||
       strchr (address, ';') != NULL)
     return CMK_EXIT_DONE;
-  code = cmk_arguments_open_bus (&line->arguments, &bus);
-  if (code != CMK_EXIT_DONE)
+  code = cmk_arguments_open_bus (&line->arguments, ret_bus);
+  if (code == CMK_EXIT_DONE)
+    cmk_bus_set_aside (*ret_bus, PATIENCE_SECONDS);
+  return code;
+}
+
+static int
+print_keys (const Line *line, bool has_ids, bool has_aliases)
+{
+  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  int code = open_bus (line, &bus);
+
+  if (bus == NULL)
     return code;
-  cmk_bus_set_aside (bus, PATIENCE_SECONDS);
   if (has_ids)
     code = print_listed (line, bus, "ListKeys", "Keys", "KeyId", "Description");
   if (code == CMK_EXIT_DONE && has_aliases)
     code = print_listed (line, bus, "ListAliases", "Aliases", "AliasName", "KeyId");
+  return code;
+}
+
+/* Those of the key that comes before. */
+static int
+print_grants (const Line *line)
+{
+  _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
+  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_KEYS, "ListGrants");
+  _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
+  const char *key = line->arguments.operands[0];
+  const CmkValue *grants;
+  int code = is_key (key) ? open_bus (line, &bus) : CMK_EXIT_DONE;
+
+  if (bus == NULL)
+    return code;
+  cmk_call_add_string (call, key);
+  code = cmk_call_send (call, bus, &answer);
+  grants = cmk_value_get (&answer, "Grants", CMK_VALUE_LIST);
+  for (size_t i = 0; grants != NULL && i < grants->n_items; i++)
+    {
+      const char *id = cmk_value_get_string (&grants->items[i], "GrantId");
+      _cleanup_ (cmk_freep) char *grantee = cmk_grantee_describe (&grants->items[i]);
+
+      if (id != NULL && is_id (id))
+        print_candidate (line, id, grantee);
+    }
   return code;
 }
 
@@ -181,6 +224,8 @@ print_values (Line *line, const char *placeholder)
     return print_keys (line, true, takes_alias (verb));
   else if (strcmp (placeholder, "ALIAS") == 0)
     return print_keys (line, false, true);
+  else if (strcmp (placeholder, "GRANT-ID") == 0)
+    return print_grants (line);
   return CMK_EXIT_DONE;
 }
 
@@ -288,9 +333,10 @@ const CmkVerb cmk_complete_verbs[] = {
   { "complete", "WORD...", 1, "print what may come next, for a shell",
     "Print what the last WORD of a command line - what follows cmkctl on it - may become: one candidate and what it "
     "is, a\n"
-    "tab between them, on a line; \":files\" or \":directories\" where a file or directory is meant. Keys and aliases "
-    "are\n"
-    "asked of cmkd, which has two seconds to answer. The completions of bash, zsh and fish are made of this.",
+    "tab between them, on a line; \":files\" or \":directories\" where a file or directory is meant. Keys, aliases "
+    "and\n"
+    "grants are asked of cmkd, which has two seconds to answer. The completions of bash, zsh and fish are made of "
+    "this.",
     "cmkctl complete -- import --wr", NULL, run_complete },
   { 0 },
 };

@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
+#include "decrypt.h"
 #include "exit-code.h"
 #include "input.h"
 #include "output.h"
@@ -11,23 +12,15 @@
 static const char *const outputs[] = { "out", NULL };
 static const char *const data_key_outputs[] = { "plaintext", "out", NULL };
 
-/* Send @call and write the blob of its answer to --out, or print all of the answer with --json. */
 static int
 send_for_blob (const CmkArguments *arguments, CmkCall *call)
 {
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  bool is_json = cmk_arguments_has (arguments, "json");
-  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
-  const char *blob;
   int code = cmk_arguments_send (arguments, call, &answer);
 
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "CiphertextBlob", &blob);
-  if (code == CMK_EXIT_DONE && out != NULL)
-    code = cmk_output_write_line (out, blob);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (&answer);
-  return code;
+  return code == CMK_EXIT_DONE
+             ? cmk_arguments_write_answer (arguments, &answer, "CiphertextBlob", cmk_output_write_line)
+             : code;
 }
 
 static int
@@ -55,33 +48,16 @@ run_encrypt (const CmkArguments *arguments)
 static int
 run_decrypt (const CmkArguments *arguments)
 {
-  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_CRYPTO, "Decrypt");
   _cleanup_ (cmk_buffer_clear) CmkBuffer blob = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
-  bool is_json = cmk_arguments_has (arguments, "json");
-  const char *out = cmk_arguments_get (arguments, "out", is_json ? NULL : "-");
-  const char *plaintext;
   int code = cmk_arguments_check_outputs (arguments, outputs);
 
   if (code == CMK_EXIT_DONE)
     code = cmk_input_read_base64 (cmk_arguments_get (arguments, "in", "-"), "ciphertext blob", &blob);
-  if (code != CMK_EXIT_DONE)
-    return code;
-
-  cmk_call_set_secret (call);
-  cmk_call_add_string (call, (const char *) blob.data);
-  cmk_call_begin_options (call);
-  cmk_call_add_text_option (call, "KeyId", cmk_arguments_get (arguments, "key", NULL));
-  code = cmk_arguments_add_pairs (arguments, "context", call, "EncryptionContext");
   if (code == CMK_EXIT_DONE)
-    code = cmk_arguments_send (arguments, call, &answer);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_value_require (&answer, "Plaintext", &plaintext);
-  if (code == CMK_EXIT_DONE && out != NULL)
-    code = cmk_output_write_decoded (out, true, plaintext);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (&answer);
-  return code;
+    code = cmk_decrypt (arguments, &blob, &answer);
+  return code == CMK_EXIT_DONE ? cmk_arguments_write_answer (arguments, &answer, "Plaintext", cmk_output_write_secret)
+                               : code;
 }
 
 static int
@@ -165,7 +141,7 @@ run_data_key (const CmkArguments *arguments)
     code = cmk_value_require (&answer, "Plaintext", &plaintext);
 
   if (code == CMK_EXIT_DONE && plaintext_path != NULL)
-    code = cmk_output_write_decoded (plaintext_path, true, plaintext);
+    code = cmk_output_write_secret (plaintext_path, plaintext);
   if (code == CMK_EXIT_DONE && out != NULL)
     code = cmk_output_write_line (out, blob);
   if (code == CMK_EXIT_DONE && is_json)

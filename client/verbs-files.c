@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
+#include "decrypt.h"
 #include "envelope-file.h"
 #include "exit-code.h"
 #include "output.h"
@@ -59,7 +59,7 @@ print_ids (const CmkArguments *arguments, const CmkValue *answer)
     return;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (cmk_value_get_string (answer, names[i]) != NULL)
-      cmk_answer_put (&ids, names[i], cmk_value_get_string (answer, names[i]));
+      cmk_value_append_text (&ids, names[i], cmk_value_get_string (answer, names[i]));
   cmk_output_print_json (&ids);
 }
 
@@ -101,7 +101,6 @@ run_encrypt_file (const CmkArguments *arguments)
 static int
 run_decrypt_file (const CmkArguments *arguments)
 {
-  _cleanup_ (cmk_call_freep) CmkCall *call = cmk_call_new (CMKD_INTERFACE_CRYPTO, "Decrypt");
   _cleanup_ (cmk_buffer_clear) CmkBuffer blob = { 0 };
   _cleanup_ (job_clear) Job job = { 0 };
   const char *data_key;
@@ -109,16 +108,8 @@ run_decrypt_file (const CmkArguments *arguments)
 
   if (code == CMK_EXIT_DONE)
     code = cmk_envelope_read_header (job.in, &blob);
-  if (code != CMK_EXIT_DONE)
-    return code;
-
-  cmk_call_set_secret (call);
-  cmk_call_add_string (call, (const char *) blob.data);
-  cmk_call_begin_options (call);
-  cmk_call_add_text_option (call, "KeyId", cmk_arguments_get (arguments, "key", NULL));
-  code = cmk_arguments_add_pairs (arguments, "context", call, "EncryptionContext");
   if (code == CMK_EXIT_DONE)
-    code = cmk_arguments_send (arguments, call, &job.answer);
+    code = cmk_decrypt (arguments, &blob, &job.answer);
   if (code == CMK_EXIT_DONE)
     code = cmk_value_require (&job.answer, "Plaintext", &data_key);
   if (code == CMK_EXIT_DONE)

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verbs by which others come to use a key. On the bus users and groups are numbers; people have names for them. */
-#include <errno.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <pwd.h>
-#include <stdio.h>
+ * The verbs by which others come to use a key. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,28 +8,8 @@
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "grantee.h"
 #include "output.h"
-
-/* A name is looked for first, as chown does: there are names of digits. */
-static bool
-find_number (const char *name, bool is_user, uint32_t *ret_number)
-{
-  const struct passwd *account = is_user ? getpwnam (name) : NULL;
-  const struct group *group = is_user ? NULL : getgrnam (name);
-  unsigned long long number;
-
-  if (account != NULL || group != NULL)
-    {
-      *ret_number = account != NULL ? account->pw_uid : group->gr_gid;
-      return true;
-    }
-  if (*name == '\0' || strspn (name, "0123456789") != strlen (name))
-    return false;
-  errno = 0;
-  number = strtoull (name, NULL, 10);
-  *ret_number = (uint32_t) number;
-  return errno == 0 && number < UINT32_MAX;
-}
 
 static int
 add_operations (CmkCall *call, const char *list)
@@ -63,7 +38,7 @@ run_grant (const CmkArguments *arguments)
     return cmk_arguments_fail (arguments, "say what is allowed: --operations, such as Encrypt,Decrypt");
   if ((user != NULL) == (group != NULL))
     return cmk_arguments_fail (arguments, "say to whom: either --user or --group");
-  if (!find_number (user != NULL ? user : group, user != NULL, &number))
+  if (!cmk_grantee_find (user != NULL ? user : group, user != NULL, &number))
     return cmk_arguments_fail (arguments, "--%s takes the name of a %s of this machine, or a number",
                                user != NULL ? "user" : "group", user != NULL ? "user" : "group");
   cmk_call_add_string (call, arguments->operands[0]);
@@ -83,27 +58,6 @@ run_revoke (const CmkArguments *arguments)
   return cmk_arguments_send_and_print (arguments, call);
 }
 
-/* "user news", or "user 4242" if the number has no name here. */
-static char *
-describe_grantee (const CmkValue *grant)
-{
-  const CmkValue *user = cmk_value_get (grant, "User", CMK_VALUE_UNSIGNED);
-  const CmkValue *group = cmk_value_get (grant, "Group", CMK_VALUE_UNSIGNED);
-  const struct passwd *account = user != NULL ? getpwuid ((uid_t) user->natural) : NULL;
-  const struct group *members = group != NULL ? getgrgid ((gid_t) group->natural) : NULL;
-  const char *name = account != NULL ? account->pw_name : members != NULL ? members->gr_name : NULL;
-  const char *kind = user != NULL ? "user" : "group";
-  char *text = NULL;
-
-  if (name != NULL)
-    cmk_require_memory (asprintf (&text, "%s %s", kind, name) >= 0);
-  else if (user != NULL || group != NULL)
-    cmk_require_memory (asprintf (&text, "%s %" PRIu64, kind, (user != NULL ? user : group)->natural) >= 0);
-  else
-    text = cmk_duplicate ("");
-  return text;
-}
-
 static void
 print_grants (const CmkValue *grants)
 {
@@ -111,11 +65,9 @@ print_grants (const CmkValue *grants)
 
   for (size_t i = 0; i < grants->n_items; i++)
     {
-      char *grantee = describe_grantee (&grants->items[i]);
-      CmkValue *item = cmk_value_append (&grants->items[i], "Grantee");
+      _cleanup_ (cmk_freep) char *grantee = cmk_grantee_describe (&grants->items[i]);
 
-      item->kind = CMK_VALUE_STRING;
-      item->string = grantee;
+      cmk_value_append_text (&grants->items[i], "Grantee", grantee);
     }
   cmk_output_print_table (grants, columns, sizeof columns / sizeof *columns);
 }

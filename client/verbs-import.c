@@ -6,7 +6,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "answer.h"
 #include "arguments.h"
 #include "buffer.h"
 #include "cmkd.h"
@@ -128,7 +127,7 @@ write_parameters (const CmkArguments *arguments, const CmkValue *answer)
     code = cmk_value_require (answer, "ImportToken", &token);
   if (code == CMK_EXIT_DONE && key_path != NULL)
     code = cmk_arguments_has (arguments, "pem") ? cmk_output_write_pem (key_path, key)
-                                                : cmk_output_write_decoded (key_path, false, key);
+                                                : cmk_output_write_data (key_path, key);
   if (code == CMK_EXIT_DONE && token_path != NULL)
     code = cmk_output_write_line (token_path, token);
   return code;
@@ -172,7 +171,7 @@ run_get_parameters (const CmkArguments *arguments)
     return code;
 
   if (attest.nonce.size > 0)
-    cmk_answer_put (&answer, "Nonce", (const char *) attest.nonce.data);
+    cmk_value_append_text (&answer, "Nonce", (const char *) attest.nonce.data);
   if (is_json)
     cmk_output_print_json (&answer);
   else if (strcmp (cmk_arguments_get (arguments, "public-key", ""), "-") != 0 &&

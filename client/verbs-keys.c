@@ -21,8 +21,7 @@ send_for_metadata (const CmkArguments *arguments, CmkCall *call, CmkValue *ret_a
     return code;
   *ret_metadata = cmk_value_get (ret_answer, "KeyMetadata", CMK_VALUE_MAP);
   if (*ret_metadata == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED,
-                     "the daemon's answer has no KeyMetadata: cmkctl and cmkd must be of the same version");
+    return cmk_value_fail_without ("KeyMetadata");
   return CMK_EXIT_DONE;
 }
 

@@ -166,23 +166,10 @@ put_keys (CmkValue *map, const CmkValue *entry)
   for (size_t i = 0; i < entry->n_items; i++)
     if (strcmp (entry->items[i].name, "CMKD_KEY_ID") == 0)
       {
-        CmkValue *key;
-
         keys = keys != NULL ? keys : cmk_value_append (map, "KeyIds");
         keys->kind = CMK_VALUE_LIST;
-        key = cmk_value_append (keys, NULL);
-        key->kind = CMK_VALUE_STRING;
-        key->string = cmk_duplicate (entry->items[i].string);
+        cmk_value_append_text (keys, NULL, entry->items[i].string);
       }
-}
-
-static void
-put_text (CmkValue *map, const char *name, const char *text)
-{
-  CmkValue *field = cmk_value_append (map, name);
-
-  field->kind = CMK_VALUE_STRING;
-  field->string = cmk_duplicate (text);
 }
 
 /* When the journal took the entry, with @digits digits after the second. */
@@ -218,10 +205,10 @@ print_as_json (const CmkValue *entry, void *data)
   _cleanup_ (cmk_freep) char *time = format_time (entry, 6);
 
   (void) data;
-  put_text (&object, "Time", time);
+  cmk_value_append_text (&object, "Time", time);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     if (cmk_value_get_string (entry, fields[i].field) != NULL)
-      put_text (&object, fields[i].name, cmk_value_get_string (entry, fields[i].field));
+      cmk_value_append_text (&object, fields[i].name, cmk_value_get_string (entry, fields[i].field));
   put_keys (&object, entry);
   cmk_output_print_json (&object);
   return cmk_output_flush ();
@@ -234,7 +221,7 @@ put_column (CmkValue *line, const char *text, int columns)
   _cleanup_ (cmk_freep) char *padded = NULL;
 
   cmk_require_memory (asprintf (&padded, "%-*s", columns, text) >= 0);
-  put_text (line, "", padded);
+  cmk_value_append_text (line, "", padded);
 }
 
 static const char *
@@ -253,9 +240,9 @@ print_as_line (const CmkValue *entry, void *data)
   _cleanup_ (cmk_freep) char *time = format_time (entry, 0);
 
   (void) data;
-  put_text (&line, "", time);
+  cmk_value_append_text (&line, "", time);
   if (*get (entry, "CMKD_OPERATION") == '\0')
-    put_text (&line, "", get (entry, "MESSAGE"));
+    cmk_value_append_text (&line, "", get (entry, "MESSAGE"));
   else
     {
       put_column (&line, name_user (get (entry, "CMKD_CALLER_UID")), 8);
@@ -264,11 +251,11 @@ print_as_line (const CmkValue *entry, void *data)
         put_keys (&line, entry);
       else
         put_column (&line, "-", UUID_CHARS);
-      put_text (&line, "", get (entry, "CMKD_OUTCOME"));
+      cmk_value_append_text (&line, "", get (entry, "CMKD_OUTCOME"));
       if (*get (entry, "CMKD_CALLER_UNIT") != '\0')
-        put_text (&line, "", get (entry, "CMKD_CALLER_UNIT"));
+        cmk_value_append_text (&line, "", get (entry, "CMKD_CALLER_UNIT"));
       if (*get (entry, "CMKD_REASON") != '\0')
-        put_text (&line, "", get (entry, "CMKD_REASON"));
+        cmk_value_append_text (&line, "", get (entry, "CMKD_REASON"));
     }
   cmk_output_print_line (&line);
   return cmk_output_flush ();

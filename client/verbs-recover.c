@@ -166,9 +166,7 @@ take_keys (const CmkValue *ids, CmkValue *keys, CmkValue *ret_found)
           next = position + 1;
           continue;
         }
-      item = cmk_value_append (item, "KeyId");
-      item->kind = CMK_VALUE_STRING;
-      item->string = cmk_duplicate (id);
+      cmk_value_append_text (item, "KeyId", id);
     }
 }
 
@@ -182,8 +180,7 @@ print_result (CmkBus *bus, const CmkValue *answer, const char *field, const char
   int code;
 
   if (ids == NULL)
-    return cmk_fail (CMK_EXIT_REFUSED, "the daemon's answer has no %s: cmkctl and cmkd must be of the same version",
-                     field);
+    return cmk_value_fail_without (field);
   if (ids->n_items == 0)
     return CMK_EXIT_DONE;
   code = cmk_list_up_to (bus, "ListKeys", "Keys", &filter, 1, UINT32_MAX, &listed);

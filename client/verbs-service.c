@@ -33,14 +33,10 @@ static void
 add_quota (CmkBus *bus, CmkValue *status)
 {
   uint32_t uid;
-  char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
-  CmkValue *item;
+  _cleanup_ (cmk_freep) char *quota = cmk_bus_get_uid (bus, &uid) ? cmk_surroundings_find_quota ("", uid) : NULL;
 
-  if (quota == NULL)
-    return;
-  item = cmk_value_append (status, "KeyringQuota");
-  item->kind = CMK_VALUE_STRING;
-  item->string = quota;
+  if (quota != NULL)
+    cmk_value_append_text (status, "KeyringQuota", quota);
 }
 
 static int
@@ -52,8 +48,10 @@ get_status (const CmkArguments *arguments, CmkBus **ret_bus, CmkValue *ret_statu
   int code = cmk_arguments_open_bus (arguments, ret_bus);
 
   cmk_call_add_string (properties, CMKD_INTERFACE_SERVICE);
-  if (code == CMK_EXIT_DONE)
-    code = cmk_call_send (properties, *ret_bus, ret_status);
+  if (code != CMK_EXIT_DONE)
+    return code;
+  cmk_bus_ask_nobody (*ret_bus);
+  code = cmk_call_send (properties, *ret_bus, ret_status);
   if (code == CMK_EXIT_DONE)
     code = cmk_call_send (call, *ret_bus, &account);
   if (code == CMK_EXIT_DONE)

@@ -216,9 +216,10 @@ read_verdict (const Check *check, GVariant *reply, const GError *failure, GError
   if (g_variant_lookup (details, "polkit.dismissed", "&s", &value))
     *denied = deny (check, "the dialog that asks to authenticate for ", " was dismissed: nothing was done");
   else if (is_challenge)
-    *denied = deny (check, "somebody has to authenticate for ",
-                    ": call from a session with an authentication agent (on a terminal, pkttyagent), and let the call "
-                    "be interactive, as cmkctl does");
+    *denied =
+        deny (check, "somebody has to authenticate for ",
+              ": call from a session with an authentication agent, which cmkctl on a terminal brings along, and let "
+              "the call be interactive");
   else
     *denied = deny (check, "the policy of this machine does not permit ",
                     ": an administrator can, by a rule in /etc/polkit-1/rules.d");

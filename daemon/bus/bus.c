@@ -6,6 +6,7 @@
 #include "bus/admission.h"
 #include "bus/idle.h"
 #include "bus/interfaces.h"
+#include "bus/message-stream.h"
 #include "cmkd.h"
 
 #define REQUEST_NAME_DO_NOT_QUEUE 4
@@ -28,8 +29,12 @@ struct _CmkBus
   const char *tpm_state;    /* as the properties of the service say */
   const char *state_status; /* likewise */
   gboolean leaving;
-  gboolean name_given_back;
+  gboolean all_begun; /* of what came while the name was ours */
+  guint last_look;    /* for those; 0 = none */
 };
+
+/* After all that the main loop has to do. */
+#define LAST_LOOK_PRIORITY G_PRIORITY_LOW
 
 static void
 on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean vanished, const GError *cause, CmkBus *bus)
@@ -81,10 +86,19 @@ cmk_bus_free (CmkBus *bus)
         g_dbus_interface_skeleton_unexport (skeletons[i]);
       g_object_unref (skeletons[i]);
     }
+  if (bus->last_look != 0)
+    g_source_remove (bus->last_look);
   cmk_idle_free (bus->idle);
   cmk_calls_free (bus->calls);
   g_object_unref (bus->connection);
   g_free (bus);
+}
+
+static void
+end_if_done (CmkBus *bus)
+{
+  if (bus->all_begun && cmk_calls_count (bus->calls) == 0)
+    bus->ended (NULL, bus->user_data);
 }
 
 static void
@@ -100,8 +114,7 @@ on_answered (gpointer data)
       bus->state_status = state_status;
       cmk_bus_refresh_service (bus->service, bus->kms);
     }
-  if (bus->name_given_back && cmk_calls_count (bus->calls) == 0)
-    bus->ended (NULL, bus->user_data);
+  end_if_done (bus);
 }
 
 static gboolean export(CmkBus *bus, gpointer skeleton, GError **error)
@@ -153,6 +166,27 @@ cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
          export(bus, bus->service, error) && own_name (bus, error);
 }
 
+static gboolean
+note_all_begun (gpointer data)
+{
+  CmkBus *bus = data;
+  bus->last_look = 0;
+  bus->all_begun = TRUE;
+  end_if_done (bus);
+  return G_SOURCE_REMOVE;
+}
+
+/* Calls wait in the stream until the main loop has nothing else to do, so they are on their way. */
+static gboolean
+look_for_calls (gpointer data)
+{
+  CmkBus *bus = data;
+  if (cmk_message_stream_count_calls (g_dbus_connection_get_stream (bus->connection)) > 0)
+    return G_SOURCE_CONTINUE;
+  bus->last_look = g_idle_add_full (LAST_LOOK_PRIORITY, note_all_begun, bus, NULL);
+  return G_SOURCE_REMOVE;
+}
+
 static void
 on_name_released (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -161,10 +195,9 @@ on_name_released (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
   if (reply == NULL)
     g_message ("giving back the bus name: %s", error->message);
-  /* The bus delivers in order: what was sent to the name before it was ours no longer has arrived by now. */
-  bus->name_given_back = TRUE;
-  if (cmk_calls_count (bus->calls) == 0)
-    bus->ended (NULL, bus->user_data);
+  /* The bus delivers in order: what was sent to the name before it was ours no longer has arrived by now. But answers
+   * overtake calls, see bus/message-stream.h. */
+  bus->last_look = g_idle_add_full (LAST_LOOK_PRIORITY, look_for_calls, bus, NULL);
 }
 
 static void

@@ -133,6 +133,13 @@ note_found (Lookup *lookup)
     conclude (lookup);
 }
 
+/* Nobody gets it, but the journal. */
+static GError *
+new_gone_error (void)
+{
+  return g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
+}
+
 /* --- the account --- */
 
 static void
@@ -208,8 +215,11 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
       find_process (lookup, credentials);
       return;
     }
-  lookup->denied = g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
-                                        "the bus daemon does not say which user is calling: nobody is served unknown");
+  lookup->denied = g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER)
+                       ? new_gone_error ()
+                       : g_error_new_literal (CMK_ERROR, CMK_ERROR_ACCESS_DENIED,
+                                              "the bus daemon does not say which user is calling: nobody is served "
+                                              "unknown");
   conclude (lookup);
 }
 
@@ -258,7 +268,7 @@ on_presence (GObject *source, GAsyncResult *result, gpointer data)
   if (reply != NULL)
     g_variant_get (reply, "(b)", &is_there);
   if (!is_there)
-    gone = g_error_new_literal (CMK_ERROR, CMK_ERROR_THROTTLED, "the caller did not wait");
+    gone = new_gone_error ();
   check->checked (gone, check->user_data);
 }
 

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/message-stream.h"
 
-#include <string.h>
+#include "bus/message-head.h"
+#include "bus/pace.h"
+#include "kms/turns.h"
 
-/* The specification of D-Bus, "Message Protocol". */
-#define HEADER_BYTES           16
-#define BODY_LENGTH_AT         4
-#define FIELDS_LENGTH_AT       12
-#define MOST_BYTES_OF_FIELDS   (64 * 1024 * 1024)
-#define MOST_BYTES_OF_MESSAGES (128 * 1024 * 1024)
+#include <string.h>
 
 /* A path of ours, names, and room for more. Who needs more for a call that is too long gets no answer. */
 #define MAX_FIELDS_BYTES 4096
 
+/* Of what waits for the main loop. The rest waits in the bus daemon, which has limits for each user. */
+#define MAX_WAITING_BYTES (8 * 1024 * 1024)
+
+/* The thread that reads sends the answers too: it has to come to that. */
+#define MAX_READS  128
 #define SKIP_BYTES (16 * 1024)
 
-static gsize
-align (gsize size, gsize to)
+typedef struct
 {
-  return (size + to - 1) / to * to;
+  CmkMessageHead head;
+  gsize size;
+  guint8 bytes[]; /* all, or the head of what is too long */
+} Message;
+
+/* What is in it may be somebody's secret. */
+static void
+free_message (gpointer data)
+{
+  Message *message = data;
+  explicit_bzero (message->bytes, message->size);
+  g_free (message);
 }
 
 /* --- what comes --- */
@@ -26,12 +38,24 @@ align (gsize size, gsize to)
 typedef struct
 {
   GFilterInputStream parent;
-  guint8 *message; /* one, or as much of it as is looked at */
-  gsize wanted;    /* of it, until it is known what to do next */
-  gsize received;  /* of these */
-  gsize ready;     /* of it, for the reader */
-  gsize given;     /* of these */
-  gsize skipping;  /* of it, after those */
+
+  guint8 prefix[CMK_MESSAGE_PREFIX_BYTES];
+  gsize prefix_size; /* that has come */
+  Message *coming;   /* NULL: its prefix is not there yet */
+  gsize coming_size;
+  gsize skipping;   /* before the next one */
+  gboolean is_over; /* nothing comes any more */
+  GError *failure;  /* why, if that was not the end of the stream */
+
+  CmkPace *pace;
+  CmkTurns *calls;    /* Message, by sender */
+  gint n_calls;       /* atomic; these, and one that GDBus has but may not have given on */
+  GQueue others;      /* Message */
+  gsize waiting_size; /* of all these */
+
+  Message *going; /* to GDBus; NULL: none */
+  gsize gone_size;
+  gboolean has_given_call; /* the last one */
 } MessageInput;
 
 typedef GFilterInputStreamClass MessageInputClass;
@@ -47,187 +71,273 @@ base_input (gpointer pollable)
   return G_POLLABLE_INPUT_STREAM (g_filter_input_stream_get_base_stream (pollable));
 }
 
-static guint32
-read_number (const guint8 *head, gsize at)
+static gboolean
+is_call (const Message *message)
 {
-  guint32 number;
-  memcpy (&number, head + at, sizeof number);
-  return head[0] == 'l' ? GUINT32_FROM_LE (number) : GUINT32_FROM_BE (number);
+  return message->head.type == G_DBUS_MESSAGE_TYPE_METHOD_CALL;
 }
 
-/* Where the value of type @type at @at ends, 0: nowhere before @end. */
+/* Of what is too long only the head of a call is of use. */
 static gsize
-end_of_value (const guint8 *head, gsize at, gsize end, char type)
+size_of_use (const CmkMessageHead *head)
 {
-  gsize number_end = align (at, sizeof (guint32)) + sizeof (guint32);
-  if (type == 'g')
-    return at < end && head[at] + 2u <= end - at ? at + head[at] + 2 : 0;
-  if (strchr ("osu", type) == NULL || number_end > end)
-    return 0;
-  if (type == 'u')
-    return number_end;
-  guint32 length = read_number (head, number_end - sizeof (guint32));
-  return length < end - number_end ? number_end + length + 1 : 0;
+  if (head->size <= CMK_MAX_MESSAGE_BYTES)
+    return head->size;
+  return head->type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && head->head_size <= CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES
+             ? head->head_size
+             : 0;
 }
 
-/* Makes a call of @head, to @end, that has no arguments any more; @mark is in the place of their signature. */
-static gboolean
-cut_arguments_off (guint8 *head, gsize end, GDBusMessageHeaderField mark)
+/* Those of one sender stay in their order, and those of the bus daemon: answers and news. */
+static void
+let_wait (MessageInput *input, Message *message)
 {
-  gboolean is_cut = FALSE;
-  for (gsize at = HEADER_BYTES; at < end; at = align (at, 8))
+  const char *sender = is_call (message) ? cmk_message_head_find_sender (message->bytes, &message->head) : NULL;
+  if (is_call (message))
     {
-      /* Its code, then a variant, of which the signature is one letter in all that D-Bus defines. */
-      guint8 *code = head + at;
-      if (end - at < 4 || code[1] != 1 || code[2] == '\0' || code[3] != '\0')
-        return FALSE;
-      at = end_of_value (head, at + 4, end, (char) code[2]);
-      if (at == 0)
-        return FALSE;
-      if (*code != G_DBUS_MESSAGE_HEADER_FIELD_SIGNATURE)
-        continue;
-      *code = (guint8) mark;
-      is_cut = TRUE;
+      cmk_turns_add (input->calls, sender != NULL ? g_str_hash (sender) : 0, message);
+      g_atomic_int_inc (&input->n_calls);
     }
-  memset (head + BODY_LENGTH_AT, 0, sizeof (guint32));
-  return is_cut; /* else it would look as if it had never had arguments */
+  else
+    g_queue_push_tail (&input->others, message);
+  input->waiting_size += sizeof *message + message->size;
 }
 
-typedef struct
+static void
+finish_coming (MessageInput *input)
 {
-  gsize head;  /* with its padding */
-  gsize whole; /* with its body */
-  gboolean is_call;
-} Shape;
+  Message *message = g_steal_pointer (&input->coming);
+  input->prefix_size = 0;
+  input->skipping = message->head.size - message->size;
+  if (input->skipping == 0 ||
+      cmk_message_head_cut_arguments_off (message->bytes, &message->head, CMK_HEADER_FIELD_TOO_LONG))
+    let_wait (input, message);
+  else
+    free_message (message);
+}
 
 static gboolean
-look_at_shape (const guint8 *message, Shape *ret_shape, GError **error)
+begin_coming (MessageInput *input)
 {
-  gsize body = read_number (message, BODY_LENGTH_AT), fields = read_number (message, FIELDS_LENGTH_AT);
-  gsize head = HEADER_BYTES + align (fields, 8), whole = head + body;
-  if ((message[0] != 'l' && message[0] != 'B') || fields > MOST_BYTES_OF_FIELDS || whole > MOST_BYTES_OF_MESSAGES)
+  CmkMessageHead head;
+  if (!cmk_message_head_read (input->prefix, &head, &input->failure))
+    return FALSE;
+  gsize size = size_of_use (&head);
+  if (size == 0)
     {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "what the bus has sent is no message of D-Bus");
-      return FALSE;
+      input->prefix_size = 0;
+      input->skipping = head.size - sizeof input->prefix;
+      return TRUE;
     }
-  *ret_shape = (Shape) {
-    .head = head,
-    .whole = whole,
-    .is_call = message[1] == G_DBUS_MESSAGE_TYPE_METHOD_CALL && fields > 0 && fields <= MAX_FIELDS_BYTES,
-  };
+  input->coming = g_malloc (sizeof (Message) + size);
+  *input->coming = (Message) { .head = head, .size = size };
+  memcpy (input->coming->bytes, input->prefix, sizeof input->prefix);
+  input->coming_size = sizeof input->prefix;
   return TRUE;
 }
+
+/* One piece of it, into @buffer: FALSE if there was none. */
+static gboolean
+read_piece (MessageInput *input, guint8 *buffer, gsize size, gsize *read)
+{
+  g_autoptr (GError) error = NULL;
+  gssize piece = g_pollable_input_stream_read_nonblocking (base_input (input), buffer, size, NULL, &error);
+  if (piece > 0)
+    {
+      *read = (gsize) piece;
+      return TRUE;
+    }
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return FALSE;
+  input->is_over = TRUE;
+  input->failure = g_steal_pointer (&error);
+  return FALSE;
+}
+
+static gboolean
+read_prefix (MessageInput *input)
+{
+  gsize read;
+  if (!read_piece (input, input->prefix + input->prefix_size, sizeof input->prefix - input->prefix_size, &read))
+    return FALSE;
+  input->prefix_size += read;
+  if (input->prefix_size < sizeof input->prefix)
+    return TRUE;
+  input->is_over = !begin_coming (input);
+  return !input->is_over;
+}
+
+static gboolean
+read_rest (MessageInput *input)
+{
+  gsize read;
+  if (!read_piece (input, input->coming->bytes + input->coming_size, input->coming->size - input->coming_size, &read))
+    return FALSE;
+  input->coming_size += read;
+  return TRUE;
+}
+
+static gboolean
+skip (MessageInput *input)
+{
+  guint8 skipped[SKIP_BYTES];
+  gsize read;
+  if (!read_piece (input, skipped, MIN (input->skipping, sizeof skipped), &read))
+    return FALSE;
+  explicit_bzero (skipped, read);
+  input->skipping -= read;
+  return TRUE;
+}
+
+static gboolean
+may_come (const MessageInput *input)
+{
+  return !input->is_over && input->waiting_size < MAX_WAITING_BYTES;
+}
+
+/* What has come, to where it waits, or as much of it as is fair to do at once. */
+static void
+gather (MessageInput *input)
+{
+  gboolean has_come = TRUE;
+  for (guint i = 0; i < MAX_READS && has_come && may_come (input); i++)
+    {
+      if (input->skipping > 0)
+        has_come = skip (input);
+      else if (input->coming == NULL)
+        has_come = read_prefix (input);
+      else
+        has_come = read_rest (input);
+      if (input->coming != NULL && input->coming_size == input->coming->size)
+        finish_coming (input);
+    }
+}
+
+/* --- to GDBus --- */
 
 /* GDBus gives up the connection over a message that it cannot read, though the bus daemon may think it sound: it counts the
  * depth of types of which there is no value. */
 static gboolean
-is_readable_to_gdbus (guint8 *message, gsize size)
+is_readable_to_gdbus (Message *message)
 {
-  g_autoptr (GDBusMessage) read = g_dbus_message_new_from_blob (message, size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+  g_autoptr (GDBusMessage) read =
+      g_dbus_message_new_from_blob (message->bytes, message->size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
   return read != NULL;
 }
 
-/* What the reader gets of the message: all, its head, or nothing. */
-static gsize
-judge (guint8 *message, const Shape *shape)
-{
-  gboolean is_too_long = shape->whole > CMK_MAX_MESSAGE_BYTES;
-  if (!is_too_long && is_readable_to_gdbus (message, shape->whole))
-    return shape->whole;
-  GDBusMessageHeaderField mark = is_too_long ? CMK_HEADER_FIELD_TOO_LONG : CMK_HEADER_FIELD_UNREADABLE;
-  return shape->is_call && cut_arguments_off (message, shape->head, mark) ? shape->head : 0;
-}
-
-/* What to do with the message, as far as it has come. */
 static gboolean
-look_at_message (MessageInput *input, GError **error)
+make_readable_to_gdbus (Message *message)
 {
-  Shape shape;
-  if (!look_at_shape (input->message, &shape, error))
+  if (is_readable_to_gdbus (message))
+    return TRUE;
+  if (!is_call (message) || message->head.head_size > CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES ||
+      !cmk_message_head_cut_arguments_off (message->bytes, &message->head, CMK_HEADER_FIELD_UNREADABLE))
     return FALSE;
-  gsize wanted = shape.whole;
-  if (shape.whole > CMK_MAX_MESSAGE_BYTES)
-    wanted = shape.is_call ? shape.head : HEADER_BYTES;
-  if (input->received < wanted)
-    {
-      input->wanted = wanted;
-      return TRUE;
-    }
-  input->ready = judge (input->message, &shape);
-  input->given = 0;
-  input->skipping = shape.whole - input->received;
-  input->received = 0;
-  input->wanted = HEADER_BYTES;
+  explicit_bzero (message->bytes + message->head.head_size, message->size - message->head.head_size);
+  message->size = message->head.head_size;
   return TRUE;
 }
 
-static gssize
-give_message (MessageInput *input, void *buffer, gsize size)
+static Message *
+take_waiting (MessageInput *input)
 {
-  gsize given = MIN (size, input->ready - input->given);
-  memcpy (buffer, input->message + input->given, given);
-  explicit_bzero (input->message + input->given, given);
-  input->given += given;
-  return (gssize) given;
+  Message *message = g_queue_pop_head (&input->others);
+  if (message == NULL && cmk_pace_may_go_on (input->pace) && (message = cmk_turns_take (input->calls)) != NULL)
+    cmk_pace_step (input->pace);
+  if (message != NULL)
+    input->waiting_size -= sizeof *message + message->size;
+  return message;
 }
 
-/* They may be somebody's secret. */
-static gssize
-skip (MessageInput *input, GError **error)
+/* Who asks for the next message has given the last one on. */
+static void
+finish_going (MessageInput *input)
 {
-  guint8 skipped[SKIP_BYTES];
-  gssize size = g_pollable_input_stream_read_nonblocking (base_input (input), skipped,
-                                                          MIN (input->skipping, sizeof skipped), NULL, error);
-  explicit_bzero (skipped, sizeof skipped);
-  input->skipping -= (gsize) MAX (size, 0);
-  return size;
+  if (input->has_given_call)
+    g_atomic_int_add (&input->n_calls, -1);
+  input->has_given_call = FALSE;
+}
+
+static gboolean
+begin_going (MessageInput *input)
+{
+  for (Message *message; (message = take_waiting (input)) != NULL;)
+    {
+      input->has_given_call = is_call (message);
+      if (make_readable_to_gdbus (message))
+        {
+          input->going = message;
+          input->gone_size = 0;
+          return TRUE;
+        }
+      free_message (message);
+      finish_going (input);
+    }
+  return FALSE;
+}
+
+static gboolean
+has_waiting (const MessageInput *input)
+{
+  return input->waiting_size > 0;
 }
 
 static gssize
-receive (MessageInput *input, GError **error)
+explain_nothing (MessageInput *input, GError **error)
 {
-  gssize size = g_pollable_input_stream_read_nonblocking (base_input (input), input->message + input->received,
-                                                          input->wanted - input->received, NULL, error);
-  if (size <= 0)
-    return size;
-  input->received += (gsize) size;
-  return input->received < input->wanted || look_at_message (input, error) ? size : -1;
+  if (!input->is_over || has_waiting (input))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "nothing is to be done yet");
+      return -1;
+    }
+  if (input->failure == NULL)
+    return 0;
+  g_propagate_error (error, g_error_copy (input->failure));
+  return -1;
 }
 
 static gssize
 read_nonblocking (GPollableInputStream *pollable, void *buffer, gsize size, GError **error)
 {
   MessageInput *input = (MessageInput *) pollable;
-  gssize received = 1;
-  while (received > 0)
+  if (input->going == NULL)
     {
-      if (input->given < input->ready)
-        return give_message (input, buffer, size);
-      if (input->skipping == 0)
-        received = receive (input, error);
-      else if ((received = skip (input, error)) > 0)
-        {
-          /* The thread that waits for us sends the answers too: it has to come to that. */
-          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "skipping what is too long");
-          return -1;
-        }
+      finish_going (input);
+      gather (input);
+      if (!begin_going (input))
+        return explain_nothing (input, error);
     }
-  return received;
+  gsize given = MIN (size, input->going->size - input->gone_size);
+  memcpy (buffer, input->going->bytes + input->gone_size, given);
+  input->gone_size += given;
+  if (input->gone_size == input->going->size)
+    g_clear_pointer (&input->going, free_message);
+  return (gssize) given;
 }
 
 static gboolean
 is_readable (GPollableInputStream *pollable)
 {
-  const MessageInput *input = (const MessageInput *) pollable;
-  return input->given < input->ready || g_pollable_input_stream_is_readable (base_input (pollable));
+  MessageInput *input = (MessageInput *) pollable;
+  return input->going != NULL || (has_waiting (input) && cmk_pace_may_go_on (input->pace)) ||
+         (may_come (input) && g_pollable_input_stream_is_readable (base_input (pollable)));
 }
 
-/* It is asked for after read_nonblocking() would have had to wait: there is nothing ready here. */
+/* It is asked for after read_nonblocking() would have had to wait. */
 static GSource *
 create_input_source (GPollableInputStream *pollable, GCancellable *cancellable)
 {
-  g_autoptr (GSource) base = g_pollable_input_stream_create_source (base_input (pollable), NULL);
-  return g_pollable_source_new_full (pollable, base, cancellable);
+  const MessageInput *input = (const MessageInput *) pollable;
+  g_autoptr (GSource) more =
+      may_come (input) ? g_pollable_input_stream_create_source (base_input (pollable), NULL) : NULL;
+  GSource *source = g_pollable_source_new_full (pollable, more, cancellable);
+  if (has_waiting (input))
+    {
+      g_autoptr (GSource) turn = cmk_pace_create_source (input->pace);
+      g_source_set_dummy_callback (turn);
+      g_source_add_child_source (source, turn);
+    }
+  return source;
 }
 
 static void
@@ -241,7 +351,15 @@ message_input_init_pollable (GPollableInputStreamInterface *interface)
 static void
 finalize_input (GObject *object)
 {
-  g_free (((MessageInput *) object)->message);
+  MessageInput *input = (MessageInput *) object;
+  g_clear_pointer (&input->coming, free_message);
+  g_clear_pointer (&input->going, free_message);
+  g_queue_clear_full (&input->others, free_message);
+  for (Message *message; (message = cmk_turns_take (input->calls)) != NULL;)
+    free_message (message);
+  cmk_turns_free (input->calls);
+  cmk_pace_free (input->pace);
+  g_clear_error (&input->failure);
   G_OBJECT_CLASS (message_input_parent_class)->finalize (object);
 }
 
@@ -254,8 +372,9 @@ message_input_class_init (MessageInputClass *class)
 static void
 message_input_init (MessageInput *input)
 {
-  input->message = g_malloc (CMK_MAX_MESSAGE_BYTES);
-  input->wanted = HEADER_BYTES;
+  input->pace = cmk_pace_new ();
+  input->calls = cmk_turns_new ();
+  g_queue_init (&input->others);
 }
 
 /* --- what goes --- */
@@ -378,4 +497,11 @@ cmk_message_stream_new (GIOStream *socket)
   stream->output =
       g_object_new (message_output_get_type (), "base-stream", g_io_stream_get_output_stream (socket), NULL);
   return (GIOStream *) stream;
+}
+
+guint
+cmk_message_stream_count_calls (GIOStream *stream)
+{
+  MessageInput *input = (MessageInput *) ((MessageStream *) stream)->input;
+  return (guint) g_atomic_int_get (&input->n_calls);
 }

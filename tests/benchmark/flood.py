@@ -99,7 +99,7 @@ def measure_row(machine, name, kind, server, target, attack, keys, calls):
 
 
 def main(calls):
-    with new_machine(environment={'G_MESSAGES_DEBUG': ''}) as machine:
+    with new_machine(config={'Limits': {'ParametersPerSecond': 100}}, environment={'G_MESSAGES_DEBUG': ''}) as machine:
         echo = spawn(0, [PROGRAMS / 'echo-server', machine.address])
         iterate_until(lambda: machine.owned(ECHO_NAME), 'the echo server has its name')
         keys = {user: machine.client(user).own_key() for user in (ALICE, BOB)}

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl as people expect of a tool: each verb speaks JSON, each error says what to do next."""
+import contextlib
 import json
+import os
+import pty
 import re
+import select
+import signal
 import subprocess
+import termios
 
 import pytest
 
-from cmkctl import Cmkctl, Impostor, verbs
+from cmkctl import CMKCTL, Cmkctl, Impostor, verbs
 from harness import new_machine
 from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY, unb64
 
@@ -150,3 +156,107 @@ def test_the_messages_of_cmkd_say_what_to_do(cmkctl, keys):
     for name, advice, arguments in cases:
         message = cmkctl.refused(3 if name.endswith('NotFound') else 1, *arguments)
         assert message.startswith(f'cmkctl: {name}: ') and advice in message
+
+
+# --- with somebody who asks for a password on the same terminal ---
+
+# Tells whether the terminal echoes each time that this is looked at.
+TELL_ECHO = r'''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+int
+tcgetattr (int fd, struct termios *settings)
+{
+  int (*next) (int, struct termios *) = (int (*) (int, struct termios *)) dlsym (RTLD_NEXT, "tcgetattr");
+  int result = next (fd, settings);
+
+  return write (atoi (getenv ("TELL_ECHO")), settings->c_lflag & ECHO ? "+" : "-", 1) == 1 ? result : -1;
+}
+'''
+
+
+class SharedTerminal:
+    """Standard error of a cmkctl, on which somebody else may ask for a password as well."""
+
+    def __init__(self, directory, *arguments):
+        (directory / 'echo.c').write_text(TELL_ECHO)
+        subprocess.run(['cc', '-shared', '-fPIC', '-o', directory / 'echo.so', directory / 'echo.c'], check=True)
+        self.leader, self.follower = pty.openpty()
+        self.looks, theirs = os.pipe()
+        self.process = subprocess.Popen(
+            [CMKCTL, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.follower, pass_fds=[theirs],
+            env={**os.environ, 'LD_PRELOAD': str(directory / 'echo.so'), 'TELL_ECHO': str(theirs)})
+        os.close(theirs)
+        self.shown = b''
+
+    @staticmethod
+    def read(fd, size):
+        assert select.select([fd], [], [], DEADLINE)[0]
+        return os.read(fd, size)
+
+    def look(self, wanted):
+        """Wait until cmkctl has seen the terminal as wanted."""
+        while (seen := self.read(self.looks, 1)) != wanted:
+            assert seen
+
+    def ask(self):
+        settings = termios.tcgetattr(self.follower)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(self.follower, termios.TCSADRAIN, settings)
+        self.look(b'-')
+        os.write(self.follower, b'Password: ')
+
+    def stop_asking(self):
+        os.write(self.follower, b'\n')
+        settings = termios.tcgetattr(self.follower)
+        settings[3] |= termios.ECHO
+        termios.tcsetattr(self.follower, termios.TCSADRAIN, settings)
+
+    def wait_for(self, text):
+        while text not in self.shown:
+            self.shown += self.read(self.leader, 4096)
+
+    def end(self):
+        """What was shown, after the end of cmkctl."""
+        os.close(self.follower)
+        self.process.stdin.close()
+        self.process.wait(DEADLINE)
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+            while data := os.read(self.leader, 4096):
+                self.shown += data
+        os.close(self.leader)
+        os.close(self.looks)
+        return self.shown
+
+
+@pytest.mark.parametrize('ends_by', ['end', 'signal'])
+def test_who_waits_leaves_the_terminal_to_a_password(tmp_path, ends_by):
+    with new_machine(start=False) as machine:
+        impostor = Impostor(machine)
+        terminal = SharedTerminal(tmp_path, Cmkctl(machine).bus, 'disable', UNKNOWN_KEY)
+        terminal.wait_for(b'cmkctl: waiting for cmkd')
+        terminal.ask()
+        if ends_by == 'signal':
+            terminal.process.send_signal(signal.SIGINT)
+        else:
+            os.write(terminal.follower, b'asked.\n')
+            impostor.connection.close_sync()  # the bus answers in its place
+        shown = terminal.end()
+        assert re.search(rb'Password: $' if ends_by == 'signal' else rb'Password: asked\.\r\ncmkctl: NoReply: [^\r]*\r\n$',
+                         shown), shown
+        assert terminal.process.returncode == (-signal.SIGINT if ends_by == 'signal' else 5)
+
+
+def test_what_goes_on_is_shown_again_after_a_password(cmkctl, keys, tmp_path):
+    terminal = SharedTerminal(tmp_path, cmkctl.bus, 'encrypt-file', keys.aes, '--out', tmp_path / 'out')
+    terminal.wait_for(b'cmkctl: encrypting')
+    terminal.ask()
+    terminal.look(b'-')
+    terminal.stop_asking()
+    terminal.look(b'+')
+    terminal.wait_for(b'Password: \r\n\r\x1b[Kcmkctl: encrypting')
+    assert terminal.end().endswith(b'\r\x1b[K') and terminal.process.returncode == 0

@@ -134,6 +134,21 @@ def test_keys_and_aliases(machine, keys, shell):
 
 
 @pytest.mark.parametrize('shell', SHELLS)
+def test_the_grants_of_a_key(machine, keys, shell):
+    cmkctl = Cmkctl(machine)
+    grants = [cmkctl.json('grant', keys[0], option, name, '--operations', 'Sign')['GrantId']
+              for option, name in (('--user', 'games'), ('--group', 'games'))]
+    bus = ['cmkctl', f'--address={machine.address}', 'revoke']
+    lines = [[*bus, keys[0], ''], [*bus, 'alias/first', grants[0][:18]], [*bus, keys[1], ''], [*bus, keys[0], grants[0], ''],
+             [*bus, 'nonsense', '']]
+    of_key, begun, *others = eventually(
+        lambda: offers(shell, *lines), lambda answers: [len(offered) for offered in answers] == [2, 1, 0, 0, 0])
+    assert sorted(of_key) == sorted(grants) and begun == grants[:1] and others == [[], [], []]
+    described = eventually(lambda: run('complete', '--', bus[1], 'revoke', keys[0], '').stdout.decode().splitlines())
+    assert sorted(described) == sorted(f'{grant}\t{kind} games' for grant, kind in zip(grants, ('user', 'group')))
+
+
+@pytest.mark.parametrize('shell', SHELLS)
 def test_files(shell, tmp_path):
     (tmp_path / 'material.bin').touch()
     (tmp_path / 'much').mkdir()

@@ -76,6 +76,22 @@ def test_sigterm_while_it_ends_by_itself():
         assert len(machine.client().ListKeys()['Keys']) == 6
 
 
+def test_what_has_come_when_it_is_told_to_end_is_done():
+    """More than the main loop is given at once, in the moment in which the answer of the bus that the name is gone comes."""
+    with new_machine() as machine:
+        kms = machine.client()
+        key = kms.own_key()
+        machine.daemon.send_signal(signal.SIGSTOP)
+        calls = [kms.start('Encrypt', key, b64(b'x')) for _ in range(200)]
+        kms.connection.call_sync('org.freedesktop.DBus', '/', 'org.freedesktop.DBus', 'GetId', None, None,
+                                 Gio.DBusCallFlags.NONE, DEADLINE * 1000, None)  # the bus has passed them on
+        machine.daemon.send_signal(signal.SIGTERM)
+        machine.daemon.send_signal(signal.SIGCONT)
+        for call in calls:
+            assert call.result()['KeyId'] == key
+        machine.stop()
+
+
 # What it stays for
 
 def stays(machine, reason):

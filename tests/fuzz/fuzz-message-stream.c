@@ -24,6 +24,7 @@ read_exactly (GPollableInputStream *input, guint8 *buffer, gsize size)
       if (more == 0 || (more < 0 && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)))
         break;
       came += (gsize) MAX (more, 0);
+      g_main_context_iteration (NULL, FALSE); /* it says when it has caught up */
     }
   return came;
 }

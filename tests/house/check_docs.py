@@ -87,7 +87,7 @@ def journal_is_explained():
 def manual_pages_render():
     wrong = []
     for page in [*sorted((tap.SOURCE / 'docs' / 'man').glob('*.[1-8]')), tap.BUILD / 'docs' / 'org.cmkd.Kms1.5']:
-        status, text = tap.run('groff', '-man', '-Tutf8', '-ww', '-z', page, env={'LC_ALL': 'C.UTF-8'})
+        status, text = tap.run('groff', '-t', '-man', '-Tutf8', '-ww', '-z', page, env={'LC_ALL': 'C.UTF-8'})
         if status != 0 or text:
             wrong.append(f'{page.name}: {text}')
     return wrong

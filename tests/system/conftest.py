@@ -38,14 +38,16 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    lines = Lines(config.get_terminal_writer())
     config.pluginmanager.unregister(name='terminalreporter')
-    config.pluginmanager.register(Lines())
+    config.pluginmanager.register(lines, 'terminalreporter')
 
 
 class Lines:
     """One line for each check, and what there is to say of those that failed."""
 
-    def __init__(self):
+    def __init__(self, writer):
+        self._tw = writer  # without which pytest 8 explains no assertion
         self.count = {'passed': 0, 'failed': 0}
         self.bad = False
 

@@ -83,6 +83,12 @@ def test_a_challenge_that_nobody_can_answer(cmkd, key):
         assert denied(refused) and 'authenticat' in refused.err
 
 
+def on_terminal(cmkd, *arguments):
+    """cmkctl in a session of alice's, on a terminal that it tells."""
+    return cmkd.machine.converse('systemd-run', '--quiet', '--collect', '--wait', '--pty', '--property=PAMName=login', '--uid=alice',
+                                 'sh', '-c', 'tty; exec cmkctl "$@"', 'sh', *arguments)
+
+
 def type_password(machine, dialog, password):
     """The agent asks first, and then switches the echo off, which throws away what was typed before."""
     dialog.read_until('Password: ')
@@ -91,21 +97,22 @@ def type_password(machine, dialog, password):
     dialog.type(password)
 
 
-def test_a_challenge_is_answered_in_a_text_agent(cmkd, key):
-    """pkttyagent on the terminal of a session, in which cmkctl lets the call be interactive."""
-    machine = cmkd.machine
-    machine.run('chpasswd', input='alice:open sesame\n')
-    # The agent is that of the process which then becomes cmkctl. It closes the descriptor when it is ready.
-    machine.write('/var/tmp/with-agent', 'tty; cd; mkfifo ready; pkttyagent --notify-fd 3 --process $$ 3>ready & '
-                  'read -r nothing <ready; rm ready; exec cmkctl "$@"\n')
+def test_a_challenge_is_answered_on_the_terminal(cmkd, key):
+    """In the agent that cmkctl brings along."""
+    cmkd.machine.run('chpasswd', input='alice:open sesame\n')
     with rule(cmkd, f'action.id == "{USE}"', 'AUTH_SELF'):
         for password, status in (('open sesame', 0), ('close sesame', 4)):
-            dialog = machine.converse('systemd-run', '--quiet', '--collect', '--wait', '--pty', '--property=PAMName=login',
-                                      '--uid=alice', 'bash', '/var/tmp/with-agent', 'data-key', key, '--without-plaintext')
-            type_password(machine, dialog, password)
+            dialog = on_terminal(cmkd, 'data-key', key, '--without-plaintext')
+            type_password(cmkd.machine, dialog, password)
             ended = dialog.end()
-            journal = machine.run('journalctl', '--no-pager', '--lines=40', '--unit=cmkd', '--unit=polkit').out
+            journal = cmkd.machine.run('journalctl', '--no-pager', '--lines=40', '--unit=cmkd', '--unit=polkit').out
             assert ended.status == status, f'{ended}\n{journal}'
+
+
+def test_nobody_is_asked_who_does_not_want_to_be(cmkd, key):
+    with rule(cmkd, f'action.id == "{USE}"', 'AUTH_SELF'):
+        refused = on_terminal(cmkd, 'data-key', key, '--without-plaintext', '--no-ask-password').end()
+        assert denied(refused) and 'cmkctl on a terminal' in refused.out and 'Password' not in refused.out
 
 
 def test_a_rule_for_the_one_at_the_seat(cmkd, key):

@@ -21,8 +21,11 @@ def probe(cmkd):
     cmkd.stop()
     unit = machine.ask('systemctl', 'cat', cmkd.unit)
     start = 'Type=oneshot\nExecStart=sh /usr/local/lib/cmkd-probe'
+    limits = 'StartLimitIntervalSec=0'  # a probe that is not started finds everything closed
     changed = re.sub(r'^(Type|BusName|ExecStart|Restart\w*|WatchdogSec|NotifyAccess|Sockets?)=.*\n', '', unit, flags=re.MULTILINE)
-    machine.write(f'/run/systemd/system/{PROBE}', re.sub(r'^\[Service\]$', f'[Service]\n{start}', changed, 1, re.MULTILINE))
+    for section, lines in (('Unit', limits), ('Service', start)):
+        changed = re.sub(rf'^\[{section}\]$', f'[{section}]\n{lines}', changed, count=1, flags=re.MULTILINE)
+    machine.write(f'/run/systemd/system/{PROBE}', changed)
 
     def run(command):
         machine.write('/usr/local/lib/cmkd-probe', command + '\n')

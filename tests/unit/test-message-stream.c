@@ -41,9 +41,9 @@ tear_down (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
   g_object_unref (fixture->bus);
 }
 
-/* What is there now. Why it came to an end: 0 if that is the end of the stream. */
+/* What is given before the main loop has caught up. Why it came to an end: 0 if that is the end of the stream. */
 static int
-read_all (Fixture *fixture)
+read_some (Fixture *fixture)
 {
   GPollableInputStream *input = G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (fixture->stream));
   guint8 buffer[333];
@@ -62,6 +62,17 @@ read_all (Fixture *fixture)
     }
 }
 
+/* What is there now, with the main loop always free. */
+static int
+read_all (Fixture *fixture)
+{
+  int end;
+  do
+    end = read_some (fixture);
+  while (end == G_IO_ERROR_WOULD_BLOCK && g_main_context_iteration (NULL, FALSE));
+  return end;
+}
+
 /* In pieces of @step bytes, each of which is read before the next one. */
 static void
 pass (Fixture *fixture, const guint8 *bytes, gsize size, gsize step)
@@ -76,14 +87,14 @@ pass (Fixture *fixture, const guint8 *bytes, gsize size, gsize step)
 
 /* A message of @size bytes. */
 static guint8 *
-make_message (GDBusMessageType type, GDBusMessageByteOrder order, gsize size)
+make_message_of (const char *sender, GDBusMessageType type, GDBusMessageByteOrder order, gsize size)
 {
   g_autoptr (GDBusMessage) message =
       g_dbus_message_new_method_call ("org.example.Name", "/", "org.example.I", "Method");
   g_dbus_message_set_message_type (message, type);
   g_dbus_message_set_byte_order (message, order);
   g_dbus_message_set_serial (message, 7);
-  g_dbus_message_set_sender (message, ":1.1");
+  g_dbus_message_set_sender (message, sender);
   g_dbus_message_set_reply_serial (message, 3);
   g_dbus_message_set_error_name (message, "org.example.E");
   g_dbus_message_set_body (message, g_variant_new ("(ay)", NULL));
@@ -101,6 +112,12 @@ make_message (GDBusMessageType type, GDBusMessageByteOrder order, gsize size)
   return bytes;
 }
 
+static guint8 *
+make_message (GDBusMessageType type, GDBusMessageByteOrder order, gsize size)
+{
+  return make_message_of (":1.1", type, order, size);
+}
+
 static void
 assert_came (Fixture *fixture, const guint8 *bytes, gsize size)
 {
@@ -116,17 +133,175 @@ static const GDBusMessageByteOrder orders[] = { G_DBUS_MESSAGE_BYTE_ORDER_LITTLE
 static void
 short_messages_pass_unchanged (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-  g_autoptr (GByteArray) all = g_byte_array_new ();
-  for (guint i = 0; i < 100; i++)
+  for (GDBusMessageType type = G_DBUS_MESSAGE_TYPE_METHOD_CALL; type <= G_DBUS_MESSAGE_TYPE_SIGNAL; type++)
     {
-      gsize size = 200 + 7 * i;
-      g_autofree guint8 *bytes = make_message ((GDBusMessageType) (1 + i % 4), orders[i % 2], size);
-      g_byte_array_append (all, bytes, (guint) size);
+      g_autoptr (GByteArray) all = g_byte_array_new ();
+      for (guint i = 0; i < 100; i++)
+        {
+          gsize size = 200 + 7 * i;
+          g_autofree guint8 *bytes = make_message (type, orders[i % 2], size);
+          g_byte_array_append (all, bytes, (guint) size);
+        }
+      pass (fixture, all->data, all->len, all->len);
+      assert_came (fixture, all->data, all->len);
+      pass (fixture, all->data, all->len, 1);
+      assert_came (fixture, all->data, all->len);
     }
-  pass (fixture, all->data, all->len, all->len);
-  assert_came (fixture, all->data, all->len);
-  pass (fixture, all->data, all->len, 1);
-  assert_came (fixture, all->data, all->len);
+}
+
+/* --- whose turn it is --- */
+
+static void
+send_message (Fixture *fixture, const char *sender, GDBusMessageType type)
+{
+  const gsize size = 300;
+  g_autofree guint8 *bytes = make_message_of (sender, type, orders[0], size);
+  g_assert_cmpint (g_socket_send (fixture->bus, (const char *) bytes, size, NULL, NULL), ==, size);
+}
+
+/* The senders of what came, in order: "aab"; of what is no call, in capitals. */
+static char *
+take_senders (Fixture *fixture)
+{
+  GString *senders = g_string_new (NULL);
+  for (gsize size; fixture->came->len > 0; g_byte_array_remove_range (fixture->came, 0, (guint) size))
+    {
+      size = (gsize) g_dbus_message_bytes_needed (fixture->came->data, fixture->came->len, NULL);
+      g_autoptr (GDBusMessage) message =
+          g_dbus_message_new_from_blob (fixture->came->data, size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+      g_assert_nonnull (message);
+      char sender = g_dbus_message_get_sender (message)[3];
+      gboolean is_call = g_dbus_message_get_message_type (message) == G_DBUS_MESSAGE_TYPE_METHOD_CALL;
+      g_string_append_c (senders, is_call ? sender : g_ascii_toupper (sender));
+    }
+  return g_string_free (senders, FALSE);
+}
+
+static void
+assert_senders (Fixture *fixture, const char *senders)
+{
+  g_autofree char *came = take_senders (fixture);
+  g_assert_cmpstr (came, ==, senders);
+}
+
+static void
+each_sender_has_its_turn (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (guint i = 0; i < 30; i++)
+    send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  send_message (fixture, ":1.c", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "abcabaaaaaaaaaaa");
+  g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "aaaaaaaaaaaaaaaaa");
+}
+
+static void
+a_call_overtakes_what_the_main_loop_has_not_got (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (guint i = 0; i < 100; i++)
+    send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "aaaaaaaaaaaaaaaa");
+  g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, 84);
+  send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "");
+  g_assert_true (g_main_context_iteration (NULL, FALSE));
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "abaaaaaaaaaaaaaa");
+  g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, 0);
+}
+
+static void
+answers_and_news_wait_for_no_call (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (guint i = 0; i < 100; i++)
+    send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+  send_message (fixture, ":1.c", G_DBUS_MESSAGE_TYPE_SIGNAL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_autofree char *senders = take_senders (fixture);
+  g_assert_nonnull (strstr (senders, "BC"));
+  send_message (fixture, ":1.d", G_DBUS_MESSAGE_TYPE_ERROR);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "D");
+}
+
+static gboolean
+count (G_GNUC_UNUSED GObject *stream, gpointer data)
+{
+  (*(guint *) data)++;
+  return G_SOURCE_CONTINUE;
+}
+
+/* As GDBus waits for it. */
+static void
+the_source_wakes_when_the_main_loop_has_caught_up (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (guint i = 0; i < 17; i++)
+    send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "aaaaaaaaaaaaaaaa");
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GSource) source = g_pollable_input_stream_create_source (
+      G_POLLABLE_INPUT_STREAM (g_io_stream_get_input_stream (fixture->stream)), NULL);
+  guint woken = 0;
+  g_source_set_callback (source, G_SOURCE_FUNC (count), &woken, NULL);
+  g_source_attach (source, context);
+  g_assert_false (g_main_context_iteration (context, FALSE));
+  g_assert_true (g_main_context_iteration (NULL, FALSE));
+  g_assert_true (g_main_context_iteration (context, FALSE));
+  g_assert_cmpuint (woken, ==, 1);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "a");
+  g_source_destroy (source);
+}
+
+static void
+what_came_before_the_end_is_not_lost (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  for (guint i = 0; i < 20; i++)
+    send_message (fixture, ":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_true (g_socket_close (fixture->bus, NULL));
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpint (read_all (fixture), ==, 0);
+  assert_senders (fixture, "aaaaaaaaaaaaaaaaaaaa");
+}
+
+/* As much of copies of a message, after the first @sent bytes, as fits into the socket: FALSE if nothing did. */
+static gboolean
+send_more (Fixture *fixture, const guint8 *bytes, gsize size, gsize *sent)
+{
+  gsize at = *sent % size;
+  gssize more = g_socket_send (fixture->bus, (const char *) bytes + at, size - at, NULL, NULL);
+  *sent += (gsize) MAX (more, 0);
+  return more > 0;
+}
+
+/* What does not fit waits in the bus daemon. */
+static void
+what_waits_takes_no_more_than_its_share (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  const gsize size = CMK_MAX_MESSAGE_BYTES, most = 8 * 1024 * 1024, given = 16 * size;
+  g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], size);
+  gsize sent = 0;
+  g_socket_set_blocking (fixture->bus, FALSE);
+  while (sent < 4 * most && send_more (fixture, bytes, size, &sent))
+    g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (fixture->came->len, ==, given);
+  g_assert_cmpuint (sent, >, given + most);
+  g_assert_cmpuint (sent, <, given + most + 2 * 1024 * 1024); /* what the socket holds */
+  while (sent % size != 0)
+    {
+      g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+      g_assert_true (send_more (fixture, bytes, size, &sent));
+    }
+  g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (fixture->came->len, ==, sent);
 }
 
 static void
@@ -298,6 +473,14 @@ main (int argc, char **argv)
     void (*test) (Fixture *, gconstpointer);
   } cases[] = {
     { "/message-stream/short-messages-pass-unchanged", short_messages_pass_unchanged },
+    { "/message-stream/each-sender-has-its-turn", each_sender_has_its_turn },
+    { "/message-stream/a-call-overtakes-what-the-main-loop-has-not-got",
+      a_call_overtakes_what_the_main_loop_has_not_got },
+    { "/message-stream/answers-and-news-wait-for-no-call", answers_and_news_wait_for_no_call },
+    { "/message-stream/the-source-wakes-when-the-main-loop-has-caught-up",
+      the_source_wakes_when_the_main_loop_has_caught_up },
+    { "/message-stream/what-came-before-the-end-is-not-lost", what_came_before_the_end_is_not_lost },
+    { "/message-stream/what-waits-takes-no-more-than-its-share", what_waits_takes_no_more_than_its_share },
     { "/message-stream/the-longest-passes", the_longest_passes },
     { "/message-stream/long-calls-lose-their-arguments", long_calls_lose_their_arguments },
     { "/message-stream/other-long-messages-are-dropped", other_long_messages_are_dropped },

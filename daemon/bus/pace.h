@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How far the thread of GDBus may be ahead of the main loop. What the main loop has been given it does in the order in
+ * which it came; what it has not been given can still be overtaken. All of this is for the thread of GDBus. */
+#pragma once
+
+#include <gio/gio.h>
+
+typedef struct _CmkPace CmkPace;
+
+/* With the main loop of the default context. */
+CmkPace *cmk_pace_new (void);
+void cmk_pace_free (CmkPace *pace);
+
+/* Whether the main loop may be given one more. If not, it is asked to say when it has done what it has. */
+gboolean cmk_pace_may_go_on (CmkPace *pace);
+
+/* It was given one. */
+void cmk_pace_step (CmkPace *pace);
+
+/* After cmk_pace_may_go_on() was false: ready when that is worth another try. */
+GSource *cmk_pace_create_source (CmkPace *pace);
