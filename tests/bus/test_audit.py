@@ -192,6 +192,32 @@ def test_denied_and_the_sequence(own, keys):
 
 
 def test_everybody_is_told_apart(own, keys):
+def test_grants_say_which_to_whom_and_what_for(own, keys):
+    def facts():
+        [entry] = own.log.entries()
+        return tuple(entry.get(f'CMKD_{name}') for name in ('OUTCOME', 'GRANT_ID', 'GRANTEE', 'GRANTED_OPERATIONS'))
+
+    own.log.entries()
+    to_group = own.kms.GrantKey(keys.other, ['Verify', 'Decrypt', 'Verify'], Group=GLib.Variant('u', BOB))['GrantId']
+    assert facts() == ('done', to_group, f'gid:{BOB}', 'Decrypt,Verify')
+    to_user = own.kms.GrantKey(keys.other, ['Encrypt'], User=GLib.Variant('u', BOB))['GrantId']
+    assert facts() == ('done', to_user, f'uid:{BOB}', 'Encrypt')
+    own.kms.GrantKey(keys.other, ['DescribeKey'], User=GLib.Variant('u', BOB))
+    assert facts() == ('done', to_user, f'uid:{BOB}', 'DescribeKey')
+    with refused('KeyNotFound'):
+        own.machine.client(BOB).GrantKey(keys.other, ['Decrypt'], User=GLib.Variant('u', BOB))
+    assert facts() == ('KeyNotFound', None, f'uid:{BOB}', 'Decrypt')
+    with refused('InvalidParameter'):
+        own.kms.GrantKey(keys.other, ['Decrypt', EVIL], User=GLib.Variant('u', BOB))
+    assert facts() == ('InvalidParameter', None, None, None)
+    own.kms.RevokeGrant(keys.other, to_group)
+    assert facts() == ('done', to_group, None, None)
+    with refused('InvalidParameter'):
+        own.kms.RevokeGrant(keys.other, to_group)
+    assert facts() == ('InvalidParameter', to_group, None, None)
+    own.kms.RevokeGrant(keys.other, to_user)
+
+
     own.log.entries()
     own.root.Encrypt(keys.other, b64(PLAINTEXT))
     with refused('KeyNotFound'):
