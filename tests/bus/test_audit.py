@@ -2,6 +2,7 @@
 """The audit log: one entry in the journal for each call, done or refused, of what docs/audit.md promises and nothing else."""
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -191,7 +192,6 @@ def test_denied_and_the_sequence(own, keys):
     assert imported['CMKD_SEQUENCE'] == SEQUENCE
 
 
-def test_everybody_is_told_apart(own, keys):
 def test_grants_say_which_to_whom_and_what_for(own, keys):
     def facts():
         [entry] = own.log.entries()
@@ -218,6 +218,7 @@ def test_grants_say_which_to_whom_and_what_for(own, keys):
     own.kms.RevokeGrant(keys.other, to_user)
 
 
+def test_everybody_is_told_apart(own, keys):
     own.log.entries()
     own.root.Encrypt(keys.other, b64(PLAINTEXT))
     with refused('KeyNotFound'):
@@ -416,7 +417,8 @@ def test_log_asks_only_for_what_cmkd_has_written(own, reader, keys):
 
     assert reader.run('log', '--session', '--user', '12345').returncode == 0
     assert {'_SYSTEMD_USER_UNIT=cmkd-user.service', '_UID=0', 'CMKD_CALLER_UID=12345'} <= set(reader.arguments())
-    for wrong in (['--key', 'x=y'], ['--user', '*'], ['--operation', 'A=B'], ['--address', 'unix:path=/x']):
+    for wrong in (['--key', 'x=y'], ['--user', '*'], ['--operation', 'A=B'], ['--operation', 'decrypt'], ['--operation', ''],
+                  ['--operation', 'Crypt'], ['--operation', 'Encrypt Decrypt'], ['--address', 'unix:path=/x']):
         assert reader.run('log', *wrong).returncode == 2, wrong
 
 
@@ -444,9 +446,35 @@ def test_log_prints_what_cmkd_has_told(own, reader, keys):
     assert [entry['Time'] for entry in objects] == ['2033-05-18T03:33:20.123456Z'] * 5
     assert [entry.get('Outcome') for entry in objects] == ['done', 'done', 'KeyNotFound', None, None]
     assert objects[0]['RequestId'] == told[0]['CMKD_REQUEST_ID']
-    assert (objects[0]['CallerUid'], objects[0]['KeyIds']) == (str(ALICE), [keys.key])
+    assert (objects[0]['CallerUid'], objects[0]['KeyIds']) == (ALICE, [keys.key])
     assert sorted(objects[1]['KeyIds']) == sorted([keys.key, keys.other])
     assert objects[2]['Reason'] == refusal.message
+
+
+def test_log_shows_grants(own, reader, keys):
+    own.log.entries()
+    grant = own.kms.GrantKey(keys.other, ['Encrypt', 'Decrypt'], User=GLib.Variant('u', BOB))['GrantId']
+    own.kms.RevokeGrant(keys.other, grant)
+    datagrams = own.log.datagrams()
+    (reader.directory / 'export').write_bytes(
+        b'\n'.join(b'__REALTIME_TIMESTAMP=2000000000123456\n' + datagram for datagram in datagrams) + b'\n')
+    made, revoked = reader.run('log').stdout.splitlines()
+    name = pwd.getpwuid(BOB).pw_name
+    assert f'done {grant} user {name} Encrypt,Decrypt' in ' '.join(made.split())
+    assert f'done {grant}' in ' '.join(revoked.split())
+    made, revoked = [json.loads(line) for line in reader.run('log', '--json').stdout.splitlines()]
+    assert (made['GrantId'], made['Grantee'], made['GrantedOperations']) == (grant, f'uid:{BOB}', 'Encrypt,Decrypt')
+    assert revoked['GrantId'] == grant and 'Grantee' not in revoked
+
+
+def test_log_knows_a_time_from_garbage(own, reader):
+    told = reader.run('log', '--since', 'yesterday')
+    assert told.returncode == 0 and '--since=yesterday' in reader.arguments()
+    (reader.directory / 'status').write_text('1')
+    told = reader.run('log', '--since', 'garbage')
+    assert (told.returncode, told.stdout) == (2, '') and 'systemd.time' in told.stderr
+    assert reader.arguments()[-1] == '--lines=0', 'nothing else was asked for'
+    (reader.directory / 'status').write_text('0')
 
 
 def test_log_where_there_is_no_journal(own):
