@@ -17,6 +17,7 @@ struct _CmkBus
   GDBusConnection *connection;
   CmkAuthority *authority; /* NULL: on a bus of one user's own */
   CmkBusEndedFunc ended;
+  CmkBusStatusFunc status_changed;
   gpointer user_data;
   CmkAdmission *admission;
   CmkKms *kms;
@@ -50,12 +51,14 @@ on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean van
 }
 
 CmkBus *
-cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data)
+cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended,
+             CmkBusStatusFunc status_changed, gpointer user_data)
 {
   CmkBus *bus = g_new0 (CmkBus, 1);
   bus->connection = g_object_ref (connection);
   bus->authority = authority;
   bus->ended = ended;
+  bus->status_changed = status_changed;
   bus->user_data = user_data;
   bus->keys = cmk_dbus_keys_skeleton_new ();
   bus->import = cmk_dbus_import_skeleton_new ();
@@ -102,18 +105,26 @@ end_if_done (CmkBus *bus)
 }
 
 static void
-on_answered (gpointer data)
+note_state (CmkBus *bus)
 {
-  CmkBus *bus = data;
   CmkVault *vault = cmk_kms_vault (bus->kms);
   const char *tpm_state = cmk_vault_tpm_state (vault);
   const char *state_status = cmk_vault_state_status (vault);
-  if (tpm_state != bus->tpm_state || state_status != bus->state_status)
-    {
-      bus->tpm_state = tpm_state;
-      bus->state_status = state_status;
-      cmk_bus_refresh_service (bus->service, bus->kms);
-    }
+  if (tpm_state == bus->tpm_state && state_status == bus->state_status)
+    return;
+  gboolean is_other = state_status != bus->state_status;
+  bus->tpm_state = tpm_state;
+  bus->state_status = state_status;
+  cmk_bus_refresh_service (bus->service, bus->kms);
+  if (is_other)
+    bus->status_changed (state_status, bus->user_data);
+}
+
+static void
+on_answered (gpointer data)
+{
+  CmkBus *bus = data;
+  note_state (bus);
   end_if_done (bus);
 }
 
@@ -162,6 +173,8 @@ cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);
   cmk_bus_serve_service (bus->service, bus->calls, kms);
+  bus->tpm_state = cmk_vault_tpm_state (cmk_kms_vault (kms));
+  bus->state_status = cmk_vault_state_status (cmk_kms_vault (kms));
   return export(bus, bus->keys, error) && export(bus, bus->import, error) && export(bus, bus->crypto, error) &&
          export(bus, bus->service, error) && own_name (bus, error);
 }
