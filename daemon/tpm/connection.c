@@ -27,7 +27,7 @@ cmk_tpm_connect (CmkTpm *tpm, GError **error)
     return TRUE;
 
   cmk_tpm_disconnect (tpm);
-  if (!cmk_tss_ok (cmk_transport_open (tpm->tcti, &tpm->connection), "reach the TPM", error))
+  if (!cmk_tss_ok (cmk_transport_open (tpm->tcti, &tpm->connection), "connect", error))
     return FALSE;
   return cmk_tss_ok (Esys_Initialize (&tpm->esys, tpm->connection, NULL), "talk to the TPM", error);
 }

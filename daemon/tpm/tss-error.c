@@ -9,11 +9,13 @@
 #define FIRST_PAUSE_MS 20
 #define LAST_PAUSE_MS  2000
 
-#define NOT_THERE "the TPM cannot be reached; check that it is there, that cmkd may open it, and what --tcti names"
-#define BUSY      "the TPM is busy; try again"
-#define FULL      "other programs hold every slot of the TPM; use /dev/tpmrm0 rather than /dev/tpm0, or try again"
-#define LEAKED    "programs have left sessions behind in the TPM; remove them with tpm2_flushcontext -s, then try again"
-#define LOCKED    "the TPM is locked after failed authorisations; wait, or run tpm2_dictionarylockout --clear-lockout"
+#define NOT_THERE                                                                                                      \
+  "the TPM cannot be reached; see that it is switched on in the firmware, that who runs cmkd is in the group tss, "    \
+  "and what Tcti= in cmkd.conf, or --tcti, names"
+#define BUSY   "the TPM is busy; try again"
+#define FULL   "other programs hold every slot of the TPM; use /dev/tpmrm0 rather than /dev/tpm0, or try again"
+#define LEAKED "programs have left sessions behind in the TPM; remove them with tpm2_flushcontext -s, then try again"
+#define LOCKED "the TPM is locked after failed authorisations; wait, or run tpm2_dictionarylockout --clear-lockout"
 #define LOCKED_FOR                                                                                                     \
   "the TPM is locked after failed authorisations; it forgives one every %u seconds: wait, or run "                     \
   "tpm2_dictionarylockout --clear-lockout"
