@@ -322,7 +322,7 @@ cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
 }
 
 int
-cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answer, const char *name,
+cmk_arguments_write_answer (const CmkArguments *arguments, CmkValue *answer, const char *name,
                             int (*write) (const char *path, const char *text))
 {
   bool is_json = cmk_arguments_has (arguments, "json");
@@ -332,9 +332,12 @@ cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answe
 
   if (code == CMK_EXIT_DONE && out != NULL)
     code = write (out, text);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (answer);
-  return code;
+  if (code != CMK_EXIT_DONE || !is_json)
+    return code;
+  if (out != NULL && strcmp (name, "Plaintext") == 0)
+    cmk_value_remove (answer, name);
+  cmk_output_print_json (answer);
+  return CMK_EXIT_DONE;
 }
 
 static void

@@ -98,14 +98,16 @@ is_used (const CmkValue *list, const char *name)
 
 /* What few keys have takes no column where none has it. */
 static void
-print_keys (const CmkValue *keys)
+print_keys (CmkValue *keys, bool is_here)
 {
   static const char *const always[] = { "KeyId", "KeyState", "KeySpec", "Origin", "MaterialExpireTime" };
   static const char *const if_used[] = { "DeleteDate", "Aliases", "Tags" };
-  const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 1];
+  const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 2];
   size_t n_columns = sizeof always / sizeof *always;
 
   memcpy (columns, always, sizeof always);
+  if (cmk_list_name_owners (keys, is_here))
+    columns[n_columns++] = "Owner";
   for (size_t i = 0; i < sizeof if_used / sizeof *if_used; i++)
     if (is_used (keys, if_used[i]))
       columns[n_columns++] = if_used[i];
@@ -129,7 +131,7 @@ run_list (const CmkArguments *arguments)
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&answer);
   else
-    print_keys (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
+    print_keys (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST), !cmk_arguments_has (arguments, "host"));
   return CMK_EXIT_DONE;
 }
 
@@ -221,8 +223,9 @@ const CmkVerb cmk_key_verbs[] = {
     "cmkctl create --origin EXTERNAL --key-id 8f9d3b5e-6c1a-4f27-9d80-0b6f2f8f6a11",
     create_options, run_create },
   { "list", "", 0, "list your keys",
-    "List your keys; root sees those of everybody. The date of deletion, aliases and tags have columns if a key has "
-    "any.",
+    "List your keys; root sees those of everybody, with their owners. The date of deletion, aliases and tags have "
+    "columns\n"
+    "if a key has any.",
     "cmkctl list --state PendingImport", list_options, run_list },
   { "show", "KEY", 1, "show what is known of a key",
     "Show what is known of a key, with the aliases that you gave it, its tags, and when it is deleted.",

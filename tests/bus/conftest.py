@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for the tests through the bus, and their results as TAP."""
+import os
 import signal
 import sys
 
@@ -10,6 +11,9 @@ import harness
 # Who runs the tests by nohup, or in the background, has these ignored, and so would have every program that they start.
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
+
+# What the tests open is a terminal that can do everything, wherever they run.
+os.environ['TERM'] = 'xterm'
 
 
 @pytest.fixture(scope='module')

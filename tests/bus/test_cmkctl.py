@@ -62,7 +62,7 @@ def test_show_is_a_table_of_all_fields(cmkctl, root, external):
     expected = root.describe(external)
     table = fields(cmkctl('show', external))
     assert table['KeyState'] == 'PendingImport'
-    assert table['MaterialExpireTime'] == 'never'
+    assert table['MaterialExpireTime'] == '-'
     assert table['CreationDate'] == datetime.fromtimestamp(
         expected['CreationDate'], timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
     lines = cmkctl('show', external).decode().splitlines()
@@ -398,3 +398,19 @@ def test_monitor_ends_when_the_bus_does():
             machine.kill()
             machine.bus.kill()
             assert monitor.process.wait(DEADLINE) == 5
+
+
+def test_json_has_no_secret_that_went_to_a_file(cmkctl, key, tmp_path):
+    blob = cmkctl('encrypt', key, stdin=b'secret')
+    answer = cmkctl.json('decrypt', '--out', tmp_path / 'plain', stdin=blob)
+    assert answer['KeyId'] == key and 'Plaintext' not in answer
+    assert (tmp_path / 'plain').read_bytes() == b'secret'
+    assert unb64(cmkctl.json('decrypt', stdin=blob)['Plaintext']) == b'secret'
+
+    answer = cmkctl.json('data-key', key, '--plaintext', tmp_path / 'key', '--out', tmp_path / 'blob')
+    assert 'Plaintext' not in answer and answer['CiphertextBlob'] == (tmp_path / 'blob').read_text().strip()
+    assert cmkctl('decrypt', '--in', tmp_path / 'blob') == (tmp_path / 'key').read_bytes()
+    private = cmkctl('create', '--spec', 'EC_SM2', '--usage', 'ENCRYPT_DECRYPT').decode().strip()
+    sealed = cmkctl('asymmetric-encrypt', private, stdin=b'secret')
+    answer = cmkctl.json('asymmetric-decrypt', private, '--out', tmp_path / 'opened', stdin=sealed)
+    assert 'Plaintext' not in answer and (tmp_path / 'opened').read_bytes() == b'secret'

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl when something is wrong: usage, no bus, no daemon, no TPM, refusals, and answers that no cmkd gives."""
+import contextlib
 import json
 import os
 import pty
@@ -331,19 +332,28 @@ def test_colours_and_width(bare, impostor):
 
 
 def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
+    """But not on one that cannot wipe it out again, where a call has begun before."""
     said = threading.Event()
 
     def answer(_message):
         assert said.wait(DEADLINE)
         return GLib.Variant('(a{sv})', ({},))
 
+    def begin(terminal):
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
+                                   stderr=follower, env={**os.environ, 'TERM': terminal})
+        os.close(follower)
+        return leader, process
+
     impostor.answer = answer
-    leader, follower = pty.openpty()
-    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
-                               stderr=follower)
-    os.close(follower)
-    assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
+    dumb, terminal = begin('dumb'), begin('xterm')
+    assert b'cmkctl: waiting for cmkd' in os.read(terminal[0], 4096)
     said.set()
-    assert process.communicate(timeout=DEADLINE)[0] == b'{}\n'
-    assert process.returncode == 0
-    os.close(leader)
+    for leader, process in dumb, terminal:
+        assert process.communicate(timeout=DEADLINE)[0] == b'{}\n'
+        assert process.returncode == 0
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        assert os.read(dumb[0], 4096) == b''
+    os.close(dumb[0])
+    os.close(terminal[0])
