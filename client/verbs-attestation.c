@@ -167,11 +167,8 @@ static int
 read_known (const CmkArguments *arguments, const char *option, CmkBuffer *ret_data)
 {
   const char *path = cmk_arguments_get (arguments, option, NULL);
-  int code = path != NULL ? cmk_input_read (path, option, MAX_KEY_BYTES, ret_data) : CMK_EXIT_DONE;
 
-  if (code == CMK_EXIT_DONE && path != NULL && ret_data->size == 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "the file of --%s, '%s', is empty", option, path);
-  return code;
+  return path != NULL ? cmk_input_read (path, option, MAX_KEY_BYTES, ret_data) : CMK_EXIT_DONE;
 }
 
 static int

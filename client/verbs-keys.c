@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "import-many.h"
 #include "listing.h"
 #include "output.h"
 
@@ -96,6 +97,19 @@ is_used (const CmkValue *list, const char *name)
   return false;
 }
 
+/* Where a key was imported from is as wide as half a terminal, and the same but for its end: show has it. */
+static void
+leave_out_files (CmkValue *keys)
+{
+  for (size_t i = 0; i < keys->n_items; i++)
+    {
+      CmkValue *tags = cmk_value_get (&keys->items[i], "Tags", CMK_VALUE_MAP);
+
+      if (tags != NULL)
+        cmk_value_remove (tags, CMK_IMPORT_FILE_TAG);
+    }
+}
+
 /* What few keys have takes no column where none has it. */
 static void
 print_keys (CmkValue *keys, bool is_here)
@@ -105,6 +119,7 @@ print_keys (CmkValue *keys, bool is_here)
   const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 2];
   size_t n_columns = sizeof always / sizeof *always;
 
+  leave_out_files (keys);
   memcpy (columns, always, sizeof always);
   if (cmk_list_name_owners (keys, is_here))
     columns[n_columns++] = "Owner";
@@ -162,6 +177,10 @@ run_schedule_deletion (const CmkArguments *arguments)
 
   if (code != CMK_EXIT_DONE)
     return code;
+  if (cmk_arguments_has (arguments, "days") &&
+      (days < CMKD_MIN_PENDING_WINDOW_DAYS || days > CMKD_MAX_PENDING_WINDOW_DAYS))
+    return cmk_arguments_fail (arguments, "--days takes a number from %d to %d", CMKD_MIN_PENDING_WINDOW_DAYS,
+                               CMKD_MAX_PENDING_WINDOW_DAYS);
   cmk_call_add_string (call, arguments->operands[0]);
   cmk_call_begin_options (call);
   if (days > 0)

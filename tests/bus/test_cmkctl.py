@@ -414,3 +414,11 @@ def test_json_has_no_secret_that_went_to_a_file(cmkctl, key, tmp_path):
     sealed = cmkctl('asymmetric-encrypt', private, stdin=b'secret')
     answer = cmkctl.json('asymmetric-decrypt', private, '--out', tmp_path / 'opened', stdin=sealed)
     assert 'Plaintext' not in answer and (tmp_path / 'opened').read_bytes() == b'secret'
+
+
+def test_a_wrong_file_is_told_by_its_size_and_kind(cmkctl, external, root):
+    message = cmkctl.refused(1, 'import', external, '--material', '-', stdin=os.urandom(65))
+    assert message == 'cmkctl: material for a key of AES_256 has 32 bytes, and this has 65\n'
+    private = openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256')
+    assert 'no material for a key of AES_256' in cmkctl.refused(1, 'import', external, '--material', '-', stdin=private)
+    assert root.state(external) == 'PendingImport'

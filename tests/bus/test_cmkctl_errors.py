@@ -44,6 +44,8 @@ from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
     ['schedule-deletion', UNKNOWN_KEY, '7'],
     ['schedule-deletion', UNKNOWN_KEY, '--days', '0'],
     ['schedule-deletion', UNKNOWN_KEY, '--days', '1w'],
+    ['schedule-deletion', UNKNOWN_KEY, '--days', '3'],
+    ['help', 'bogus'],
     ['cancel-deletion', UNKNOWN_KEY, '--days', '7'],
     ['alias'],
     ['alias', 'move', 'alias/a', UNKNOWN_KEY],
@@ -128,6 +130,14 @@ def test_help_of_every_verb():
         assert all(example[2:].replace('\\', '\\e') in part for example in examples.splitlines())
         for words in re.findall(rf'cmkctl {verb} ([^|\n]*)', examples):
             assert set(re.findall('(?<!\\S)--[a-z0-9-]+', words.partition('-- ')[0])) <= set(options)
+
+
+def test_ways_to_the_help():
+    for ways in ([['--help'], ['-h'], ['help']], [['show', '--help'], ['show', '-h'], ['help', 'show']]):
+        texts = {run(*way, env={}).stdout for way in ways}
+        assert len(texts) == 1 and texts.pop().startswith(b'Usage: cmkctl ')
+    assert '6 attestation key not known' in help_of()
+    assert help_of('list').startswith('Usage: cmkctl list [OPTION...]\n')
 
 
 def test_version():
@@ -357,3 +367,18 @@ def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
         assert os.read(dumb[0], 4096) == b''
     os.close(dumb[0])
     os.close(terminal[0])
+
+
+@pytest.mark.parametrize('verb, what', [
+    (['encrypt', UNKNOWN_KEY], 'plaintext'), (['decrypt'], 'ciphertext blob'), (['sign', UNKNOWN_KEY], 'message'),
+    (['mac', UNKNOWN_KEY], 'message'), (['import', UNKNOWN_KEY, '--material', '-'], 'key material')],
+    ids=lambda value: value if isinstance(value, str) else ' '.join(value))
+def test_nothing_is_called_nothing(tmp_path, verb, what):
+    (tmp_path / 'empty').touch()
+    assert f"the {what} 'standard input' is empty" in refused(1, *verb)
+    if '-' not in verb:
+        assert f"the {what} '{tmp_path}/empty' is empty" in refused(1, *verb, '--in', tmp_path / 'empty')
+
+
+def test_what_is_no_base64_has_a_name():
+    assert "the ciphertext blob 'standard input' is not Base64" in refused(1, 'decrypt', stdin=b'%')

@@ -62,8 +62,8 @@ def test_schedule_and_cancel_deletion(cmkctl, root, key, options, days):
 
 
 def test_deletion_that_is_refused(cmkctl, key):
-    assert 'InvalidParameter' in cmkctl.refused(1, 'schedule-deletion', key, '--days', '6')
-    assert 'InvalidParameter' in cmkctl.refused(1, 'schedule-deletion', key, '--days', '1097')
+    for days in '6', '1097':
+        assert '--days takes a number from 7 to 1096' in cmkctl.refused(2, 'schedule-deletion', key, '--days', days)
     assert 'KeyNotFound' in cmkctl.refused(3, 'schedule-deletion', UNKNOWN_KEY)
     assert 'KeyNotFound' in cmkctl.refused(3, 'cancel-deletion', UNKNOWN_KEY)
     assert 'StateNotAllowed' in cmkctl.refused(1, 'cancel-deletion', key)
