@@ -33,7 +33,8 @@ int
 cmk_import_check (const CmkSpec *spec, const CmkMaterial *material)
 {
   if (material->kind != spec->kind)
-    return cmk_fail (CMK_EXIT_REFUSED, "this is no material for a key of %s: is it the right file, for the right key?",
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "this is no material for a key of %s: is it the right file, for the right key or --spec?",
                      spec->name);
   if (spec->material_bytes > 0 && material->data.size != spec->material_bytes)
     return cmk_fail (CMK_EXIT_REFUSED, "material for a key of %s has %zu bytes, and this has %zu", spec->name,

@@ -102,7 +102,7 @@ from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 ], ids=' '.join)
 def test_usage(arguments):
     """2, in one line that names the way to the help, before any bus is looked for."""
-    message = refused(2, *arguments, env={'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
+    message = refused(2, *arguments, stdin=b'x', env={'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
     assert '--help`' in message or '--address=nonsense' in arguments
 
 
@@ -160,7 +160,7 @@ def test_only_wrapping_loads_libcrypto():
                           ['public-key', UNKNOWN_KEY]):
             loaded = libraries(cmkctl.bus, *arguments)
             assert not [name for name in loaded if re.match('libcrypto|libglib|libgio|cmkctl-wrap', name)]
-        loaded = libraries('wrap', '--public-key', '/dev/null', '--in', '/etc/hostname')
+        loaded = libraries('wrap', '--public-key', '/etc/hostname', '--in', '/etc/hostname')
         assert [name for name in loaded if name.startswith('libcrypto')]
 
 
