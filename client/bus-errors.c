@@ -21,6 +21,10 @@ typedef struct
 static const char not_running[] =
     "cmkd is not on this bus and cannot be started: see `systemctl status cmkd`, or choose "
     "another bus with --system, --session or --address";
+static const char not_installed[] =
+    "this bus has no cmkd to start: install the package cmkd, or choose another bus with --system, --session or "
+    "--address";
+static const char not_started[] = "cmkd did not start: `journalctl -u cmkd -n 20` and `systemctl status cmkd` say why";
 static const char no_reply[] =
     "cmkd went away or gave no answer in five minutes: see its journal, and look whether the "
     "call took effect before you repeat it";
@@ -31,7 +35,6 @@ static const KnownError known_errors[] = {
   { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_NOT_FOUND, CMK_EXIT_NO_SUCH_KEY, NULL, "cmkctl alias list" },
   { CMKD_ERROR_PREFIX CMKD_ERROR_ALIAS_ALREADY_EXISTS, CMK_EXIT_REFUSED, NULL, "cmkctl alias update" },
   { CMKD_ERROR_PREFIX CMKD_ERROR_NOT_EXTERNAL_KEY, CMK_EXIT_REFUSED, NULL, "cmkctl create --origin EXTERNAL" },
-  { CMKD_ERROR_PREFIX CMKD_ERROR_UNSUPPORTED_OPERATION, CMK_EXIT_REFUSED, NULL, "cmkctl show" },
   { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_DISABLED, CMK_EXIT_REFUSED, NULL, "cmkctl enable" },
   { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_PENDING_IMPORT, CMK_EXIT_REFUSED, NULL, "cmkctl import" },
   { CMKD_ERROR_PREFIX CMKD_ERROR_KEY_PENDING_DELETION, CMK_EXIT_REFUSED, NULL, "cmkctl cancel-deletion" },
@@ -47,11 +50,11 @@ static const KnownError known_errors[] = {
     NULL },
   { BUS_PREFIX "InteractiveAuthorizationRequired", CMK_EXIT_DENIED,
     "this needs a password: run cmkctl on a terminal, or where an authentication agent runs, or as root", NULL },
-  { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_running, NULL },
+  { BUS_PREFIX "ServiceUnknown", CMK_EXIT_NOT_THERE, not_installed, NULL },
   { BUS_PREFIX "NameHasNoOwner", CMK_EXIT_NOT_THERE, not_running, NULL },
   { BUS_PREFIX "NoReply", CMK_EXIT_NOT_THERE, no_reply, NULL },
   { BUS_PREFIX "Timeout", CMK_EXIT_NOT_THERE, no_reply, NULL },
-  { BUS_PREFIX "TimedOut", CMK_EXIT_NOT_THERE, NULL, NULL },
+  { BUS_PREFIX "TimedOut", CMK_EXIT_NOT_THERE, not_started, NULL },
   { BUS_PREFIX "Disconnected", CMK_EXIT_NOT_THERE, "the bus closed the connection: is it still running?", NULL },
 };
 
@@ -68,8 +71,14 @@ is_activation_error (const char *name)
 int
 cmk_bus_fail (const char *name, const char *message)
 {
-  int code = is_activation_error (name) ? CMK_EXIT_NOT_THERE : CMK_EXIT_REFUSED;
+  int code = CMK_EXIT_REFUSED;
   const char *next = NULL;
+
+  if (is_activation_error (name))
+    {
+      code = CMK_EXIT_NOT_THERE;
+      message = not_started;
+    }
 
   for (size_t i = 0; i < sizeof known_errors / sizeof *known_errors; i++)
     if (strcmp (known_errors[i].name, name) == 0)

@@ -84,7 +84,8 @@ execute (const CmkJournalQuery *query, int output)
   arguments[n_first + query->n_texts] = NULL;
 
   /* So that one which waits for entries ends with us. */
-  if (prctl (PR_SET_PDEATHSIG, SIGTERM) != 0 || dup2 (output, STDOUT_FILENO) < 0)
+  if (prctl (PR_SET_PDEATHSIG, SIGTERM) != 0 || dup2 (output, STDOUT_FILENO) < 0 ||
+      (query->is_silent && dup2 (output, STDERR_FILENO) < 0))
     _exit (CMK_EXIT_REFUSED);
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
     execve (paths[i], arguments, environment);
@@ -207,4 +208,21 @@ cmk_journal_read (const CmkJournalQuery *query, int (*on_entry) (const CmkValue 
   code = read_entries (output, on_entry, data);
   fclose (output);
   return finish (child, code);
+}
+
+bool
+cmk_journal_knows_time (const char *text)
+{
+  _cleanup_ (cmk_journal_query_clear) CmkJournalQuery query = { .is_silent = true };
+  pid_t child = -1;
+  FILE *output = NULL;
+
+  cmk_journal_query_add (&query, "--since=%s", text);
+  cmk_journal_query_add (&query, "--lines=0");
+  if (start (&query, &child, &output) != CMK_EXIT_DONE)
+    return true; /* as the query itself will say */
+  while (getc (output) != EOF)
+    ;
+  fclose (output);
+  return finish (child, CMK_EXIT_DONE) != CMK_EXIT_REFUSED;
 }

@@ -10,14 +10,18 @@
 
 #include "arguments.h"
 #include "buffer.h"
+#include "choices.h"
 #include "cmkd-journal.h"
 #include "cmkd.h"
 #include "describe.h"
 #include "exit-code.h"
+#include "grantee.h"
 #include "journal.h"
 #include "output.h"
 
 #define UUID_CHARS 36
+
+#define OPERATION_CHARS 22 /* GetParametersForImport; only GenerateDataKeyWithoutPlaintext is longer */
 
 /* Of the journal itself: it has dropped entries, since there were too many. */
 #define MESSAGE_SUPPRESSED "a596d6fe7bfa4994828e72309e95d61e"
@@ -81,6 +85,22 @@ add_user (const CmkArguments *arguments, CmkJournalQuery *query)
   return CMK_EXIT_DONE;
 }
 
+/* Is @word one of @words, which have spaces between them? */
+static bool
+is_word_of (const char *words, const char *word)
+{
+  size_t length = strlen (word);
+
+  while (*words != '\0')
+    {
+      size_t next = strcspn (words, " ");
+      if (next == length && memcmp (words, word, length) == 0)
+        return true;
+      words += next + strspn (words + next, " ");
+    }
+  return false;
+}
+
 static int
 add_operation (const CmkArguments *arguments, CmkJournalQuery *query)
 {
@@ -88,9 +108,25 @@ add_operation (const CmkArguments *arguments, CmkJournalQuery *query)
 
   if (operation == NULL)
     return CMK_EXIT_DONE;
-  if (strspn (operation, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != strlen (operation))
-    return cmk_arguments_fail (arguments, "--operation takes the name of a method, such as Decrypt");
+  if (!is_word_of (cmk_choices_find (cmk_log_verbs, "METHOD"), operation))
+    return cmk_arguments_fail (arguments, "--operation takes the name of a method, such as Decrypt; see "
+                                          "org.cmkd.Kms1(5) for all of them");
   cmk_journal_query_add (query, "CMKD_OPERATION=%s", operation);
+  return CMK_EXIT_DONE;
+}
+
+static int
+add_time (const CmkArguments *arguments, CmkJournalQuery *query)
+{
+  const char *since = cmk_arguments_get (arguments, "since", NULL);
+
+  if (since == NULL)
+    return CMK_EXIT_DONE;
+  if (!cmk_journal_knows_time (since))
+    return cmk_arguments_fail (
+        arguments,
+        "--since takes a time as journalctl(1) does: \"2026-11-22 14:00\", yesterday, -1h; see systemd.time(7)");
+  cmk_journal_query_add (query, "--since=%s", since);
   return CMK_EXIT_DONE;
 }
 
@@ -111,8 +147,9 @@ make_query (const CmkArguments *arguments, CmkJournalQuery *query)
   if (code != CMK_EXIT_DONE)
     return code;
   cmk_journal_query_add (query, "--namespace=+cmkd"); /* if an administrator gave it one of its own */
-  if (cmk_arguments_has (arguments, "since"))
-    cmk_journal_query_add (query, "--since=%s", cmk_arguments_get (arguments, "since", NULL));
+  code = add_time (arguments, query);
+  if (code != CMK_EXIT_DONE)
+    return code;
   if (limit > 0)
     cmk_journal_query_add (query, "--lines=%" PRIu32, limit);
   if (cmk_arguments_has (arguments, "follow"))
@@ -172,6 +209,15 @@ put_keys (CmkValue *map, const CmkValue *entry)
       }
 }
 
+static void
+put_number (CmkValue *map, const char *name, const char *digits)
+{
+  CmkValue *number = cmk_value_append (map, name);
+
+  number->kind = CMK_VALUE_UNSIGNED;
+  number->natural = strtoull (digits, NULL, 10);
+}
+
 /* When the journal took the entry, with @digits digits after the second. */
 static char *
 format_time (const CmkValue *entry, int digits)
@@ -196,10 +242,20 @@ print_as_json (const CmkValue *entry, void *data)
     const char *field;
     const char *name;
   } fields[] = {
-    { "CMKD_REQUEST_ID", "RequestId" }, { "CMKD_INTERFACE", "Interface" },    { "CMKD_OPERATION", "Operation" },
-    { "CMKD_CALLER_UID", "CallerUid" }, { "CMKD_CALLER_UNIT", "CallerUnit" }, { "CMKD_CALLER_EXE", "CallerExecutable" },
-    { "CMKD_OUTCOME", "Outcome" },      { "CMKD_REASON", "Reason" },          { "CMKD_SEQUENCE", "Sequence" },
-    { "CMKD_ACCEPTED", "Accepted" },    { "MESSAGE_ID", "MessageId" },        { "MESSAGE", "Message" },
+    { "CMKD_REQUEST_ID", "RequestId" },
+    { "CMKD_INTERFACE", "Interface" },
+    { "CMKD_OPERATION", "Operation" },
+    { "CMKD_CALLER_UNIT", "CallerUnit" },
+    { "CMKD_CALLER_EXE", "CallerExecutable" },
+    { "CMKD_OUTCOME", "Outcome" },
+    { "CMKD_REASON", "Reason" },
+    { "CMKD_SEQUENCE", "Sequence" },
+    { "CMKD_GRANT_ID", "GrantId" },
+    { "CMKD_GRANTEE", "Grantee" },
+    { "CMKD_GRANTED_OPERATIONS", "GrantedOperations" },
+    { "CMKD_ACCEPTED", "Accepted" },
+    { "MESSAGE_ID", "MessageId" },
+    { "MESSAGE", "Message" },
   };
   _cleanup_ (cmk_value_clear) CmkValue object = { .kind = CMK_VALUE_MAP };
   _cleanup_ (cmk_freep) char *time = format_time (entry, 6);
@@ -209,6 +265,8 @@ print_as_json (const CmkValue *entry, void *data)
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     if (cmk_value_get_string (entry, fields[i].field) != NULL)
       cmk_value_append_text (&object, fields[i].name, cmk_value_get_string (entry, fields[i].field));
+  if (*get (entry, "CMKD_CALLER_UID") != '\0')
+    put_number (&object, "CallerUid", get (entry, "CMKD_CALLER_UID"));
   put_keys (&object, entry);
   cmk_output_print_json (&object);
   return cmk_output_flush ();
@@ -232,6 +290,24 @@ name_user (const char *uid)
   return account != NULL ? account->pw_name : uid;
 }
 
+/* Of GrantKey and RevokeGrant: which one, to whom, what for. */
+static void
+put_grant (CmkValue *line, const CmkValue *entry)
+{
+  _cleanup_ (cmk_value_clear) CmkValue grant = { .kind = CMK_VALUE_MAP };
+  _cleanup_ (cmk_freep) char *described = NULL;
+  const char *grantee = get (entry, "CMKD_GRANTEE");
+
+  if (*get (entry, "CMKD_GRANT_ID") != '\0')
+    cmk_value_append_text (line, "", get (entry, "CMKD_GRANT_ID"));
+  if (*grantee == '\0')
+    return;
+  put_number (&grant, strncmp (grantee, "uid:", 4) == 0 ? "User" : "Group", grantee + strcspn (grantee, "0123456789"));
+  described = cmk_grantee_describe (&grant);
+  cmk_value_append_text (line, "", described);
+  cmk_value_append_text (line, "", get (entry, "CMKD_GRANTED_OPERATIONS"));
+}
+
 /* A call has columns; of the rest, the sentence says it all. */
 static int
 print_as_line (const CmkValue *entry, void *data)
@@ -246,12 +322,13 @@ print_as_line (const CmkValue *entry, void *data)
   else
     {
       put_column (&line, name_user (get (entry, "CMKD_CALLER_UID")), 8);
-      put_column (&line, get (entry, "CMKD_OPERATION"), 16);
+      put_column (&line, get (entry, "CMKD_OPERATION"), OPERATION_CHARS);
       if (*get (entry, "CMKD_KEY_ID") != '\0')
         put_keys (&line, entry);
       else
         put_column (&line, "-", UUID_CHARS);
       cmk_value_append_text (&line, "", get (entry, "CMKD_OUTCOME"));
+      put_grant (&line, entry);
       if (*get (entry, "CMKD_CALLER_UNIT") != '\0')
         cmk_value_append_text (&line, "", get (entry, "CMKD_CALLER_UNIT"));
       if (*get (entry, "CMKD_REASON") != '\0')
@@ -293,9 +370,9 @@ static const CmkOption log_options[] = {
 
 const CmkVerb cmk_log_verbs[] = {
   { "log", "", 0, "show who did what with keys",
-    "Show what the journal has of cmkd, a line for each call: when, which user, the method, the key, the outcome, and\n"
-    "where it can be told the unit of the program that called. It is shown to root and to members of the group\n"
-    "systemd-journal. With --json an object a line.",
+    "Show what the journal has of cmkd, a line for each call: when, which user, the method, the key, the outcome, the\n"
+    "grant that was given or revoked, and where it can be told the unit of the program that called. It is shown to\n"
+    "root and to members of the group systemd-journal. With --json an object a line.",
     "cmkctl log --since today --refused\n"
     "cmkctl log --key alias/backup --limit 20",
     log_options, run_log },

@@ -157,16 +157,38 @@ connect_bus (const Options *options, GError **error)
 typedef struct
 {
   GMainLoop *loop;
+  const char *directory;
+  CmkNotify *notify;
   GError *error; /* why it ended, if not because it was asked to */
-} Ending;
+} Daemon;
 
 static void
 on_ended (const GError *error, gpointer data)
 {
-  Ending *ending = data;
-  if (error != NULL && ending->error == NULL)
-    ending->error = g_error_copy (error);
-  g_main_loop_quit (ending->loop);
+  Daemon *daemon = data;
+  if (error != NULL && daemon->error == NULL)
+    daemon->error = g_error_copy (error);
+  g_main_loop_quit (daemon->loop);
+}
+
+/* Tell the journal if the store is served from now on. One line for the service manager. */
+static char *
+tell_status (const Daemon *daemon, const char *state_status)
+{
+  if (!g_str_equal (state_status, "ok")) /* the journal has been told what is the matter */
+    return g_strdup_printf ("no key can be used: the store in %s is %s: see `cmkctl status`", daemon->directory,
+                            state_status);
+  char *text = g_strdup_printf ("serving the store in %s", daemon->directory);
+  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_SERVING, "MESSAGE", "%s", text);
+  return text;
+}
+
+static void
+on_status_changed (const char *state_status, gpointer data)
+{
+  Daemon *daemon = data;
+  g_autofree char *status = tell_status (daemon, state_status);
+  cmk_notify_status (daemon->notify, status);
 }
 
 static gboolean
@@ -177,10 +199,10 @@ on_terminate (gpointer bus)
 }
 
 static gboolean
-serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, Ending *ending, GError **error)
+serve (CmkBus *bus, const CmkConfig *config, guint idle, Daemon *daemon, GError **error)
 {
-  g_autoptr (CmkNotify) notify = cmk_notify_new ();
-  g_autoptr (CmkKms) kms = cmk_kms_open (config, directory, &cmk_bus_events, bus, error);
+  g_autoptr (CmkNotify) notify = daemon->notify = cmk_notify_new ();
+  g_autoptr (CmkKms) kms = cmk_kms_open (config, daemon->directory, &cmk_bus_events, bus, error);
   if (kms == NULL)
     return FALSE;
   /* Before the name is ours: whoever waits for that may want us to end at once. For the rest of our life: systemd sends
@@ -191,14 +213,13 @@ serve (CmkBus *bus, const CmkConfig *config, const char *directory, guint idle, 
     return FALSE;
   if (idle > 0)
     cmk_bus_leave_when_idle (bus, idle);
-  g_autofree char *status = g_strdup_printf ("serving the store in %s", directory);
-  g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "MESSAGE_ID", CMKD_MESSAGE_SERVING, "MESSAGE", "%s", status);
+  g_autofree char *status = tell_status (daemon, cmk_vault_state_status (cmk_kms_vault (kms)));
   cmk_notify_ready (notify, status);
-  g_main_loop_run (ending->loop);
+  g_main_loop_run (daemon->loop);
   cmk_notify_stopping (notify);
-  if (ending->error == NULL)
+  if (daemon->error == NULL)
     return TRUE;
-  g_propagate_error (error, g_steal_pointer (&ending->error));
+  g_propagate_error (error, g_steal_pointer (&daemon->error));
   return FALSE;
 }
 
@@ -215,16 +236,16 @@ run (const Options *options, GError **error)
   if (connection == NULL)
     return FALSE;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  Ending ending = { .loop = loop };
   g_autofree char *directory = state_directory (options);
+  Daemon daemon = { .loop = loop, .directory = directory };
   /* On a bus of their own people are asked nothing. */
   gboolean has_policy = !options->session && options->bus_address == NULL;
   g_autoptr (CmkAuthority) authority = has_policy ? cmk_authority_new (connection, config->keep_seconds) : NULL;
-  g_autoptr (CmkBus) bus = cmk_bus_new (connection, authority, on_ended, &ending);
+  g_autoptr (CmkBus) bus = cmk_bus_new (connection, authority, on_ended, on_status_changed, &daemon);
   /* Whoever has ended by itself is wanted again at once, if it comes to it, and the bus knows nothing of its state. */
   if (!cmk_bus_is_served (connection))
     cmk_store_await_release (directory, PREDECESSOR_SECONDS);
-  gboolean served = serve (bus, config, directory, idle_milliseconds (options, config), &ending, error);
+  gboolean served = serve (bus, config, idle_milliseconds (options, config), &daemon, error);
   g_dbus_connection_flush_sync (connection, NULL, NULL);
   return served;
 }

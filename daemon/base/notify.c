@@ -108,6 +108,13 @@ cmk_notify_ready (CmkNotify *notify, const char *status)
 }
 
 void
+cmk_notify_status (CmkNotify *notify, const char *status)
+{
+  g_autofree char *text = g_strdup_printf ("STATUS=%s", status);
+  tell (notify, text);
+}
+
+void
 cmk_notify_stopping (CmkNotify *notify)
 {
   tell (notify, "STOPPING=1\nSTATUS=ending");

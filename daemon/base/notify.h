@@ -17,5 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkNotify, cmk_notify_free)
  * in its time that we live: by the main loop, so that one that hangs is found out. */
 void cmk_notify_ready (CmkNotify *notify, const char *status);
 
+/* Another such line. */
+void cmk_notify_status (CmkNotify *notify, const char *status);
+
 /* We are about to end, and need not be told to. The watchdog hears no more of us. */
 void cmk_notify_stopping (CmkNotify *notify);

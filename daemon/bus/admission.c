@@ -348,6 +348,8 @@ judge (CmkAdmission *admission, GDBusMessage *message)
     verdict = VERDICT_TOO_LONG;
   else if (g_dbus_message_get_header (message, CMK_HEADER_FIELD_UNREADABLE) != NULL)
     verdict = VERDICT_UNREADABLE;
+  else if (g_dbus_message_get_header (message, CMK_HEADER_FIELD_TOO_MANY) != NULL)
+    verdict = VERDICT_TOO_MANY;
   else
     verdict = weigh (admission, &wanted);
   if (verdict != VERDICT_ADMITTED)

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#define MAX_FIELDS 16
+#define MAX_FIELDS (14 + CMK_AUDIT_MAX_FACTS)
 
 typedef struct
 {
@@ -81,8 +81,9 @@ compose (const CmkAuditEntry *entry, const char *uid, const char *reason)
   g_string_append_printf (text, " [request %s", entry->request_id);
   for (gsize i = 0; i < entry->n_key_ids; i++)
     g_string_append_printf (text, ", key %s", entry->key_ids[i]);
-  if (entry->sequence != NULL)
-    g_string_append_printf (text, ", sequence %s", entry->sequence);
+  for (gsize i = 0; i < CMK_AUDIT_MAX_FACTS; i++)
+    if (entry->facts[i].value != NULL)
+      g_string_append_printf (text, ", %s %s", entry->facts[i].label, entry->facts[i].value);
   g_string_append_c (text, ']');
   return g_string_free (text, FALSE);
 }
@@ -131,7 +132,8 @@ cmk_audit_call (const CmkAuditEntry *entry)
   put (&fields, "CMKD_CALLER_EXE", entry->caller_executable);
   put (&fields, "CMKD_OUTCOME", entry->error_name != NULL ? entry->error_name : "done");
   put (&fields, "CMKD_REASON", reason);
-  put (&fields, "CMKD_SEQUENCE", entry->sequence);
+  for (gsize i = 0; i < CMK_AUDIT_MAX_FACTS; i++)
+    put (&fields, entry->facts[i].field, entry->facts[i].value);
   write_out (level, &fields);
 }
 

@@ -3,7 +3,7 @@
  * What the journal is told of each call: one entry, with fixed fields, that docs/audit.md promises to whoever reads it.
  * Any thread.
  *
- * No text of the caller's gets there but what was checked: ids, names of the contract, the Sequence. */
+ * No text of the caller's gets there but what was checked: ids, numbers, names of the contract, the Sequence. */
 #pragma once
 
 #include <glib.h>
@@ -15,6 +15,16 @@ typedef enum
   CMK_AUDIT_USE,    /* of a key: info */
   CMK_AUDIT_CHANGE, /* of keys, or of what is known about them: notice */
 } CmkAuditWeight;
+
+/* What one method tells of a call beyond what all have. */
+typedef struct
+{
+  const char *field; /* "CMKD_SEQUENCE" */
+  const char *label; /* before the value, in the sentence for people: "sequence" */
+  char *value;       /* checked; NULL: there is none */
+} CmkAuditFact;
+
+#define CMK_AUDIT_MAX_FACTS 3
 
 typedef struct
 {
@@ -29,7 +39,7 @@ typedef struct
   const char *caller_executable; /* likewise */
   const char *error_name;        /* of the contract, without prefix; NULL: the call was done */
   const char *error_text;
-  const char *sequence; /* NULL: none */
+  CmkAuditFact facts[CMK_AUDIT_MAX_FACTS];
   CmkAuditWeight weight;
 } CmkAuditEntry;
 

@@ -17,6 +17,7 @@ struct _CmkBus
   GDBusConnection *connection;
   CmkAuthority *authority; /* NULL: on a bus of one user's own */
   CmkBusEndedFunc ended;
+  CmkBusStatusFunc status_changed;
   gpointer user_data;
   CmkAdmission *admission;
   CmkKms *kms;
@@ -29,8 +30,9 @@ struct _CmkBus
   const char *tpm_state;    /* as the properties of the service say */
   const char *state_status; /* likewise */
   gboolean leaving;
-  gboolean all_begun; /* of what came while the name was ours */
-  guint last_look;    /* for those; 0 = none */
+  gboolean name_given_back;
+  guint last_look; /* for calls, before the end; 0 = none */
+  gboolean saw_none;
 };
 
 /* After all that the main loop has to do. */
@@ -50,12 +52,14 @@ on_closed (G_GNUC_UNUSED GDBusConnection *connection, G_GNUC_UNUSED gboolean van
 }
 
 CmkBus *
-cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data)
+cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended,
+             CmkBusStatusFunc status_changed, gpointer user_data)
 {
   CmkBus *bus = g_new0 (CmkBus, 1);
   bus->connection = g_object_ref (connection);
   bus->authority = authority;
   bus->ended = ended;
+  bus->status_changed = status_changed;
   bus->user_data = user_data;
   bus->keys = cmk_dbus_keys_skeleton_new ();
   bus->import = cmk_dbus_import_skeleton_new ();
@@ -94,27 +98,60 @@ cmk_bus_free (CmkBus *bus)
   g_free (bus);
 }
 
-static void
-end_if_done (CmkBus *bus)
+/* Calls wait in the stream until the main loop has nothing else to do, and are not counted in the moment in which they are
+ * given to it: so there is none if two looks in a row find none. */
+static gboolean
+look_for_calls (gpointer data)
 {
-  if (bus->all_begun && cmk_calls_count (bus->calls) == 0)
-    bus->ended (NULL, bus->user_data);
+  CmkBus *bus = data;
+  gboolean saw_none = bus->saw_none;
+  bus->saw_none = FALSE;
+  if (cmk_calls_count (bus->calls) > 0)
+    {
+      bus->last_look = 0;
+      return G_SOURCE_REMOVE;
+    }
+  if (cmk_message_stream_count_calls (g_dbus_connection_get_stream (bus->connection)) > 0)
+    return G_SOURCE_CONTINUE;
+  bus->saw_none = TRUE;
+  if (!saw_none)
+    return G_SOURCE_CONTINUE;
+  bus->last_look = 0;
+  bus->ended (NULL, bus->user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/* As soon as the main loop has nothing to do. */
+static void
+end_when_done (CmkBus *bus)
+{
+  if (bus->last_look == 0)
+    bus->last_look = g_idle_add_full (LAST_LOOK_PRIORITY, look_for_calls, bus, NULL);
+}
+
+static void
+note_state (CmkBus *bus)
+{
+  CmkVault *vault = cmk_kms_vault (bus->kms);
+  const char *tpm_state = cmk_vault_tpm_state (vault);
+  const char *state_status = cmk_vault_state_status (vault);
+  if (tpm_state == bus->tpm_state && state_status == bus->state_status)
+    return;
+  gboolean is_other = state_status != bus->state_status;
+  bus->tpm_state = tpm_state;
+  bus->state_status = state_status;
+  cmk_bus_refresh_service (bus->service, bus->kms);
+  if (is_other)
+    bus->status_changed (state_status, bus->user_data);
 }
 
 static void
 on_answered (gpointer data)
 {
   CmkBus *bus = data;
-  CmkVault *vault = cmk_kms_vault (bus->kms);
-  const char *tpm_state = cmk_vault_tpm_state (vault);
-  const char *state_status = cmk_vault_state_status (vault);
-  if (tpm_state != bus->tpm_state || state_status != bus->state_status)
-    {
-      bus->tpm_state = tpm_state;
-      bus->state_status = state_status;
-      cmk_bus_refresh_service (bus->service, bus->kms);
-    }
-  end_if_done (bus);
+  note_state (bus);
+  if (bus->name_given_back)
+    end_when_done (bus);
 }
 
 static gboolean export(CmkBus *bus, gpointer skeleton, GError **error)
@@ -162,29 +199,10 @@ cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error)
   cmk_bus_serve_import (bus->import, bus->calls);
   cmk_bus_serve_crypto (bus->crypto, bus->calls);
   cmk_bus_serve_service (bus->service, bus->calls, kms);
+  bus->tpm_state = cmk_vault_tpm_state (cmk_kms_vault (kms));
+  bus->state_status = cmk_vault_state_status (cmk_kms_vault (kms));
   return export(bus, bus->keys, error) && export(bus, bus->import, error) && export(bus, bus->crypto, error) &&
          export(bus, bus->service, error) && own_name (bus, error);
-}
-
-static gboolean
-note_all_begun (gpointer data)
-{
-  CmkBus *bus = data;
-  bus->last_look = 0;
-  bus->all_begun = TRUE;
-  end_if_done (bus);
-  return G_SOURCE_REMOVE;
-}
-
-/* Calls wait in the stream until the main loop has nothing else to do, so they are on their way. */
-static gboolean
-look_for_calls (gpointer data)
-{
-  CmkBus *bus = data;
-  if (cmk_message_stream_count_calls (g_dbus_connection_get_stream (bus->connection)) > 0)
-    return G_SOURCE_CONTINUE;
-  bus->last_look = g_idle_add_full (LAST_LOOK_PRIORITY, note_all_begun, bus, NULL);
-  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -195,9 +213,9 @@ on_name_released (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
   if (reply == NULL)
     g_message ("giving back the bus name: %s", error->message);
-  /* The bus delivers in order: what was sent to the name before it was ours no longer has arrived by now. But answers
-   * overtake calls, see bus/message-stream.h. */
-  bus->last_look = g_idle_add_full (LAST_LOOK_PRIORITY, look_for_calls, bus, NULL);
+  /* The bus delivers in order: what was sent to the name before it was ours no longer has arrived by now. */
+  bus->name_given_back = TRUE;
+  end_when_done (bus);
 }
 
 static void

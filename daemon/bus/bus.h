@@ -13,9 +13,13 @@ typedef struct _CmkBus CmkBus;
 /* Why the daemon should end: NULL after cmk_bus_leave(), else what went wrong. */
 typedef void (*CmkBusEndedFunc) (const GError *error, gpointer user_data);
 
+/* What StateStatus of the service is from now on. */
+typedef void (*CmkBusStatusFunc) (const char *state_status, gpointer user_data);
+
 /* @authority outlives it; NULL: nobody but the bus itself says who may call, so who runs cmkd is its administrator, as root
- * always is. @ended is called, on the main loop, when there is no more to serve. */
-CmkBus *cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended, gpointer user_data);
+ * always is. On the main loop @ended is called when there is no more to serve, and @status_changed when that changes. */
+CmkBus *cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended,
+                     CmkBusStatusFunc status_changed, gpointer user_data);
 void cmk_bus_free (CmkBus *bus);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkBus, cmk_bus_free)
 

@@ -132,7 +132,7 @@ audit (CmkCall *call)
       key_ids[i] = texts[i];
     }
   const CmkIdentity *identity = call->identity;
-  const CmkAuditEntry entry = {
+  CmkAuditEntry entry = {
     .request_id = call->request_id,
     .interface = g_dbus_method_invocation_get_interface_name (call->invocation),
     .operation = call->method->name,
@@ -144,10 +144,13 @@ audit (CmkCall *call)
     .caller_executable = identity != NULL ? identity->process.executable : NULL,
     .error_name = call->error != NULL ? error_name (call->error) : NULL,
     .error_text = call->error != NULL ? call->error->message : NULL,
-    .sequence = call->request != NULL && call->method->sequence != NULL ? call->method->sequence (call->request) : NULL,
     .weight = call->method->weight,
   };
+  if (call->request != NULL && call->method->tell_facts != NULL)
+    call->method->tell_facts (call->request, entry.facts);
   cmk_audit_call (&entry);
+  for (gsize i = 0; i < CMK_AUDIT_MAX_FACTS; i++)
+    g_free (entry.facts[i].value);
 }
 
 static void

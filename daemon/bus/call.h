@@ -37,8 +37,9 @@ typedef struct
    * cmk_call_resume(). NULL if that cannot be. */
   void (*wait) (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer request);
 
-  /* A serial number of the caller's own, for the journal. NULL if the method has none, or the request. */
-  const char *(*sequence) (gconstpointer request);
+  /* What the journal is told of this call besides: into @ret_facts, which are CMK_AUDIT_MAX_FACTS, and empty. Also of a call that was refused, if its
+   * arguments made sense. NULL: nothing. */
+  void (*tell_facts) (gconstpointer request, CmkAuditFact *ret_facts);
 
   /* Does @request keep the TPM, and so everybody, waiting for seconds? A user has one such call under way at a time. NULL:
    * none does. */

@@ -11,7 +11,8 @@
 typedef struct
 {
   CmkGrantRequest grant;
-  CmkUuid id; /* RevokeGrant */
+  CmkUuid id;      /* RevokeGrant; of GrantKey, once it is done */
+  gboolean has_id; /* it is known */
 } GrantRequest;
 
 static void
@@ -81,11 +82,12 @@ static gboolean
 run_grant_key (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED CmkEffort effort,
                GVariantDict *answer, GError **error)
 {
-  const GrantRequest *request = data;
-  CmkUuid grant_id, key_id;
-  if (!cmk_grants_create (kms, caller, &request->grant, &grant_id, &key_id, error))
+  GrantRequest *request = data;
+  CmkUuid key_id;
+  request->has_id = cmk_grants_create (kms, caller, &request->grant, &request->id, &key_id, error);
+  if (!request->has_id)
     return FALSE;
-  cmk_answer_put_key_id (answer, "GrantId", &grant_id);
+  cmk_answer_put_key_id (answer, "GrantId", &request->id);
   cmk_answer_put_key_id (answer, "KeyId", &key_id);
   return TRUE;
 }
@@ -115,10 +117,35 @@ wait_for_account (CmkCall *call, G_GNUC_UNUSED CmkKms *kms, const CmkCaller *cal
   cmk_account_look_up (caller->uid, waiting->request->grantee, NULL, on_account, waiting);
 }
 
+static CmkAuditFact
+tell_id (const GrantRequest *request)
+{
+  char id[CMK_UUID_TEXT_SIZE];
+  cmk_uuid_format (&request->id, id);
+  return (CmkAuditFact) { "CMKD_GRANT_ID", "grant", request->has_id ? g_strdup (id) : NULL };
+}
+
+static void
+tell_grant (gconstpointer data, CmkAuditFact *ret_facts)
+{
+  const GrantRequest *request = data;
+  const CmkGrantRequest *grant = &request->grant;
+  g_autoptr (GString) names = g_string_new (NULL);
+  for (const CmkSpecName *operation = cmk_operations; operation->name != NULL; operation++)
+    if ((grant->operations & (guint) operation->value) != 0)
+      g_string_append_printf (names, "%s%s", names->len > 0 ? "," : "", operation->name);
+  ret_facts[0] = tell_id (request);
+  ret_facts[1] = (CmkAuditFact) { "CMKD_GRANTEE", "to",
+                                  g_strdup_printf ("%s:%u", grant->grantee_kind == CMK_GRANTEE_USER ? "uid" : "gid",
+                                                   grant->grantee) };
+  ret_facts[2] = (CmkAuditFact) { "CMKD_GRANTED_OPERATIONS", "of", g_string_free (g_steal_pointer (&names), FALSE) };
+}
+
 static const CmkMethod grant_key = {
   .name = "GrantKey",
   .run = run_grant_key,
   .wait = wait_for_account,
+  .tell_facts = tell_grant,
   .rate = CMK_RATE_KEYS,
   .free_request = free_grant_request,
   .weight = CMK_AUDIT_CHANGE,
@@ -142,6 +169,7 @@ parse_revoke_grant (const char *key, const char *grant_id, GError **error)
   g_autoptr (GrantRequest) request = parse_key (key, error);
   if (request == NULL || !cmk_arguments_parse_key_id ("grant_id", grant_id, &request->id, error))
     return NULL;
+  request->has_id = TRUE;
   return g_steal_pointer (&request);
 }
 
@@ -158,9 +186,16 @@ run_revoke_grant (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UN
   return TRUE;
 }
 
+static void
+tell_revoked (gconstpointer request, CmkAuditFact *ret_facts)
+{
+  ret_facts[0] = tell_id (request);
+}
+
 static const CmkMethod revoke_grant = {
   .name = "RevokeGrant",
   .run = run_revoke_grant,
+  .tell_facts = tell_revoked,
   .free_request = free_grant_request,
   .weight = CMK_AUDIT_CHANGE,
 };

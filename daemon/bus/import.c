@@ -275,17 +275,17 @@ run_import (CmkKms *kms, const CmkCaller *caller, gpointer data, G_GNUC_UNUSED C
   return TRUE;
 }
 
-static const char *
-import_sequence (gconstpointer request)
+static void
+tell_sequence (gconstpointer request, CmkAuditFact *ret_facts)
 {
-  return ((const ImportRequest *) request)->sequence;
+  ret_facts[0] = (CmkAuditFact) { "CMKD_SEQUENCE", "sequence", g_strdup (((const ImportRequest *) request)->sequence) };
 }
 
 static const CmkMethod import_key_material = {
   .name = "ImportKeyMaterial",
   .rate = CMK_RATE_IMPORTS,
   .run = run_import,
-  .sequence = import_sequence,
+  .tell_facts = tell_sequence,
   .free_request = free_import,
   .weight = CMK_AUDIT_CHANGE,
 };

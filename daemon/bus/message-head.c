@@ -32,7 +32,7 @@ cmk_message_head_read (const guint8 prefix[static CMK_MESSAGE_PREFIX_BYTES], Cmk
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "what the bus has sent is no message of D-Bus");
       return FALSE;
     }
-  *ret_head = (CmkMessageHead) { (GDBusMessageType) prefix[1], head_size, size };
+  *ret_head = (CmkMessageHead) { (GDBusMessageType) prefix[1], (GDBusMessageFlags) prefix[2], head_size, size };
   return TRUE;
 }
 
@@ -76,13 +76,13 @@ read_field (const guint8 *bytes, gsize *at, gsize end, Field *ret_field)
 }
 
 const char *
-cmk_message_head_find_sender (const guint8 *bytes, const CmkMessageHead *head)
+cmk_message_head_find (const guint8 *bytes, const CmkMessageHead *head, GDBusMessageHeaderField code)
 {
   Field field;
   for (gsize at = CMK_MESSAGE_PREFIX_BYTES; at < head->head_size && read_field (bytes, &at, head->head_size, &field);)
     {
       const char *value = (const char *) bytes + align (field.value_at, sizeof (guint32)) + sizeof (guint32);
-      if (field.code == G_DBUS_MESSAGE_HEADER_FIELD_SENDER && field.type == 's' &&
+      if (field.code == code && field.type == 's' &&
           memchr (value, '\0', (gsize) (bytes + head->head_size - (const guint8 *) value)) != NULL)
         return value;
     }

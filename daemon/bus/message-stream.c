@@ -10,8 +10,8 @@
 /* A path of ours, names, and room for more. Who needs more for a call that is too long gets no answer. */
 #define MAX_FIELDS_BYTES 4096
 
-/* Of what waits for the main loop. The rest waits in the bus daemon, which has limits for each user. */
-#define MAX_WAITING_BYTES (8 * 1024 * 1024)
+/* Of what waits for the main loop. No sender gets more than is left for others. */
+#define MAX_WAITING_BYTES (16 * 1024 * 1024)
 
 /* The thread that reads sends the answers too: it has to come to that. */
 #define MAX_READS  128
@@ -20,8 +20,9 @@
 typedef struct
 {
   CmkMessageHead head;
+  guint32 sender; /* of a call */
   gsize size;
-  guint8 bytes[]; /* all, or the head of what is too long */
+  guint8 bytes[]; /* all, or the head of a call that was cut short */
 } Message;
 
 /* What is in it may be somebody's secret. */
@@ -52,6 +53,7 @@ typedef struct
   gint n_calls;       /* atomic; these, and one that GDBus has but may not have given on */
   GQueue others;      /* Message */
   gsize waiting_size; /* of all these */
+  GHashTable *shares; /* sender -> gsize, of his calls */
 
   Message *going; /* to GDBus; NULL: none */
   gsize gone_size;
@@ -77,30 +79,104 @@ is_call (const Message *message)
   return message->head.type == G_DBUS_MESSAGE_TYPE_METHOD_CALL;
 }
 
+static gboolean
+has_short_head (const CmkMessageHead *head)
+{
+  return head->head_size <= CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES;
+}
+
 /* Of what is too long only the head of a call is of use. */
 static gsize
 size_of_use (const CmkMessageHead *head)
 {
   if (head->size <= CMK_MAX_MESSAGE_BYTES)
     return head->size;
-  return head->type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && head->head_size <= CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES
-             ? head->head_size
-             : 0;
+  return head->type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && has_short_head (head) ? head->head_size : 0;
 }
 
-/* Those of one sender stay in their order, and those of the bus daemon: answers and news. */
+/* Leaves of a call what it takes to answer it: FALSE if that is impossible, and it is of no use any more. */
+static gboolean
+cut_short (Message **message, GDBusMessageHeaderField mark)
+{
+  Message *whole = *message;
+  gsize head_size = whole->head.head_size;
+  if (!is_call (whole) || !has_short_head (&whole->head) ||
+      !cmk_message_head_cut_arguments_off (whole->bytes, &whole->head, mark))
+    return FALSE;
+  explicit_bzero (whole->bytes + head_size, whole->size - head_size);
+  whole->size = head_size;
+  *message = g_realloc (whole, sizeof *whole + head_size);
+  return TRUE;
+}
+
+/* The bus daemon lets everybody send us signals, but cmkd listens to broadcasts alone, and to the bus daemon. */
+static gboolean
+is_for_nobody (const Message *message)
+{
+  return message->head.type == G_DBUS_MESSAGE_TYPE_SIGNAL &&
+         cmk_message_head_find (message->bytes, &message->head, G_DBUS_MESSAGE_HEADER_FIELD_DESTINATION) != NULL &&
+         g_strcmp0 (cmk_message_head_find (message->bytes, &message->head, G_DBUS_MESSAGE_HEADER_FIELD_SENDER),
+                    "org.freedesktop.DBus") != 0;
+}
+
+static gsize
+share_of (const MessageInput *input, guint32 sender)
+{
+  return GPOINTER_TO_SIZE (g_hash_table_lookup (input->shares, GUINT_TO_POINTER (sender)));
+}
+
+static void
+set_share (const MessageInput *input, guint32 sender, gsize size)
+{
+  if (size > 0)
+    g_hash_table_insert (input->shares, GUINT_TO_POINTER (sender), GSIZE_TO_POINTER (size));
+  else
+    g_hash_table_remove (input->shares, GUINT_TO_POINTER (sender));
+}
+
+static gsize
+weight (const Message *message)
+{
+  return sizeof *message + message->size;
+}
+
+/* Its arguments are not worth keeping: nobody wants an answer, or its sender has more calls waiting than is his share. */
+static gboolean
+is_excessive (const MessageInput *input, const Message *message)
+{
+  gsize left = MAX_WAITING_BYTES - MIN (input->waiting_size, MAX_WAITING_BYTES);
+  return (message->head.flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0 ||
+         share_of (input, message->sender) + weight (message) > left;
+}
+
 static void
 let_wait (MessageInput *input, Message *message)
 {
-  const char *sender = is_call (message) ? cmk_message_head_find_sender (message->bytes, &message->head) : NULL;
-  if (is_call (message))
+  input->waiting_size += weight (message);
+  if (!is_call (message))
     {
-      cmk_turns_add (input->calls, sender != NULL ? g_str_hash (sender) : 0, message);
-      g_atomic_int_inc (&input->n_calls);
+      g_queue_push_tail (&input->others, message);
+      return;
     }
-  else
-    g_queue_push_tail (&input->others, message);
-  input->waiting_size += sizeof *message + message->size;
+  set_share (input, message->sender, share_of (input, message->sender) + weight (message));
+  cmk_turns_add (input->calls, message->sender, message);
+  g_atomic_int_inc (&input->n_calls);
+}
+
+/* Cuts what is to be cut. FALSE: it is not for the main loop. */
+static gboolean
+look_over (const MessageInput *input, Message **message)
+{
+  const Message *whole = *message;
+  if (!is_call (whole))
+    return !is_for_nobody (whole);
+  const char *sender = cmk_message_head_find (whole->bytes, &whole->head, G_DBUS_MESSAGE_HEADER_FIELD_SENDER);
+  (*message)->sender = sender != NULL ? g_str_hash (sender) : 0;
+  if (whole->size < whole->head.size)
+    return cut_short (message, CMK_HEADER_FIELD_TOO_LONG);
+  if (whole->head.size > whole->head.head_size && is_excessive (input, whole))
+    return cut_short (message, CMK_HEADER_FIELD_TOO_MANY);
+  return TRUE;
 }
 
 static void
@@ -109,8 +185,7 @@ finish_coming (MessageInput *input)
   Message *message = g_steal_pointer (&input->coming);
   input->prefix_size = 0;
   input->skipping = message->head.size - message->size;
-  if (input->skipping == 0 ||
-      cmk_message_head_cut_arguments_off (message->bytes, &message->head, CMK_HEADER_FIELD_TOO_LONG))
+  if (look_over (input, &message))
     let_wait (input, message);
   else
     free_message (message);
@@ -226,16 +301,10 @@ is_readable_to_gdbus (Message *message)
 }
 
 static gboolean
-make_readable_to_gdbus (Message *message)
+make_readable_to_gdbus (Message **message)
 {
-  if (is_readable_to_gdbus (message))
-    return TRUE;
-  if (!is_call (message) || message->head.head_size > CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES ||
-      !cmk_message_head_cut_arguments_off (message->bytes, &message->head, CMK_HEADER_FIELD_UNREADABLE))
-    return FALSE;
-  explicit_bzero (message->bytes + message->head.head_size, message->size - message->head.head_size);
-  message->size = message->head.head_size;
-  return TRUE;
+  return is_readable_to_gdbus (*message) ||
+         (cut_short (message, CMK_HEADER_FIELD_UNREADABLE) && is_readable_to_gdbus (*message));
 }
 
 static Message *
@@ -244,8 +313,11 @@ take_waiting (MessageInput *input)
   Message *message = g_queue_pop_head (&input->others);
   if (message == NULL && cmk_pace_may_go_on (input->pace) && (message = cmk_turns_take (input->calls)) != NULL)
     cmk_pace_step (input->pace);
-  if (message != NULL)
-    input->waiting_size -= sizeof *message + message->size;
+  if (message == NULL)
+    return NULL;
+  input->waiting_size -= weight (message);
+  if (is_call (message))
+    set_share (input, message->sender, share_of (input, message->sender) - weight (message));
   return message;
 }
 
@@ -264,7 +336,7 @@ begin_going (MessageInput *input)
   for (Message *message; (message = take_waiting (input)) != NULL;)
     {
       input->has_given_call = is_call (message);
-      if (make_readable_to_gdbus (message))
+      if (make_readable_to_gdbus (&message))
         {
           input->going = message;
           input->gone_size = 0;
@@ -319,7 +391,7 @@ static gboolean
 is_readable (GPollableInputStream *pollable)
 {
   MessageInput *input = (MessageInput *) pollable;
-  return input->going != NULL || (has_waiting (input) && cmk_pace_may_go_on (input->pace)) ||
+  return input->going != NULL || (has_waiting (input) && cmk_pace_is_open (input->pace)) ||
          (may_come (input) && g_pollable_input_stream_is_readable (base_input (pollable)));
 }
 
@@ -358,6 +430,7 @@ finalize_input (GObject *object)
   for (Message *message; (message = cmk_turns_take (input->calls)) != NULL;)
     free_message (message);
   cmk_turns_free (input->calls);
+  g_hash_table_unref (input->shares);
   cmk_pace_free (input->pace);
   g_clear_error (&input->failure);
   G_OBJECT_CLASS (message_input_parent_class)->finalize (object);
@@ -374,6 +447,7 @@ message_input_init (MessageInput *input)
 {
   input->pace = cmk_pace_new ();
   input->calls = cmk_turns_new ();
+  input->shares = g_hash_table_new (NULL, NULL);
   g_queue_init (&input->others);
 }
 

@@ -9,44 +9,63 @@
 
 struct _CmkPace
 {
-  guint steps;             /* since the main loop had last caught up */
-  GCancellable *caught_up; /* cancelled by the main loop when it has; NULL: it is not asked */
+  GCancellable *is_running; /* cancelled by the main loop when it runs */
+  guint steps;              /* since it had last caught up */
+  GCancellable *caught_up;  /* cancelled by the main loop when it has; NULL: it is not asked */
 };
 
-CmkPace *
-cmk_pace_new (void)
-{
-  return g_new0 (CmkPace, 1);
-}
-
-void
-cmk_pace_free (CmkPace *pace)
-{
-  g_clear_object (&pace->caught_up);
-  g_free (pace);
-}
-
 static gboolean
-on_caught_up (gpointer data)
+cancel (gpointer data)
 {
   g_cancellable_cancel (data);
   return G_SOURCE_REMOVE;
 }
 
+static GCancellable *
+ask_main_loop (void)
+{
+  GCancellable *answer = g_cancellable_new ();
+  g_idle_add_full (CAUGHT_UP_PRIORITY, cancel, g_object_ref (answer), g_object_unref);
+  return answer;
+}
+
+CmkPace *
+cmk_pace_new (void)
+{
+  CmkPace *pace = g_new0 (CmkPace, 1);
+  pace->is_running = ask_main_loop ();
+  return pace;
+}
+
+void
+cmk_pace_free (CmkPace *pace)
+{
+  g_object_unref (pace->is_running);
+  g_clear_object (&pace->caught_up);
+  g_free (pace);
+}
+
+gboolean
+cmk_pace_is_open (const CmkPace *pace)
+{
+  return pace->steps < MOST_STEPS || !g_cancellable_is_cancelled (pace->is_running) ||
+         (pace->caught_up != NULL && g_cancellable_is_cancelled (pace->caught_up));
+}
+
 gboolean
 cmk_pace_may_go_on (CmkPace *pace)
 {
-  if (pace->steps < MOST_STEPS)
-    return TRUE;
-  if (pace->caught_up == NULL)
+  if (!cmk_pace_is_open (pace))
     {
-      pace->caught_up = g_cancellable_new ();
-      g_idle_add_full (CAUGHT_UP_PRIORITY, on_caught_up, g_object_ref (pace->caught_up), g_object_unref);
+      if (pace->caught_up == NULL)
+        pace->caught_up = ask_main_loop ();
+      return FALSE;
     }
-  if (!g_cancellable_is_cancelled (pace->caught_up))
-    return FALSE;
-  g_clear_object (&pace->caught_up);
-  pace->steps = 0;
+  if (pace->caught_up != NULL && g_cancellable_is_cancelled (pace->caught_up))
+    {
+      g_clear_object (&pace->caught_up);
+      pace->steps = 0;
+    }
   return TRUE;
 }
 

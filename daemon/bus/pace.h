@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How far the thread of GDBus may be ahead of the main loop. What the main loop has been given it does in the order in
- * which it came; what it has not been given can still be overtaken. All of this is for the thread of GDBus. */
+ * which it came; what it has not been given can still be overtaken. All of this is for the thread of GDBus.
+ *
+ * Before the main loop runs there is nobody to wait for: whoever waits for an answer of the bus then, as cmkd does when it
+ * starts, would wait for ever if the answer came behind calls that nobody takes. */
 #pragma once
 
 #include <gio/gio.h>
@@ -12,7 +15,10 @@ typedef struct _CmkPace CmkPace;
 CmkPace *cmk_pace_new (void);
 void cmk_pace_free (CmkPace *pace);
 
-/* Whether the main loop may be given one more. If not, it is asked to say when it has done what it has. */
+/* Whether the main loop may be given one more. */
+gboolean cmk_pace_is_open (const CmkPace *pace);
+
+/* The same; and if not, the main loop is asked to say when it has done what it has. */
 gboolean cmk_pace_may_go_on (CmkPace *pace);
 
 /* It was given one. */

@@ -6,19 +6,13 @@
 #include "kms/access.h"
 #include "kms/marker.h"
 
-static CmkStore *
-get_store (CmkKms *kms)
-{
-  return cmk_vault_store (cmk_kms_vault (kms));
-}
-
 /* --- changes --- */
 
 static gboolean
 check_limit (CmkKms *kms, const CmkUuid *key_id, GError **error)
 {
   guint count;
-  if (!cmk_store_count_aliases (get_store (kms), key_id, &count, error))
+  if (!cmk_store_count_aliases (cmk_kms_store (kms), key_id, &count, error))
     return FALSE;
   if (count < CMKD_MAX_ALIASES_PER_KEY)
     return TRUE;
@@ -31,7 +25,7 @@ gboolean
 cmk_aliases_check_new (CmkKms *kms, const CmkCaller *caller, const char *name, const CmkUuid *key_id, GError **error)
 {
   return (key_id == NULL || check_limit (kms, key_id, error)) &&
-         cmk_store_check_alias_free (get_store (kms), cmk_kms_owner (kms, caller), name, error);
+         cmk_store_check_alias_free (cmk_kms_store (kms), cmk_kms_owner (kms, caller), name, error);
 }
 
 gboolean
@@ -46,9 +40,9 @@ cmk_aliases_create (CmkKms *kms, const CmkCaller *caller, const char *name, cons
       !cmk_aliases_check_new (kms, caller, name, &record->id, error))
     return FALSE;
   g_autoptr (CmkAliasRecord) alias = cmk_alias_record_new (cmk_kms_assign_owner (kms, caller), name, &record->id);
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (cmk_kms_store (kms), error);
   if (transaction == NULL || !cmk_kms_write_owner (kms, alias->owner, error) ||
-      !cmk_store_insert_alias (get_store (kms), alias, error) || !cmk_store_commit (transaction, error))
+      !cmk_store_insert_alias (cmk_kms_store (kms), alias, error) || !cmk_store_commit (transaction, error))
     return FALSE;
   cmk_kms_tell (kms, &record->id, record->state, "Updated");
   *ret_key_id = record->id;
@@ -59,7 +53,7 @@ cmk_aliases_create (CmkKms *kms, const CmkCaller *caller, const char *name, cons
 static void
 tell_updated (CmkKms *kms, const CmkUuid *id)
 {
-  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (get_store (kms), id, NULL);
+  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_kms_store (kms), id, NULL);
   if (record != NULL)
     cmk_kms_tell (kms, id, record->state, "Updated");
 }
@@ -71,8 +65,8 @@ move_alias (CmkKms *kms, CmkAliasRecord *alias, const CmkKeyRecord *target, GErr
     return FALSE;
   CmkUuid source_id = alias->key_id;
   alias->key_id = target->id;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_update_alias (get_store (kms), alias, error) ||
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (cmk_kms_store (kms), error);
+  if (transaction == NULL || !cmk_store_update_alias (cmk_kms_store (kms), alias, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
   tell_updated (kms, &source_id);
@@ -89,7 +83,7 @@ cmk_aliases_update (CmkKms *kms, const CmkCaller *caller, const char *name, cons
     return FALSE;
   g_autoptr (CmkKeyRecord) target = cmk_kms_load_key (kms, caller, key, now, error);
   g_autoptr (CmkAliasRecord) alias =
-      target != NULL ? cmk_store_get_alias (get_store (kms), cmk_kms_owner (kms, caller), name, error) : NULL;
+      target != NULL ? cmk_store_get_alias (cmk_kms_store (kms), cmk_kms_owner (kms, caller), name, error) : NULL;
   if (alias == NULL || !cmk_kms_require_no_deletion (target->state, error))
     return FALSE;
   *ret_key_id = target->id;
@@ -104,15 +98,15 @@ cmk_aliases_delete (CmkKms *kms, const CmkCaller *caller, const char *name, GErr
     return FALSE;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (CmkAliasRecord) alias =
-      cmk_store_get_alias (get_store (kms), cmk_kms_owner (kms, caller), name, &local_error);
+      cmk_store_get_alias (cmk_kms_store (kms), cmk_kms_owner (kms, caller), name, &local_error);
   /* A damaged row blocks the name, and can be got rid of by nobody else. */
   if (alias == NULL && !g_error_matches (local_error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED))
     {
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_delete_alias (get_store (kms), cmk_kms_owner (kms, caller), name, error) ||
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (cmk_kms_store (kms), error);
+  if (transaction == NULL || !cmk_store_delete_alias (cmk_kms_store (kms), cmk_kms_owner (kms, caller), name, error) ||
       !cmk_store_commit (transaction, error))
     return FALSE;
   if (alias == NULL)
@@ -158,7 +152,7 @@ cmk_aliases_list (CmkKms *kms, const CmkCaller *caller, const CmkListAliasesRequ
       !cmk_marker_decode (CMK_MARKER_ALIASES, request->marker, filter.owner, marker_key, &filter.after_serial, error))
     return NULL;
   gboolean more;
-  g_autoptr (GPtrArray) aliases = cmk_store_list_aliases (get_store (kms), &filter, &more, error);
+  g_autoptr (GPtrArray) aliases = cmk_store_list_aliases (cmk_kms_store (kms), &filter, &more, error);
   if (aliases == NULL)
     return NULL;
   const CmkAliasRecord *last = more ? g_ptr_array_index (aliases, aliases->len - 1) : NULL;
@@ -179,5 +173,5 @@ cmk_aliases_of_key (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id,
     .key_id = key_id,
     .limit = CMKD_MAX_ALIASES_PER_KEY,
   };
-  return cmk_store_list_aliases (get_store (kms), &filter, &more, error);
+  return cmk_store_list_aliases (cmk_kms_store (kms), &filter, &more, error);
 }

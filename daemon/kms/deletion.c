@@ -52,7 +52,7 @@ cmk_deletion_cancel (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference
 static gboolean
 delete_slice (CmkKms *kms, GArray *ids, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL)
     return FALSE;
@@ -80,7 +80,7 @@ delete_slice (CmkKms *kms, GArray *ids, GError **error)
 gboolean
 cmk_deletion_run_due (CmkKms *kms, CmkDueEffort effort, gint64 proven, gboolean *ret_more, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   do
     {
       g_autoptr (GArray) ids = cmk_store_list_deletable (store, proven, CMK_SWEEP_SLICE, error);

@@ -42,7 +42,7 @@ static gboolean
 keep_times (CmkDue *due, GError **error)
 {
   gboolean are_delivered = g_atomic_int_get (&due->undelivered) == 0;
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_clock_mark_put (store, error) &&
          cmk_expiry_notices_put (due->notices, store, are_delivered, error) && cmk_store_commit (transaction, error);
@@ -62,7 +62,7 @@ try_to_keep_times (CmkDue *due)
 static gboolean
 start_clock (CmkDue *due, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   if (due->has_started)
     return TRUE;
   if (!cmk_clock_mark_load (store, &due->kept_at, error) ||
@@ -77,7 +77,7 @@ start_clock (CmkDue *due, GError **error)
 static gboolean
 erase_slice (CmkDue *due, GArray *ids, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   g_autoptr (GArray) states = g_array_new (FALSE, FALSE, sizeof (CmkKeyState));
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL)
@@ -110,7 +110,7 @@ erase_slice (CmkDue *due, GArray *ids, GError **error)
 static gboolean
 erase_expired (CmkDue *due, CmkDueEffort effort, gint64 confirmed, gboolean *ret_more, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   do
     {
       g_autoptr (GArray) ids = cmk_store_list_expired (store, confirmed, CMK_SWEEP_SLICE, error);
@@ -125,7 +125,7 @@ erase_expired (CmkDue *due, CmkDueEffort effort, gint64 confirmed, gboolean *ret
 static gboolean
 erase_sets (CmkDue *due, gint64 confirmed, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   gint64 latest = cmk_import_latest_expiry (cmk_clock_now ());
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_expired_import_sets (store, confirmed, latest, error) &&
@@ -137,7 +137,7 @@ erase_sets (CmkDue *due, gint64 confirmed, GError **error)
 static gboolean
 find_next (CmkDue *due, gint64 confirmed, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   gint64 material, set, deletion;
   if (!cmk_store_next_expiry (store, confirmed, &material, error) ||
       !cmk_store_next_import_set_expiry (store, &set, error) || !cmk_store_next_deletion (store, &deletion, error))
@@ -172,7 +172,7 @@ sweep_or_retry (CmkDue *due, CmkDueEffort effort, gint64 confirmed)
       due->next_expiry = NOT_KNOWN;
     }
   gboolean erased = FALSE;
-  if (cmk_store_has_erasures (cmk_vault_store (cmk_kms_vault (due->kms)), &erased, NULL) && erased)
+  if (cmk_store_has_erasures (cmk_kms_store (due->kms), &erased, NULL) && erased)
     cmk_settling_note_erasure (cmk_kms_settling (due->kms));
   if (due->is_going_on)
     cmk_worker_submit (cmk_kms_worker (due->kms), CMK_WORKER_OWN_ERRANDS, run_errand, due);
@@ -193,7 +193,7 @@ on_delivered (gpointer data)
 static void
 give_notice (CmkDue *due, gint64 confirmed)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (due->kms));
+  CmkStore *store = cmk_kms_store (due->kms);
   g_autoptr (GError) error = NULL;
   if (!cmk_expiry_notices_tell (due->notices, store, confirmed, &error))
     g_warning ("not everybody was told of material that expires soon: %s", error->message);

@@ -4,19 +4,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-static CmkStore *
-get_store (CmkKms *kms)
-{
-  return cmk_vault_store (cmk_kms_vault (kms));
-}
-
 /* --- GrantKey --- */
 
 static gboolean
 check_limit (CmkKms *kms, const CmkUuid *key_id, GError **error)
 {
   guint count;
-  if (!cmk_store_count_grants (get_store (kms), key_id, &count, error))
+  if (!cmk_store_count_grants (cmk_kms_store (kms), key_id, &count, error))
     return FALSE;
   if (count < cmk_kms_config (kms)->grants_per_key)
     return TRUE;
@@ -45,7 +39,7 @@ find_grantee (CmkKms *kms, const CmkGrantRequest *request, gint64 *ret_grantee, 
 static CmkGrantRecord *
 find_grant (CmkKms *kms, const CmkGrantRecord *grant, GError **error)
 {
-  g_autoptr (GArray) grants = cmk_store_list_grants (get_store (kms), &grant->key_id, error);
+  g_autoptr (GArray) grants = cmk_store_list_grants (cmk_kms_store (kms), &grant->key_id, error);
   for (guint i = 0; grants != NULL && i < grants->len; i++)
     {
       const CmkGrantRecord *other = &g_array_index (grants, CmkGrantRecord, i);
@@ -59,7 +53,7 @@ find_grant (CmkKms *kms, const CmkGrantRecord *grant, GError **error)
 static gboolean
 write_grant (CmkKms *kms, const CmkKeyRecord *record, const CmkGrantRecord *grant, gboolean is_new, GError **error)
 {
-  CmkStore *store = get_store (kms);
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL ||
       (grant->grantee_kind == CMK_GRANTEE_USER && !cmk_kms_write_owner (kms, grant->grantee, error)) ||
@@ -116,8 +110,8 @@ static gboolean
 delete_grant (CmkKms *kms, const CmkUuid *key_id, const CmkUuid *grant_id, GError **error)
 {
   gboolean found = FALSE;
-  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (get_store (kms), error);
-  if (transaction == NULL || !cmk_store_delete_grant (get_store (kms), key_id, grant_id, &found, error))
+  g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (cmk_kms_store (kms), error);
+  if (transaction == NULL || !cmk_store_delete_grant (cmk_kms_store (kms), key_id, grant_id, &found, error))
     return FALSE;
   if (!found)
     {
@@ -148,14 +142,14 @@ CmkGrantList *
 cmk_grants_list (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *key, GError **error)
 {
   g_autoptr (CmkKeyRecord) record = cmk_kms_begin_with_key (kms, caller, key, error);
-  return record != NULL ? cmk_grant_list_load (get_store (kms), &record->id, error) : NULL;
+  return record != NULL ? cmk_grant_list_load (cmk_kms_store (kms), &record->id, error) : NULL;
 }
 
 gboolean
 cmk_grants_allow (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CmkGrantList) list = cmk_grant_list_load (get_store (kms), key_id, &error);
+  g_autoptr (CmkGrantList) list = cmk_grant_list_load (cmk_kms_store (kms), key_id, &error);
   if (list == NULL)
     g_warning ("the grants of a key cannot be read, so nobody has any: %s", error->message);
   return list != NULL &&

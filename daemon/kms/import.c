@@ -53,7 +53,7 @@ check_set_limits (CmkKms *kms, const CmkCaller *caller, const CmkUuid *key_id, g
 {
   const CmkConfig *config = cmk_kms_config (kms);
   guint of_key, of_uid;
-  if (!cmk_store_count_import_sets (cmk_vault_store (cmk_kms_vault (kms)), key_id, cmk_kms_owner (kms, caller), now,
+  if (!cmk_store_count_import_sets (cmk_kms_store (kms), key_id, cmk_kms_owner (kms, caller), now,
                                     cmk_import_latest_expiry (now), &of_key, &of_uid, error))
     return FALSE;
   of_key += n_waiting_for_key;
@@ -73,7 +73,7 @@ static gboolean
 store_set (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request, const CmkWrappingPair *pair,
            gint64 expires_at, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkImportSetRecord) set = cmk_import_set_record_new ();
   set->id = pair->id;
   set->key_id = request->key_id;
@@ -221,7 +221,7 @@ find_set (CmkKms *kms, const CmkImportRequest *request, gint64 now, GError **err
 static gboolean
 store_attempts (CmkKms *kms, const CmkImportSetRecord *set, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_update_import_set (store, set, error) &&
          cmk_store_commit (transaction, error);
@@ -249,7 +249,7 @@ static gboolean
 erase_set (CmkKms *kms, const CmkUuid *id, GError **error)
 {
   cmk_import_windows_close (cmk_kms_import_windows (kms), id);
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   return transaction != NULL && cmk_store_delete_import_set (store, id, error) && cmk_store_commit (transaction, error);
 }
@@ -361,7 +361,7 @@ derive_public_key (CmkKeySpec spec, const CmkSecret *material, GBytes **ret_publ
 static gboolean
 commit_import (CmkKms *kms, CmkKeyRecord *record, CmkImportSetRecord *set, GBytes *public_key, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   set->failures--;
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_update_import_set (store, set, error) ||
@@ -473,7 +473,7 @@ cmk_import_delete_key_material (CmkKms *kms, const CmkCaller *caller, const CmkU
     return NULL;
   gboolean had_material = record->envelope != NULL;
   /* Material that has expired may still be there. */
-  g_autoptr (CmkKeyRecord) stored = cmk_store_get_key (cmk_vault_store (cmk_kms_vault (kms)), key_id, error);
+  g_autoptr (CmkKeyRecord) stored = cmk_store_get_key (cmk_kms_store (kms), key_id, error);
   if (stored == NULL)
     return NULL;
   if (stored->envelope == NULL)

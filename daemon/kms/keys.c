@@ -87,7 +87,7 @@ check_key_count (CmkKms *kms, const CmkCaller *caller, GError **error)
 {
   guint count;
   guint limit = cmk_kms_config (kms)->keys_per_user;
-  if (!cmk_store_count_keys (cmk_vault_store (cmk_kms_vault (kms)), cmk_kms_owner (kms, caller), &count, error))
+  if (!cmk_store_count_keys (cmk_kms_store (kms), cmk_kms_owner (kms, caller), &count, error))
     return FALSE;
   if (count < limit)
     return TRUE;
@@ -225,7 +225,7 @@ new_metadata (const CmkCaller *caller, gint64 owner, const CmkCreateKeyRequest *
 static gboolean
 insert_key (CmkKms *kms, CmkKeyMetadata *metadata, GBytes *public_key, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   CmkKeyRecord *record = metadata->record;
   g_autoptr (GBytes) tags = cmk_tags_encode (metadata->tags);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);

@@ -50,6 +50,12 @@ cmk_kms_vault (CmkKms *kms)
   return kms->vault;
 }
 
+CmkStore *
+cmk_kms_store (CmkKms *kms)
+{
+  return cmk_vault_store (kms->vault);
+}
+
 CmkWorker *
 cmk_kms_worker (CmkKms *kms)
 {
@@ -180,7 +186,7 @@ cmk_kms_assign_owner (CmkKms *kms, const CmkCaller *caller)
 gboolean
 cmk_kms_write_owner (CmkKms *kms, gint64 owner, GError **error)
 {
-  return cmk_accounts_write (kms->accounts, cmk_vault_store (kms->vault), owner, error);
+  return cmk_accounts_write (kms->accounts, cmk_kms_store (kms), owner, error);
 }
 
 /* The caller has been found to see something of @owner's. What fails here the next call does. */
@@ -189,7 +195,7 @@ claim_own (CmkKms *kms, const CmkCaller *caller, gint64 owner)
 {
   g_autoptr (GError) error = NULL;
   if (kms->accounts_known == ACCOUNTS_KNOWN && owner == cmk_kms_owner (kms, caller) &&
-      !cmk_accounts_claim (kms->accounts, cmk_vault_store (kms->vault), caller->uid, caller->account, &error))
+      !cmk_accounts_claim (kms->accounts, cmk_kms_store (kms), caller->uid, caller->account, &error))
     g_message ("whose the keys of uid %u are is not written down yet: %s", caller->uid, error->message);
 }
 
@@ -199,9 +205,9 @@ know_accounts (CmkKms *kms, AccountsKnown how, GError **error)
   g_autoptr (GError) local_error = NULL;
   if (kms->accounts_known >= how)
     return TRUE;
-  if (how == ACCOUNTS_KNOWN && !cmk_accounts_drop_unused (cmk_vault_store (kms->vault), &local_error))
+  if (how == ACCOUNTS_KNOWN && !cmk_accounts_drop_unused (cmk_kms_store (kms), &local_error))
     g_message ("accounts that have nothing any more are kept until the next start: %s", local_error->message);
-  if (!cmk_accounts_load (kms->accounts, cmk_vault_store (kms->vault), error))
+  if (!cmk_accounts_load (kms->accounts, cmk_kms_store (kms), error))
     return FALSE;
   kms->accounts_known = how;
   return TRUE;
@@ -224,7 +230,7 @@ cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *re
   if (reference->alias == NULL)
     return TRUE;
   g_autoptr (CmkAliasRecord) alias =
-      cmk_store_get_alias (cmk_vault_store (kms->vault), cmk_kms_owner (kms, caller), reference->alias, error);
+      cmk_store_get_alias (cmk_kms_store (kms), cmk_kms_owner (kms, caller), reference->alias, error);
   if (alias != NULL)
     *ret_id = alias->key_id;
   return alias != NULL;
@@ -245,7 +251,7 @@ is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKe
   if (g_error_matches (error, CMK_ERROR, CMK_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return caller->uid == 0 || !g_error_matches (error, CMK_ERROR, CMK_ERROR_STATE_CORRUPTED) ||
-         cmk_store_claims_owner (cmk_vault_store (kms->vault), id, cmk_kms_owner (kms, caller));
+         cmk_store_claims_owner (cmk_kms_store (kms), id, cmk_kms_owner (kms, caller));
 }
 
 CmkKeyRecord *
@@ -255,7 +261,7 @@ cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *r
   if (!cmk_kms_resolve (kms, caller, reference, &id, error))
     return NULL;
   g_autoptr (GError) local_error = NULL;
-  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_vault_store (kms->vault), &id, &local_error);
+  g_autoptr (CmkKeyRecord) record = cmk_store_get_key (cmk_kms_store (kms), &id, &local_error);
   cmk_access_note_key (caller, &id);
   if (!is_visible (kms, caller, &id, record, local_error))
     {
@@ -375,7 +381,7 @@ void
 cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CmkGrantList) grants = cmk_grant_list_load (cmk_vault_store (kms->vault), &record->id, &error);
+  g_autoptr (CmkGrantList) grants = cmk_grant_list_load (cmk_kms_store (kms), &record->id, &error);
   if (grants == NULL)
     {
       g_warning ("a key is not kept for the uses that come next: %s", error->message);
@@ -414,7 +420,7 @@ cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, cons
 gboolean
 cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason, GError **error)
 {
-  CmkStore *store = cmk_vault_store (kms->vault);
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin_removal (store, error);
   if (transaction == NULL || !cmk_store_update_key (store, record, error))
     return FALSE;

@@ -85,6 +85,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkKms, cmk_kms_close)
 /* The parts, for the rules in this directory and for status. */
 const CmkConfig *cmk_kms_config (CmkKms *kms);
 CmkVault *cmk_kms_vault (CmkKms *kms);
+CmkStore *cmk_kms_store (CmkKms *kms);
 CmkWorker *cmk_kms_worker (CmkKms *kms);
 CmkWorker *cmk_kms_calculator (CmkKms *kms);
 CmkWrappingPool *cmk_kms_pool (CmkKms *kms);

@@ -28,8 +28,8 @@ cmk_recovery_require_not_lost (const CmkKeyRecord *record, GError **error)
       record->state == CMK_KEY_STATE_PENDING_DELETION)
     return TRUE;
   g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_CHANGED,
-                       "the material of this key is lost for good: cmkd made it, and it was sealed by a TPM that is "
-                       "gone; ScheduleKeyDeletion removes the key");
+                       "the material of this key is lost for good: cmkd made it, and the TPM, or the state, that could "
+                       "open it is gone; ScheduleKeyDeletion removes the key");
   return FALSE;
 }
 

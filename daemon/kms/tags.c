@@ -87,7 +87,7 @@ decode (GBytes *encoding)
 GTree *
 cmk_tags_load (CmkKms *kms, const CmkUuid *key_id, GError **error)
 {
-  g_autoptr (GBytes) encoding = cmk_store_get_tags (cmk_vault_store (cmk_kms_vault (kms)), key_id, error);
+  g_autoptr (GBytes) encoding = cmk_store_get_tags (cmk_kms_store (kms), key_id, error);
   if (encoding == NULL)
     return NULL;
   GTree *tags = decode (encoding);
@@ -115,7 +115,7 @@ load_taggable_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *
 static gboolean
 commit_tags (CmkKms *kms, const CmkKeyRecord *record, GTree *tags, GError **error)
 {
-  CmkStore *store = cmk_vault_store (cmk_kms_vault (kms));
+  CmkStore *store = cmk_kms_store (kms);
   g_autoptr (GBytes) encoding = cmk_tags_encode (tags);
   g_autoptr (CmkStoreTransaction) transaction = cmk_store_begin (store, error);
   if (transaction == NULL || !cmk_store_put_tags (store, &record->id, encoding, error) ||

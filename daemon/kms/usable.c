@@ -125,7 +125,7 @@ get_from_store (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const C
   g_auto (CmkUsable) usable = { .id = record->id, .spec = record->spec };
   if (cmk_key_spec_is_asymmetric (record->spec))
     {
-      usable.public_key = cmk_store_get_public_key (cmk_vault_store (cmk_kms_vault (kms)), &record->id, error);
+      usable.public_key = cmk_store_get_public_key (cmk_kms_store (kms), &record->id, error);
       if (usable.public_key == NULL)
         return FALSE;
     }

@@ -120,5 +120,5 @@ cmk_use_public_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference 
     return NULL;
   *ret_key_id = record->id;
   *ret_spec = record->spec;
-  return cmk_store_get_public_key (cmk_vault_store (cmk_kms_vault (kms)), &record->id, error);
+  return cmk_store_get_public_key (cmk_kms_store (kms), &record->id, error);
 }

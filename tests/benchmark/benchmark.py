@@ -83,8 +83,8 @@ class Machine(harness.Machine):
 
     def start(self):
         with open(self.log, 'a') as log:
-            self.daemon, self.start_seconds = self.owner_after(BUS_NAME, lambda: harness.spawn(
-                0, self.command(), env=self.daemon_environment(), stdout=log, stderr=log))
+            self.daemon, self.start_seconds = self.owner_after(BUS_NAME, lambda: self.spawn_daemon(
+                self.command(), stdout=log, stderr=log))
 
     def wait_for_pairs(self):
         iterate_until(lambda: self.kms.GetStatus()['ReadyRsa2048'] >= self.ready_pairs, 'the wrapping keys', PATIENCE)

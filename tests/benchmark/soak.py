@@ -63,7 +63,7 @@ def slope(samples):
 
 def main(hours):
     end = hours * 3600
-    with new_machine(environment={'G_MESSAGES_DEBUG': ''}) as machine:
+    with new_machine(config={'Anchor': {'StepsPerDay': 0}}, environment={'G_MESSAGES_DEBUG': ''}) as machine:
         for number in range(8):
             use(machine, ALICE, number)
         before = descriptors(machine), handles(machine)

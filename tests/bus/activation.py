@@ -13,7 +13,7 @@ import signal
 from gi.repository import Gio
 
 from client import BUS_NAME, iterate_until
-from harness import Machine
+from harness import Machine, run_as
 
 
 class ActivatedMachine(Machine):
@@ -40,11 +40,10 @@ class ActivatedMachine(Machine):
 
     def offer_service(self):
         starter = self.directory / 'starter'
-        command = ['setpriv', '--pdeathsig=KILL', f'--reuid={self.uid}', f'--regid={self.uid}', '--clear-groups',
-                   'env', *(f'{name}={value}' for name, value in self.daemon_environment().items()),
-                   *self.command(idle_timeout=self.idle)]
+        environment = (f'{name}={value}' for name, value in self.daemon_environment().items())
+        command = run_as(self.uid, self.gid, ['env', *environment, *self.command(idle_timeout=self.idle)])
         note_and_execute = shlex.quote(f'echo start $$ >>{self.book}; exec "$@"')
-        starter.write_text(f'#!/bin/sh\nsh -c {note_and_execute} sh {shlex.join(map(str, command))} >>{self.log} 2>&1\n'
+        starter.write_text(f'#!/bin/sh\nsh -c {note_and_execute} sh {shlex.join(command)} >>{self.log} 2>&1\n'
                            f'status=$?\necho end $status >>{self.book}\nexit $status\n')
         starter.chmod(0o755)
         (self.directory / 'services' / f'{BUS_NAME}.service').write_text(

@@ -11,6 +11,15 @@ import harness
 # Who runs the tests by nohup, or in the background, has these ignored, and so would have every program that they start.
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def nothing_stays_in_the_kernel():
+    """It would for a day, and thousands of keys slow it down."""
+    yield
+    left = [serial for machine in harness.Machine.made for serial in machine.kernel_keyrings()]
+    assert left == []
 
 # What the tests open is a terminal that can do everything, wherever they run.
 os.environ['TERM'] = 'xterm'

@@ -2,14 +2,15 @@
 """Bad calls for test_fuzz.py: whatever can be said to the objects that the introspection shows, drawn from one
 generator: the same seed gives the same calls, but for what cmkd makes up itself."""
 import base64
+import contextlib
 import os
 import socket
-import struct
 import xml.etree.ElementTree
 
 from gi.repository import Gio, GLib
 
 from client import BUS_NAME, OBJECT_PATH, OPTION_TYPES, UNKNOWN_KEY
+from raw import connect
 
 BASIC = 'ybnqiuxtdsogv'
 RANGES = {'y': (0, 255), 'n': (-1 << 15, (1 << 15) - 1), 'q': (0, (1 << 16) - 1), 'i': (-1 << 31, (1 << 31) - 1),
@@ -190,26 +191,12 @@ def introspect(connection, path=OBJECT_PATH):
     return found
 
 
-def send_raw(address, uid, messages):
+def send_raw(machine, uid, messages):
     """Say these on a connection of its own, until the bus has had enough."""
-    with socket.socket(socket.AF_UNIX) as bus:
-        os.seteuid(uid)
-        try:
-            bus.connect(address.partition('path=')[2].partition(',')[0])
-        finally:
-            os.seteuid(0)
-        bus.sendall(b'\0AUTH EXTERNAL ' + str(uid).encode().hex().encode() + b'\r\n')
-        assert bus.recv(100).startswith(b'OK')
-        hello = Gio.DBusMessage.new_method_call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus',
-                                                'Hello')
-        hello.set_serial(1)
-        try:
-            bus.sendall(b'BEGIN\r\n' + bytes(hello.to_blob(Gio.DBusCapabilityFlags.NONE)))
-            for message in messages:
-                bus.sendall(message)
-            bus.shutdown(socket.SHUT_WR)
-            bus.settimeout(60)
-            while bus.recv(1 << 16):  # until the bus lets go
-                pass
-        except (ConnectionError, struct.error):
+    with connect(machine, uid) as connection, contextlib.suppress(ConnectionError):
+        for message in messages:
+            connection.sendall(message)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(60)
+        while connection.recv(1 << 16):  # until the bus lets go
             pass

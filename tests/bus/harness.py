@@ -18,10 +18,10 @@ import mmap
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
-import sqlite3
 import struct
 import subprocess
 import tempfile
@@ -32,13 +32,14 @@ from pathlib import Path
 from gi.repository import Gio, GLib
 
 from client import BUS_NAME, DEADLINE, Client, iterate_until
-from state import store_id
+from ring import seen_keys
 
 # The bus takes no uid that the system does not know; these two every Debian has, and nothing runs as them.
 ALICE = pwd.getpwnam('games').pw_uid
 BOB = pwd.getpwnam('news').pw_uid
 ABRMD_NAME = 'com.intel.tss2.Tabrmd'  # of its own bus, so that it need be no other
 SECOND = 1_000_000_000  # nanoseconds
+FIRST_GID = 1 << 30  # above all that anybody has
 TRANSIENT, LOADED_SESSION, SAVED_SESSION = 0x80, 0x02, 0x03  # TPM_HT, for tpm_handles()
 
 BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -69,10 +70,13 @@ DEFAULT_CONFIG = {'WrappingKeys': {'ReadyRsa2048': 1, 'ReadyRsa3072': 0, 'ReadyR
 SANITIZER_REPORT = re.compile(r'ERROR: (Address|Leak)Sanitizer|runtime error:|SUMMARY: \w+Sanitizer')
 
 
-def spawn(uid, arguments, **options):
-    """A child that runs as @uid and dies with this process: a killed test run leaves nothing behind."""
-    return subprocess.Popen(['setpriv', '--pdeathsig=KILL', f'--reuid={uid}', f'--regid={uid}', '--clear-groups',
-                             *map(str, arguments)], stdin=subprocess.DEVNULL, **options)
+def run_as(uid, gid, arguments):
+    """The command of a child that dies with this process: a killed test run leaves nothing running."""
+    return ['setpriv', '--pdeathsig=KILL', f'--reuid={uid}', f'--regid={gid}', '--clear-groups', *map(str, arguments)]
+
+
+def spawn(uid, arguments, gid=None, **options):
+    return subprocess.Popen(run_as(uid, uid if gid is None else gid, arguments), stdin=subprocess.DEVNULL, **options)
 
 
 class Machine:
@@ -83,11 +87,12 @@ class Machine:
     this Unix second; @manager: what stands between cmkd and the TPM: 'none', 'abrmd' (tpm2-abrmd on the private bus), or
     'kernel' (an emulation of /dev/tpmrm0, see tests/tpm/tcti-krm.c)."""
 
-    running = []  # for the diagnostics of conftest.py
+    running, made = [], []  # for conftest.py
 
     def __init__(self, config=None, uid=0, start=True, environment=None, wrapper=(), clock=None, manager='none'):
         self.uid = uid
         self.manager = manager
+        self.gid = FIRST_GID + secrets.randbelow(FIRST_GID)  # of this cmkd alone, and so of its kernel keys
         self.directory = Path(tempfile.mkdtemp(prefix='cmkd-', dir='/tmp'))  # short: a socket's path has 107 bytes
         self.directory.chmod(0o755)
         self.log = self.directory / 'cmkd.log'
@@ -111,6 +116,7 @@ class Machine:
         self.clients = {}
         self.daemon = self.abrmd = None
         Machine.running.append(self)
+        Machine.made.append(self)
         self.start_bus()
         self.start_tpm()
         self.watch = Client(self.address, 0)
@@ -347,16 +353,18 @@ class Machine:
 
     def run_daemon(self, *more, **options):
         """Run another cmkd, which must end by itself: (exit status, its messages)."""
-        process = spawn(self.uid, [*self.command(**options), *more], env=self.daemon_environment(),
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = self.spawn_daemon([*self.command(**options), *more], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True)
         output, _ = process.communicate(timeout=DEADLINE)
         return process.returncode, output
+
+    def spawn_daemon(self, command, **options):
+        return spawn(self.uid, command, self.gid, env=self.daemon_environment(), **options)
 
     def launch(self):
         """Start cmkd, and do not wait for it."""
         with open(self.log, 'a') as log:
-            self.daemon = spawn(self.uid, [*self.wrapper, *self.command()], env=self.daemon_environment(),
-                                stdout=log, stderr=log)
+            self.daemon = self.spawn_daemon([*self.wrapper, *self.command()], stdout=log, stderr=log)
 
     def start(self):
         """Start cmkd; it serves when this returns."""
@@ -471,13 +479,14 @@ class Machine:
         self.forget_kernel_keys()
         shutil.rmtree(self.directory)
 
+    def kernel_keyrings(self):
+        """In the user keyring, where they outlive cmkd."""
+        _, linked = self.keyctl('rlist', '@u')
+        return {key.serial for key in seen_keys(self.uid) if key.gid == self.gid} & set(map(int, linked.split()))
+
     def forget_kernel_keys(self):
-        """What cmkd keeps in the user keyring outlives it. Of a store that was never made, or that a test damaged, there
-        is no name to find it by: that is left to its timeout."""
-        with contextlib.suppress(sqlite3.Error, IndexError):
-            status, ring = self.keyctl('search', '@u', 'keyring', f'cmkd:{store_id(self)}')
-            if status == 0:
-                self.keyctl('unlink', ring.decode().strip(), '@u')
+        for serial in self.kernel_keyrings():
+            self.keyctl('unlink', serial, '@u')
 
 
 @contextlib.contextmanager

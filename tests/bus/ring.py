@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel keys of cmkd, as another process of its uid meets them - or one of another uid."""
 import subprocess
+from typing import NamedTuple
 
 from state import store_id
 
@@ -52,11 +53,20 @@ class Ring:
         self.keyctl('clear', self.serial)
 
 
+class SeenKey(NamedTuple):
+    serial: int
+    left: int  # seconds; None: for ever
+    uid: int
+    gid: int
+    type: str
+    description: str
+
+
 def seen_keys(uid):
-    """What /proc/keys shows a process of @uid: [(serial, seconds left or None for ever, type, description)]."""
+    """What /proc/keys shows a process of @uid."""
     text = subprocess.run(['cat', '/proc/keys'], user=uid, group=uid, extra_groups=[], check=True,
                           capture_output=True, text=True).stdout
-    return [(int(fields[0], 16), left(fields[3]), fields[7], fields[8])
+    return [SeenKey(int(fields[0], 16), left(fields[3]), int(fields[5]), int(fields[6]), *fields[7:])
             for fields in (line.split(None, 8) for line in text.splitlines())]
 
 

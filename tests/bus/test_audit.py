@@ -2,6 +2,7 @@
 """The audit log: one entry in the journal for each call, done or refused, of what docs/audit.md promises and nothing else."""
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -191,6 +192,32 @@ def test_denied_and_the_sequence(own, keys):
     assert imported['CMKD_SEQUENCE'] == SEQUENCE
 
 
+def test_grants_say_which_to_whom_and_what_for(own, keys):
+    def facts():
+        [entry] = own.log.entries()
+        return tuple(entry.get(f'CMKD_{name}') for name in ('OUTCOME', 'GRANT_ID', 'GRANTEE', 'GRANTED_OPERATIONS'))
+
+    own.log.entries()
+    to_group = own.kms.GrantKey(keys.other, ['Verify', 'Decrypt', 'Verify'], Group=GLib.Variant('u', BOB))['GrantId']
+    assert facts() == ('done', to_group, f'gid:{BOB}', 'Decrypt,Verify')
+    to_user = own.kms.GrantKey(keys.other, ['Encrypt'], User=GLib.Variant('u', BOB))['GrantId']
+    assert facts() == ('done', to_user, f'uid:{BOB}', 'Encrypt')
+    own.kms.GrantKey(keys.other, ['DescribeKey'], User=GLib.Variant('u', BOB))
+    assert facts() == ('done', to_user, f'uid:{BOB}', 'DescribeKey')
+    with refused('KeyNotFound'):
+        own.machine.client(BOB).GrantKey(keys.other, ['Decrypt'], User=GLib.Variant('u', BOB))
+    assert facts() == ('KeyNotFound', None, f'uid:{BOB}', 'Decrypt')
+    with refused('InvalidParameter'):
+        own.kms.GrantKey(keys.other, ['Decrypt', EVIL], User=GLib.Variant('u', BOB))
+    assert facts() == ('InvalidParameter', None, None, None)
+    own.kms.RevokeGrant(keys.other, to_group)
+    assert facts() == ('done', to_group, None, None)
+    with refused('InvalidParameter'):
+        own.kms.RevokeGrant(keys.other, to_group)
+    assert facts() == ('InvalidParameter', to_group, None, None)
+    own.kms.RevokeGrant(keys.other, to_user)
+
+
 def test_everybody_is_told_apart(own, keys):
     own.log.entries()
     own.root.Encrypt(keys.other, b64(PLAINTEXT))
@@ -318,11 +345,12 @@ def test_what_happens_without_a_call():
         machine.restore_state(copy)
         machine.start()
         answer = root.Recover(Accept='RollbackDetected')
-        told = log.entries()
-        assert [entry['MESSAGE_ID'] for entry in told if 'MESSAGE_ID' in entry] == [
-            IDS['ROLLBACK_DETECTED'], IDS['SERVING'], IDS['RECOVERED'], IDS['CALL_DONE']]
-        check_common(told[-1], 'Recover', 0)
-        assert (told[-1]['PRIORITY'], told[-1]['CMKD_REQUEST_ID']) == (NOTICE, answer['RequestId'])
+        root.GetStatus()  # what was recovered is served a moment after the answer
+        told = [entry for entry in log.entries() if 'MESSAGE_ID' in entry]
+        assert [entry['MESSAGE_ID'] for entry in told] == [
+            IDS['ROLLBACK_DETECTED'], IDS['RECOVERED'], IDS['CALL_DONE'], IDS['SERVING'], IDS['CALL_DONE']]
+        check_common(told[2], 'Recover', 0)
+        assert (told[2]['PRIORITY'], told[2]['CMKD_REQUEST_ID']) == (NOTICE, answer['RequestId'])
 
 
 # cmkctl log. Whether journalctl gives it the right entries is seen where there is a journal: tests/system.
@@ -389,7 +417,8 @@ def test_log_asks_only_for_what_cmkd_has_written(own, reader, keys):
 
     assert reader.run('log', '--session', '--user', '12345').returncode == 0
     assert {'_SYSTEMD_USER_UNIT=cmkd-user.service', '_UID=0', 'CMKD_CALLER_UID=12345'} <= set(reader.arguments())
-    for wrong in (['--key', 'x=y'], ['--user', '*'], ['--operation', 'A=B'], ['--address', 'unix:path=/x']):
+    for wrong in (['--key', 'x=y'], ['--user', '*'], ['--operation', 'A=B'], ['--operation', 'decrypt'], ['--operation', ''],
+                  ['--operation', 'Crypt'], ['--operation', 'Encrypt Decrypt'], ['--address', 'unix:path=/x']):
         assert reader.run('log', *wrong).returncode == 2, wrong
 
 
@@ -417,9 +446,35 @@ def test_log_prints_what_cmkd_has_told(own, reader, keys):
     assert [entry['Time'] for entry in objects] == ['2033-05-18T03:33:20.123456Z'] * 5
     assert [entry.get('Outcome') for entry in objects] == ['done', 'done', 'KeyNotFound', None, None]
     assert objects[0]['RequestId'] == told[0]['CMKD_REQUEST_ID']
-    assert (objects[0]['CallerUid'], objects[0]['KeyIds']) == (str(ALICE), [keys.key])
+    assert (objects[0]['CallerUid'], objects[0]['KeyIds']) == (ALICE, [keys.key])
     assert sorted(objects[1]['KeyIds']) == sorted([keys.key, keys.other])
     assert objects[2]['Reason'] == refusal.message
+
+
+def test_log_shows_grants(own, reader, keys):
+    own.log.entries()
+    grant = own.kms.GrantKey(keys.other, ['Encrypt', 'Decrypt'], User=GLib.Variant('u', BOB))['GrantId']
+    own.kms.RevokeGrant(keys.other, grant)
+    datagrams = own.log.datagrams()
+    (reader.directory / 'export').write_bytes(
+        b'\n'.join(b'__REALTIME_TIMESTAMP=2000000000123456\n' + datagram for datagram in datagrams) + b'\n')
+    made, revoked = reader.run('log').stdout.splitlines()
+    name = pwd.getpwuid(BOB).pw_name
+    assert f'done {grant} user {name} Encrypt,Decrypt' in ' '.join(made.split())
+    assert f'done {grant}' in ' '.join(revoked.split())
+    made, revoked = [json.loads(line) for line in reader.run('log', '--json').stdout.splitlines()]
+    assert (made['GrantId'], made['Grantee'], made['GrantedOperations']) == (grant, f'uid:{BOB}', 'Encrypt,Decrypt')
+    assert revoked['GrantId'] == grant and 'Grantee' not in revoked
+
+
+def test_log_knows_a_time_from_garbage(own, reader):
+    told = reader.run('log', '--since', 'yesterday')
+    assert told.returncode == 0 and '--since=yesterday' in reader.arguments()
+    (reader.directory / 'status').write_text('1')
+    told = reader.run('log', '--since', 'garbage')
+    assert (told.returncode, told.stdout) == (2, '') and 'systemd.time' in told.stderr
+    assert reader.arguments()[-1] == '--lines=0', 'nothing else was asked for'
+    (reader.directory / 'status').write_text('0')
 
 
 def test_log_where_there_is_no_journal(own):

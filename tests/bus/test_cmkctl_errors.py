@@ -185,7 +185,7 @@ def test_no_daemon():
     with new_machine(start=False) as machine:
         for arguments in (['list'], ['status'], ['monitor'], ['show', UNKNOWN_KEY]):
             message = Cmkctl(machine).refused(5, *arguments)
-            assert 'ServiceUnknown' in message and 'systemctl status cmkd' in message
+            assert 'ServiceUnknown' in message and 'install the package cmkd' in message
 
 
 def test_no_tpm():
@@ -233,6 +233,7 @@ def impostor(bare):
     (ERROR_PREFIX + 'TpmUnavailable', 5),
     ('org.freedesktop.DBus.Error.NoReply', 5),
     ('org.freedesktop.DBus.Error.Spawn.ChildExited', 5),
+    ('org.freedesktop.DBus.Error.TimedOut', 5),
     ('org.freedesktop.systemd1.NoSuchUnit', 5),
     (ERROR_PREFIX + 'TpmChanged', 1),
     (ERROR_PREFIX + 'Internal', 1),

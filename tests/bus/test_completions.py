@@ -36,9 +36,10 @@ def bash_script(lines):
 
 
 def zsh_script(lines):
-    """zsh calls our function with the words of the line; what that would hand to the line editor is printed."""
+    """zsh calls our function with the words of the line; what that would hand to the line editor is printed, and
+    whole if it has a colon with no description behind it."""
     yield (f'fpath=({COMPLETIONS} $fpath); autoload -Uz _cmkctl; '
-           '_describe() { print -rl -- "${(@P)${@[-1]}%%:*}" }; '
+           '_describe() { print -rl -- "${(@P)${@[-1]}%%:*}" "${(@M)${(@P)@[-1]}:#*:}" }; '
            'compset() { PREFIX=${PREFIX#--*=} }; _files() { if [[ $1 = -/ ]] { print -rl -- $PREFIX*(N/) } else '
            '{ print -rl -- $PREFIX*(N) } }')
     for words in lines:

@@ -58,7 +58,7 @@ class Fuzzer:
             self.under_way += 1
             iterate_until(lambda: self.under_way < AT_A_TIME, 'an answer to a bad call')
             if number % RAW_EVERY == RAW_EVERY - 1:
-                send_raw(self.machine.address, ALICE, [self.calls.message() for _ in range(5)])
+                send_raw(self.machine, ALICE, [self.calls.message() for _ in range(5)])
         iterate_until(lambda: self.under_way == 0, 'the answers to bad calls')
 
 

@@ -92,6 +92,17 @@ def test_what_has_come_when_it_is_told_to_end_is_done():
         machine.stop()
 
 
+def test_whoever_waits_for_its_start_does_not_prevent_it():
+    """The bus hands over the calls before its answers to what cmkd asks when it starts."""
+    with activated(idle=IDLE) as machine:
+        kms = machine.client()
+        calls = [kms.start('DescribeKey', 'A' * 100_000) for _ in range(120)]
+        machine.client(BOB).own_key()
+        for call in calls:
+            with pytest.raises(DBusError, match='InvalidParameter|Throttled'):
+                call.result()
+
+
 # What it stays for
 
 def stays(machine, reason):

@@ -87,7 +87,7 @@ def test_contexts_expire_and_are_of_nobody_elses_business(machine, ring, key):
         kind, uid, _, permissions, _ = ring.describe(serial).split(';', 4)
         assert (kind, int(uid)) == ('user' if serial in entries else 'keyring', ORDINARY)
         assert permissions == '3f090000'  # the owner sees and finds it; who possesses it may do all; nobody else
-    seconds = {serial: left for serial, left, _, _ in seen_keys(ORDINARY)}
+    seconds = {key.serial: key.left for key in seen_keys(ORDINARY)}
     assert all(0 < seconds[serial] <= 86400 for serial in (ring.serial, *entries))
 
 
@@ -100,7 +100,7 @@ def test_kr_06_another_uid_gets_nothing(machine, ring, key):
         done = ring.run(*command, uid=ALICE)
         assert done.returncode != 0, command
         assert b'Permission denied' in done.stderr, command
-    assert entry not in {serial for serial, *_ in seen_keys(ALICE)}
+    assert entry not in {key.serial for key in seen_keys(ALICE)}
     assert use_once(machine, key) == WARM_CONTEXT
 
 
@@ -112,9 +112,9 @@ def test_material_is_seen_by_no_other_process():
         kms.Encrypt(key, b64(b'x'))
         assert use(machine, key) == []
         for uid in (ORDINARY, 0):
-            assert not [name for _, _, _, name in seen_keys(uid) if key in name]
+            assert not [seen for seen in seen_keys(uid) if key in seen.description]
         # Of its own uid alone: a new kernel key shows its name until its permissions are set, and root's are made all the time.
-        assert not [name for _, _, _, name in seen_keys(ORDINARY) if 'material' in name]
+        assert not [seen for seen in seen_keys(ORDINARY) if 'material' in seen.description]
         for keyring in ('@u', '@us', '@s', ring.serial):
             assert key.encode() not in ring.run('show', keyring).stdout
         machine.kill()

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """LD-02 and LD-06: what arrives in heaps, and who never takes what he asked for, does not make cmkd grow. Sanitizers
 keep what was freed, so they are not for this."""
-import os
-import socket
 import sys
 
 import pytest
@@ -11,6 +9,7 @@ from gi.repository import Gio, GLib
 
 from client import BUS_NAME, ERROR_PREFIX, OBJECT_PATH, UNKNOWN_KEY, b64, iterate_until, refused
 from harness import ALICE, BOB, new_machine
+from raw import answer_to, connect
 from test_load import ask, message, results, send
 
 MIB = 1 << 20
@@ -35,38 +34,6 @@ def test_ld_02_long_calls(no_reply):
         assert machine.resident_bytes() - before < GROWTH
 
 
-def connect_without_reading(machine):
-    """A connection of ALICE that never reads what is sent to it: (socket, after Hello)."""
-    pair = socket.socket(socket.AF_UNIX)
-    os.seteuid(ALICE)
-    try:
-        pair.connect(str(machine.directory / 'bus'))
-    finally:
-        os.seteuid(0)
-    pair.sendall(b'\0AUTH EXTERNAL ' + str(ALICE).encode().hex().encode() + b'\r\n')
-    assert pair.recv(256).startswith(b'OK')
-    hello = Gio.DBusMessage.new_method_call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus',
-                                            'Hello')
-    hello.set_serial(1)
-    pair.sendall(b'BEGIN\r\n' + hello.to_blob(Gio.DBusCapabilityFlags.NONE))
-    return pair
-
-
-def receive(connection, size):
-    data = connection.recv(size, socket.MSG_WAITALL)
-    assert len(data) == size
-    return data
-
-
-def answer_to(connection, serial):
-    while True:
-        data = receive(connection, 16)
-        data += receive(connection, Gio.DBusMessage.bytes_needed(data) - 16)
-        answer = Gio.DBusMessage.new_from_blob(data, Gio.DBusCapabilityFlags.NONE)
-        if answer.get_reply_serial() == serial:
-            return answer
-
-
 def of_empty_texts(call, type_, size, serial):
     """@size bytes of them, of which GDBus would make objects that take 200 to 700 MiB. On the bus all their bytes are zero."""
     call.set_body(GLib.Variant(f'(a{type_})', ([],)))
@@ -86,7 +53,7 @@ def test_ld_02_messages_of_which_gdbus_would_make_much_more(type_, size):
         before = machine.peak_bytes()
         signal = Gio.DBusMessage.new_signal(OBJECT_PATH, 'org.example.Interface', 'Signal')
         signal.set_destination(BUS_NAME)
-        with connect_without_reading(machine) as alice:
+        with connect(machine, ALICE) as alice:
             alice.sendall(of_empty_texts(signal, type_, size, 2))
             alice.sendall(of_empty_texts(message('Encrypt', no_reply=True), type_, size, 3))
             alice.sendall(of_empty_texts(message('Encrypt'), type_, size, 4))
@@ -106,7 +73,7 @@ def test_ld_06_who_never_reads():
         results([alice.start('CreateKey', Description='x' * 8192) for _ in range(100)])
         alice.ListKeys()
         before = machine.resident_bytes()
-        with connect_without_reading(machine) as deaf:
+        with connect(machine, ALICE) as deaf:
             for serial in range(2, 302):
                 call = message('ListKeys', GLib.Variant('(a{sv})', ({},)))
                 call.set_serial(serial)

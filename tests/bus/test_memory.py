@@ -16,7 +16,7 @@ import pytest
 
 from client import b64, iterate_until, unb64
 from cmkctl import CMKCTL
-from harness import ALICE, BOB, new_machine, spawn
+from harness import ALICE, BOB, new_machine, run_as, spawn
 from search import find, secrets_of_material, secrets_of_pair, secrets_of_store
 
 # What a program of the same user may try; prints {what: 0, or errno}.
@@ -65,9 +65,9 @@ def a_mapping(pid):
     raise AssertionError('nothing is writable')
 
 
-def tries(pid, uid):
-    done = subprocess.run(['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '/usr/bin/python3', '-I', '-c',
-                           TRIES, str(pid), a_mapping(pid)], check=True, capture_output=True, text=True)
+def tries(pid, uid, gid):
+    done = subprocess.run(run_as(uid, gid, ['/usr/bin/python3', '-I', '-c', TRIES, pid, a_mapping(pid)]), check=True,
+                          capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
@@ -95,16 +95,16 @@ def test_the_tries_succeed_where_nothing_is_done_against_them(machine):
                     stdout=subprocess.PIPE)
     try:
         sleeper.stdout.readline()  # what it maps stays as it is from now on
-        results = tries(sleeper.pid, ALICE)
+        results = tries(sleeper.pid, ALICE, ALICE)
         assert {name for name, error in results.items() if error} == {'PTRACE_ATTACH'}, results  # it has it already
-        assert tries(sleeper.pid, BOB)['process_vm_readv'] in DENIED
+        assert tries(sleeper.pid, BOB, BOB)['process_vm_readv'] in DENIED
     finally:
         sleeper.kill()
         sleeper.communicate()
 
 
 def test_me_03_another_program_of_its_user(machine, secrets):
-    results = tries(machine.daemon.pid, ALICE)
+    results = tries(machine.daemon.pid, ALICE, machine.gid)
     assert all(error in DENIED for error in results.values()), results
 
 
@@ -189,9 +189,8 @@ def test_me_09_what_is_told_of_cmkctl(machine, kms):
     """It has read a plaintext and waits for an answer: nothing of it is in what is told, and its memory is closed."""
     key, plaintext = kms.own_key(), os.urandom(48)
     machine.daemon.send_signal(signal.SIGSTOP)
-    client = subprocess.Popen(['setpriv', f'--reuid={ALICE}', f'--regid={ALICE}', '--clear-groups', CMKCTL,
-                               f'--address={machine.address}', 'encrypt', key], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE)
+    client = subprocess.Popen(run_as(ALICE, ALICE, [CMKCTL, f'--address={machine.address}', 'encrypt', key]),
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         client.stdin.write(plaintext)
         client.stdin.flush()
@@ -199,7 +198,7 @@ def test_me_09_what_is_told_of_cmkctl(machine, kms):
         client.stdin.close()
         told = seen_by_ps(client.pid)
         assert key.encode() in told and find({'plaintext': plaintext}, told) == []
-        results = tries(client.pid, ALICE)
+        results = tries(client.pid, ALICE, ALICE)
         assert all(error in DENIED for error in results.values()), results
     finally:
         machine.daemon.send_signal(signal.SIGCONT)

@@ -54,6 +54,20 @@ def test_it_is_ready_when_it_serves_and_stops_when_it_is_told_to(kind):
         assert hear(listener)['STOPPING'] == '1'
 
 
+def test_it_says_when_the_tpm_opens_the_store():
+    with new_machine() as machine, manager(machine) as listener:
+        machine.stop()
+        machine.stop_tpm()
+        machine.launch()
+        ready = hear(listener)
+        assert ready['READY'] == '1' and f'the store in {machine.state} is locked' in ready['STATUS']
+        machine.start_tpm()
+        machine.client(0).CreateKey()
+        assert hear(listener) == {'STATUS': f'serving the store in {machine.state}'}
+        machine.stop()
+        assert hear(listener)['STOPPING'] == '1'
+
+
 def test_whoever_does_not_come_up_is_not_ready():
     with new_machine(start=False) as machine, manager(machine) as listener:
         (machine.directory / 'cmkd.conf').write_text('junk\n')

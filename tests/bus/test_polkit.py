@@ -6,9 +6,10 @@ import os
 import pytest
 from gi.repository import Gio, GLib
 
+import journal
 from client import BUS_NAME, METHODS, OBJECT_PATH, UNKNOWN_KEY, Call, DBusError, b64, complete, iterate_until, refused
-from harness import ALICE, BOB
-from policy import FAILURE, SILENCE, challenge, no, policed_machine, yes
+from harness import ALICE, BOB, new_machine
+from policy import FAILURE, SILENCE, Policy, challenge, no, policed_machine, put_on_system_bus, yes
 
 USE, MANAGE, OTHERS, RECOVER = 'use-own-keys', 'manage-own-keys', 'manage-others-keys', 'recover'
 
@@ -254,6 +255,23 @@ def test_a_granted_key_is_asked_about_as_well(policy, kms, bob):
         bob.Encrypt(key, b64(b'x'))
     with refused('KeyNotFound'):
         bob.GenerateDataKey(key)
+
+
+def test_a_grant_that_was_denied_is_on_record():
+    with journal.attached(new_machine) as (machine, log), contextlib.closing(Policy(machine.address)) as policy:
+        machine.stop()
+        put_on_system_bus(machine)
+        machine.start()
+        alice = machine.client(ALICE)
+        key = alice.own_key()
+        policy.answer = no
+        log.entries()
+        with refused('AccessDenied'):
+            alice.GrantKey(key, ['Decrypt', 'Encrypt'], User=BOB)
+        [entry] = log.entries()
+    assert (entry['CMKD_OUTCOME'], entry['CMKD_KEY_ID']) == ('AccessDenied', key)
+    assert (entry['CMKD_GRANTEE'], entry['CMKD_GRANTED_OPERATIONS']) == (f'uid:{BOB}', 'Encrypt,Decrypt')
+    assert 'CMKD_GRANT_ID' not in entry
 
 
 def test_who_manages_other_peoples_keys_cannot_grant_himself_their_use(policy, kms, bob):

@@ -191,6 +191,25 @@ def outcome(call):
         return None, error.name
 
 
+# After a crash
+
+def assert_all_or_nothing(seen, scenario, case, answered):
+    if answered or scenario.at_start or scenario.clock != START:
+        assert seen == case.after, 'what was answered, or has become due, is not there'
+    else:
+        assert seen in (case.before, case.after), 'neither as before the call nor as after it'
+
+
+def ask_again(kms, scenario, case):
+    """As whoever had no answer does."""
+    if scenario.again and not scenario.at_start:
+        _, error = outcome(lambda: scenario.call(kms, case))
+        assert error in scenario.again, f'asked again: {error}'
+        assert view(kms, case.proofs) == case.after, 'asking again does not lead to the same'
+    elif scenario.empty:
+        kms.Encrypt(kms.own_key(), 'eA==')
+
+
 class Tally:
     """How many points were tried, for the person who reads the output: comments to whoever parses it."""
 

@@ -79,7 +79,6 @@ class DiskMachine(CrashMachine):
 
     def shut_down(self):
         self.switch_off()
-        self.forget_kernel_keys()
         self.unmount()
         super().shut_down()
 

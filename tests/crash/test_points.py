@@ -11,7 +11,7 @@ from harness import ALICE
 from client import DBusError
 from state import rows
 from test_storage import assert_nowhere
-from crash import DEAD, START, CrashMachine, Tally, make_canaries, outcome, view
+from crash import DEAD, START, CrashMachine, Tally, ask_again, assert_all_or_nothing, make_canaries, outcome, view
 from scenarios import SCENARIOS, new_case
 
 NV_INDEX, PERSISTENT = 0x01, 0x81
@@ -137,10 +137,7 @@ def check(machine, scenario, case, answered):
     kms = machine.client(ALICE)
     machine.start()
     seen, charges = look(machine, case)
-    if answered or scenario.at_start or scenario.clock != START:
-        assert seen == case.after, 'what was answered, or has become due, is not there'
-    else:
-        assert seen in (case.before, case.after), 'neither as before the call nor as after it'
+    assert_all_or_nothing(seen, scenario, case, answered)
     if answered:
         assert charges == case.charges_after
     else:
@@ -148,12 +145,7 @@ def check(machine, scenario, case, answered):
     assert places(machine) in case.places, 'more is left in the TPM than what belongs there'
     if seen == case.after and charges == case.charges_after:
         assert_nowhere(machine, *case.erased)
-    if scenario.again and not scenario.at_start:
-        _, error = outcome(lambda: scenario.call(kms, case))
-        assert error in scenario.again, f'asked again: {error}'
-        assert view(kms, case.proofs) == case.after, 'asking again does not lead to the same'
-    elif scenario.empty:
-        kms.Encrypt(kms.own_key(), 'eA==')
+    ask_again(kms, scenario, case)
     machine.stop()
     machine.assert_no_handles()
 

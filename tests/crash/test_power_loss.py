@@ -8,7 +8,7 @@ import pytest
 
 from harness import ALICE
 from client import DBusError
-from crash import START, CrashMachine, Tally, make_canaries, outcome, view
+from crash import START, CrashMachine, Tally, ask_again, assert_all_or_nothing, make_canaries, view
 from disk import DiskMachine, keep_mounts_private
 from scenarios import SCENARIOS, new_case
 
@@ -58,16 +58,8 @@ def check(other, scenario, case, copy):
     insert(other, copy)
     kms = other.client(ALICE)
     seen = view(kms, case.proofs)
-    if copy.answered or scenario.at_start or scenario.clock != START:
-        assert seen == case.after, 'what was answered, or has become due, is not there'
-    else:
-        assert seen in (case.before, case.after), 'neither as before the call nor as after it'
-    if scenario.again and not scenario.at_start:
-        _, error = outcome(lambda: scenario.call(kms, case))
-        assert error in scenario.again, f'asked again: {error}'
-        assert view(kms, case.proofs) == case.after, 'asking again does not lead to the same'
-    elif scenario.empty:
-        kms.Encrypt(kms.own_key(), 'eA==')
+    assert_all_or_nothing(seen, scenario, case, copy.answered)
+    ask_again(kms, scenario, case)
     other.stop()
     other.assert_no_handles()
 

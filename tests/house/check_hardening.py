@@ -21,7 +21,8 @@ FLAGS = ['-D_FORTIFY_SOURCE=3', '-fstack-clash-protection', '-fstack-protector-s
 
 
 PLACES = [
-    'lib/systemd/catalog/cmkd.catalog', 'lib/systemd/system-preset/50-cmkd.preset', 'lib/sysusers.d/cmkd.conf',
+    'lib/systemd/catalog/cmkd.catalog', 'lib/systemd/system-preset/50-cmkd.preset',
+    'lib/systemd/user-preset/50-cmkd.preset', 'lib/sysusers.d/cmkd.conf',
     'lib/udev/rules.d/70-cmkd.rules', 'share/dbus-1/interfaces/org.cmkd.Kms1.xml',
     'share/dbus-1/services/org.cmkd.Kms1.service', 'share/dbus-1/system-services/org.cmkd.Kms1.service',
     'share/dbus-1/system.d/org.cmkd.Kms1.conf', 'share/polkit-1/actions/org.cmkd.Kms1.policy',
@@ -29,7 +30,7 @@ PLACES = [
     'share/zsh/site-functions/_cmkctl', 'share/man/man1/cmkctl.1', 'share/man/man5/cmkd.conf.5',
     'share/man/man5/org.cmkd.Kms1.5', 'share/man/man8/cmkd.8', 'share/doc/cmkd/cmkd.conf',
     'share/doc/cmkd/examples/swtpm.conf',
-    'share/doc/cmkd/examples/swtpm.service',
+    'share/doc/cmkd/examples/swtpm.service', 'share/doc/cmkctl/examples/verify-attestation',
     *(f'lib/systemd/{unit}' for unit in (
         'system/cmkd.service', 'system/cmkd-expiry.service', 'system/cmkd-expiry.timer', 'user/cmkd-user.service',
         'user/cmkd-user-expiry.service', 'user/cmkd-user-expiry.timer')),

@@ -70,5 +70,12 @@ def properties_cannot_be_set():
     return [] if members == {'Get', 'GetAll'} else [f'of Properties: {members}']
 
 
+def bus_carries_calls_alone():
+    """A signal that somebody sends to cmkd would be read."""
+    types = {rule.get('send_type') for rule in bus.findall('policy[@context="default"]/allow')}
+    return [] if types == {'method_call'} else [f'of types: {types}']
+
+
 tap.report([actions_are_those_of_the_daemon, actions_are_complete, others_keys_are_closed, methods_have_one_rule_each,
-            name_is_owned_by_its_user_alone, bus_carries_the_contract, properties_cannot_be_set])
+            name_is_owned_by_its_user_alone, bus_carries_the_contract, bus_carries_calls_alone,
+            properties_cannot_be_set])

@@ -2,11 +2,13 @@
 """cmkd on a machine: its package, its configuration, its process, and calls to it."""
 import json
 import re
+from pathlib import Path
 
 from machine import PACKAGES
 
 UNIT = 'cmkd.service'
 NAME, OBJECT = 'org.cmkd.Kms1', '/org/cmkd/Kms1'
+DEPLOYMENT = Path(__file__).resolve().parents[2] / 'docs/deployment.md'
 RULES = '/etc/polkit-1/rules.d/10-test.rules'
 DROP_INS = f'/etc/systemd/system/{UNIT}.d'
 TCTI = {True: 'swtpm:path=/run/swtpm/socket', False: 'device:/dev/tpmrm0'}
@@ -26,6 +28,13 @@ class Service:
             self.machine.put(package, '/var/tmp')
         self.machine.run('dpkg', '--install', '--force-confold', *[f'/var/tmp/{package.name}' for package in packages],
                          DEBIAN_FRONTEND='noninteractive')
+        self.choose_tpm()
+
+    def choose_tpm(self):
+        """By the line of the documentation: it changes cmkd.conf as the package has it, and no other."""
+        if self.machine.has_software_tpm:
+            line, = re.findall(r'^    sudo (sed -i .*)$', DEPLOYMENT.read_text(), re.MULTILINE)
+            self.machine.run('bash', '-c', line)
 
     def is_installed(self):
         return self.machine.run('dpkg-query', '--show', '--showformat=${db:Status-Status}', 'cmkd',
@@ -40,7 +49,7 @@ class Service:
         run('tpm2_clear', '--quiet', '--tcti', TCTI[self.machine.has_software_tpm])
         run('rm', '-rf', RULES, DROP_INS, '/var/lib/cmkd')
         if self.machine.has_software_tpm:
-            run('install', '-D', '-t', DROP_INS, '/usr/share/doc/cmkd/examples/swtpm.conf')
+            run('install', '-D', '-m', '644', '-t', DROP_INS, '/usr/share/doc/cmkd/examples/swtpm.conf')
         run('systemctl', 'daemon-reload')
         self.forget()
         self.configure()
@@ -52,9 +61,10 @@ class Service:
 
     def configure(self, **sections):
         """Write cmkd.conf; it is read at the next start."""
+        defaults = {**CONFIGURATION, 'Tpm': {'Tcti': TCTI[self.machine.has_software_tpm]}}
         lines = []
-        for section in {**CONFIGURATION, **sections}:
-            keys = {**CONFIGURATION.get(section, {}), **sections.get(section, {})}
+        for section in {**defaults, **sections}:
+            keys = {**defaults.get(section, {}), **sections.get(section, {})}
             lines += [f'[{section}]'] + [f'{key}={value}' for key, value in keys.items()]
         self.machine.write('/etc/cmkd/cmkd.conf', '\n'.join(lines) + '\n')
 

@@ -28,3 +28,18 @@ def test_it_stops_at_once_when_told_to(cmkd):
 
 def test_status_is_well_for_an_ordinary_user(cmkd):
     assert 'ok' in cmkd.machine.ask('cmkctl', 'status', user='alice')
+
+
+def test_one_that_cannot_start_says_why(cmkd):
+    """To the caller, who to ask; there, in what systemctl shows, the reason, which further attempts have not pushed out."""
+    cmkd.stop()
+    cmkd.configure(Daemon={'IdleSecond': 1})
+    try:
+        status, message = cmkd.fails('alice', 'list')
+        assert status == 5 and 'journalctl -u cmkd -n 20' in message
+        assert 'IdleSecond' in cmkd.machine.run('systemctl', 'status', cmkd.unit, check=False).out
+        assert cmkd.property('NRestarts') == '0'
+    finally:
+        cmkd.configure()
+        cmkd.machine.run('systemctl', 'reset-failed', cmkd.unit)
+    assert cmkd.ctl('alice', 'list')['Keys'] == []

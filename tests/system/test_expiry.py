@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The timer sees to it that material is erased that expires while cmkd does not run."""
 import re
-from pathlib import Path
 
-from service import DROP_INS
-
-DEPLOYMENT = Path(__file__).resolve().parents[2] / 'docs/deployment.md'
+from service import DEPLOYMENT
 
 ERASED = '886f8126c00c4622b93e77a17a53c1d7'  # docs/audit.md
 
@@ -47,9 +44,6 @@ def test_a_state_somewhere_else_is_seen_to_as_well(cmkd):
     """By the drop-ins of the documentation."""
     machine = cmkd.machine
     cmkd.reset()
-    if machine.has_software_tpm:  # said by cmkd.conf, so that the command line is that of the documentation
-        machine.run('sed', '--in-place', '/^ExecStart/d', f'{DROP_INS}/swtpm.conf')
-        cmkd.configure(Tpm={'Tcti': 'swtpm:path=/run/swtpm/socket'})
     commands, = re.findall(r'^```sh\n(install .*?)^```$', DEPLOYMENT.read_text(), re.MULTILINE | re.DOTALL)
     machine.run('bash', '-euo', 'pipefail', '-c', commands)
     try:

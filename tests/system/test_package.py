@@ -2,14 +2,12 @@
 """The package is upgraded with everything kept, removed with the state kept, and purged with nothing left."""
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from machine import PACKAGES, WORK
-from service import TCTI
+from service import DEPLOYMENT, TCTI
 
-DEPLOYMENT = Path(__file__).resolve().parents[2] / 'docs/deployment.md'
 HIGHER = '9:9.9'
 
 
@@ -54,7 +52,8 @@ def test_an_upgrade_keeps_state_and_configuration_and_replaces_the_process(cmkd,
 
 
 def test_removed_it_has_stopped_and_keeps_the_state(cmkd, blob):
-    cmkd.machine.run('dpkg', '--remove', 'cmkd')
+    removed = cmkd.machine.run('dpkg', '--remove', 'cmkd')
+    assert 'daemon-reload' not in removed.out + removed.err
     assert cmkd.property('ActiveState') == 'inactive'
     assert exists(cmkd, '/var/lib/cmkd/state.db') and exists(cmkd, '/etc/cmkd/cmkd.conf')
     assert not exists(cmkd, '/usr/libexec/cmkd')

@@ -19,5 +19,6 @@ def test_from_readme_to_an_imported_key(cmkd, machine):
     for package in PACKAGES:
         machine.put(package, '/root/build-package')
     machine.run('bash', '-euc', f'cd; sudo() {{ "$@"; }}; {install}')
+    cmkd.choose_tpm()
     shown = machine.ask('bash', '-euc', '\n'.join(['cd "$(mktemp -d)"', *use, 'cmkctl show $key']), user='alice')
     assert re.search(r'^KeyState +Enabled$', shown, re.MULTILINE)

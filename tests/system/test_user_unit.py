@@ -9,8 +9,6 @@ UNIT = 'cmkd-user.service'
 def session(cmkd):
     """Run a command in the session of bob, who may use the TPM."""
     machine = cmkd.machine
-    if machine.has_software_tpm:
-        cmkd.configure(Tpm={'Tcti': 'swtpm:path=/run/swtpm/socket'})
     machine.run('gpasswd', '--add', 'bob', 'tss')
     machine.run('loginctl', 'enable-linger', 'bob')
     directory = f"/run/user/{machine.uid('bob')}"

@@ -157,6 +157,18 @@ become_user (uid_t uid)
   g_assert_cmpint (prctl (PR_SET_DUMPABLE, 1), ==, 0); /* for the leak checker */
 }
 
+/* The kernel has two keyrings for each user, and they outlive his last process. */
+static inline void
+forget_user (void)
+{
+  const key_serial_t rings[] = {
+    keyctl_get_keyring_ID (KEY_SPEC_USER_SESSION_KEYRING, 0),
+    keyctl_get_keyring_ID (KEY_SPEC_USER_KEYRING, 0),
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rings); i++)
+    keyctl_invalidate (rings[i]);
+}
+
 static guint n_messages;
 
 static inline GLogWriterOutput
@@ -185,12 +197,10 @@ run_case (const Case *test)
   store_id = cmk_uuid_new ();
   g_autoptr (CmkKeyring) keyring = open_keyring (test->context_seconds, test->material_seconds);
   test->run (keyring);
-
-  /* The user keyring outlives its user's last process. */
   if (test->as_root)
     keyctl_invalidate (find_ring ());
   else
-    keyctl_invalidate (KEY_SPEC_USER_KEYRING);
+    forget_user ();
 }
 
 static inline void

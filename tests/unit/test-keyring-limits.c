@@ -56,7 +56,9 @@ run_other_uid (CmkKeyring *keyring)
   if (child == 0)
     {
       become_user (random_uid ());
-      _exit (try_serials (serials, G_N_ELEMENTS (serials)));
+      int got = try_serials (serials, G_N_ELEMENTS (serials));
+      forget_user ();
+      _exit (got);
     }
   g_assert_cmphex (exit_code_of (child), ==, 0);
   g_assert_true (context_is (keyring, "srk", "the root key"));

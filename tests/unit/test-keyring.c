@@ -91,7 +91,7 @@ static void
 run_restart (CmkKeyring *keyring)
 {
   CmkUuid ours = store_id;
-  CmkUuid other = key_id (7);
+  CmkUuid other = cmk_uuid_new ();
   keep_context (keyring, "srk", "the root key");
   pid_t child = fork ();
   if (child == 0)
@@ -101,6 +101,9 @@ run_restart (CmkKeyring *keyring)
   if (child == 0)
     _exit (look_as_next_daemon (&other));
   g_assert_cmpint (exit_code_of (child), ==, 1);
+  store_id = other;
+  g_assert_cmpint (keyctl_invalidate (find_ring ()), ==, 0);
+  store_id = ours;
 }
 
 static void

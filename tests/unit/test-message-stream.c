@@ -22,7 +22,7 @@ take_socket (int fd)
 }
 
 static void
-set_up (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+connect_pair (Fixture *fixture)
 {
   int pair[2];
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
@@ -31,6 +31,14 @@ set_up (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
   g_autoptr (GSocketConnection) connection = g_socket_connection_factory_create_connection (end);
   fixture->stream = cmk_message_stream_new (G_IO_STREAM (connection));
   fixture->came = g_byte_array_new ();
+}
+
+static void
+set_up (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  connect_pair (fixture);
+  while (g_main_context_iteration (NULL, FALSE))
+    continue; /* the main loop runs */
 }
 
 static void
@@ -92,6 +100,8 @@ make_message_of (const char *sender, GDBusMessageType type, GDBusMessageByteOrde
   g_autoptr (GDBusMessage) message =
       g_dbus_message_new_method_call ("org.example.Name", "/", "org.example.I", "Method");
   g_dbus_message_set_message_type (message, type);
+  if (type == G_DBUS_MESSAGE_TYPE_SIGNAL)
+    g_dbus_message_set_destination (message, NULL); /* a broadcast */
   g_dbus_message_set_byte_order (message, order);
   g_dbus_message_set_serial (message, 7);
   g_dbus_message_set_sender (message, sender);
@@ -272,36 +282,95 @@ what_came_before_the_end_is_not_lost (Fixture *fixture, G_GNUC_UNUSED gconstpoin
   assert_senders (fixture, "aaaaaaaaaaaaaaaaaaaa");
 }
 
-/* As much of copies of a message, after the first @sent bytes, as fits into the socket: FALSE if nothing did. */
-static gboolean
-send_more (Fixture *fixture, const guint8 *bytes, gsize size, gsize *sent)
+/* Those of @sender are full, and come while the main loop has enough to do. */
+static void
+send_full (Fixture *fixture, const char *sender, guint n_messages)
 {
-  gsize at = *sent % size;
-  gssize more = g_socket_send (fixture->bus, (const char *) bytes + at, size - at, NULL, NULL);
-  *sent += (gsize) MAX (more, 0);
-  return more > 0;
+  g_autofree guint8 *bytes =
+      make_message_of (sender, G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], CMK_MAX_MESSAGE_BYTES);
+  for (guint i = 0; i < n_messages; i++)
+    for (gsize sent = 0; sent < CMK_MAX_MESSAGE_BYTES; sent += MIN (STEP, CMK_MAX_MESSAGE_BYTES - sent))
+      {
+        gsize piece = MIN (STEP, CMK_MAX_MESSAGE_BYTES - sent);
+        g_assert_cmpint (g_socket_send (fixture->bus, (const char *) bytes + sent, piece, NULL, NULL), ==, piece);
+        g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+      }
 }
 
-/* What does not fit waits in the bus daemon. */
-static void
-what_waits_takes_no_more_than_its_share (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+/* How many have come of @sender with all they had; of the others only the head, which says why. */
+static guint
+count_full (const Fixture *fixture, const char *sender)
 {
-  const gsize size = CMK_MAX_MESSAGE_BYTES, most = 8 * 1024 * 1024, given = 16 * size;
-  g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], size);
-  gsize sent = 0;
-  g_socket_set_blocking (fixture->bus, FALSE);
-  while (sent < 4 * most && send_more (fixture, bytes, size, &sent))
-    g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
-  g_assert_cmpuint (fixture->came->len, ==, given);
-  g_assert_cmpuint (sent, >, given + most);
-  g_assert_cmpuint (sent, <, given + most + 2 * 1024 * 1024); /* what the socket holds */
-  while (sent % size != 0)
+  guint n_full = 0;
+  for (gsize at = 0, size; at < fixture->came->len; at += size)
     {
-      g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
-      g_assert_true (send_more (fixture, bytes, size, &sent));
+      guint8 *bytes = fixture->came->data + at;
+      size = (gsize) g_dbus_message_bytes_needed (bytes, fixture->came->len - at, NULL);
+      g_autoptr (GDBusMessage) message = g_dbus_message_new_from_blob (bytes, size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+      if (g_dbus_message_get_body (message) == NULL)
+        g_assert_nonnull (g_dbus_message_get_header (message, CMK_HEADER_FIELD_TOO_MANY));
+      else
+        n_full += g_str_equal (g_dbus_message_get_sender (message), sender);
     }
+  return n_full;
+}
+
+static void
+no_sender_takes_the_room_of_others (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  const guint given = 16, all = 16 * 1024 * 1024 / CMK_MAX_MESSAGE_BYTES;
+  send_full (fixture, ":1.a", 200);
+  send_full (fixture, ":1.b", 200);
+  send_full (fixture, ":1.c", 1);
+  g_assert_cmpuint (count_full (fixture, ":1.a"), ==, given);
   g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
-  g_assert_cmpuint (fixture->came->len, ==, sent);
+  g_assert_cmpuint (count_full (fixture, ":1.a"), <=, given + all / 2 + 1);
+  g_assert_cmpuint (count_full (fixture, ":1.a"), >=, given + all / 2 - 1);
+  g_assert_cmpuint (count_full (fixture, ":1.b"), <=, all / 4 + 1);
+  g_assert_cmpuint (count_full (fixture, ":1.b"), >=, all / 4 - 1);
+  g_assert_cmpuint (count_full (fixture, ":1.c"), ==, 1);
+}
+
+static void
+what_wants_no_answer_takes_no_room (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  g_autofree guint8 *bytes = make_message (G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], 5000);
+  bytes[2] |= G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED;
+  pass (fixture, bytes, 5000, 5000);
+  g_assert_cmpuint (fixture->came->len, <, 500);
+  g_assert_cmpuint (count_full (fixture, ":1.1"), ==, 0);
+}
+
+static void
+signals_to_us_are_the_bus_daemons (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  const gsize size = 400;
+  g_autofree guint8 *ours = make_message_of ("org.freedesktop.DBus", G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], size);
+  g_autofree guint8 *somebodys = make_message_of (":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], size);
+  ours[1] = somebodys[1] = G_DBUS_MESSAGE_TYPE_SIGNAL; /* with a destination */
+  pass (fixture, somebodys, size, size);
+  assert_came (fixture, NULL, 0);
+  pass (fixture, ours, size, size);
+  assert_came (fixture, ours, size);
+}
+
+/* Whoever waits for an answer of the bus before the main loop runs. */
+static void
+before_the_main_loop_runs_nothing_waits (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  tear_down (fixture, NULL);
+  connect_pair (fixture);
+  send_full (fixture, ":1.a", 200);
+  g_assert_cmpuint (count_full (fixture, ":1.a"), ==, 200);
+  g_byte_array_set_size (fixture->came, 0);
+  while (g_main_context_iteration (NULL, FALSE))
+    continue;
+  for (guint i = 0; i < 20; i++)
+    send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "");
+  g_assert_cmpint (read_all (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  assert_senders (fixture, "bbbbbbbbbbbbbbbbbbbb");
 }
 
 static void
@@ -480,7 +549,10 @@ main (int argc, char **argv)
     { "/message-stream/the-source-wakes-when-the-main-loop-has-caught-up",
       the_source_wakes_when_the_main_loop_has_caught_up },
     { "/message-stream/what-came-before-the-end-is-not-lost", what_came_before_the_end_is_not_lost },
-    { "/message-stream/what-waits-takes-no-more-than-its-share", what_waits_takes_no_more_than_its_share },
+    { "/message-stream/no-sender-takes-the-room-of-others", no_sender_takes_the_room_of_others },
+    { "/message-stream/what-wants-no-answer-takes-no-room", what_wants_no_answer_takes_no_room },
+    { "/message-stream/signals-to-us-are-the-bus-daemons", signals_to_us_are_the_bus_daemons },
+    { "/message-stream/before-the-main-loop-runs-nothing-waits", before_the_main_loop_runs_nothing_waits },
     { "/message-stream/the-longest-passes", the_longest_passes },
     { "/message-stream/long-calls-lose-their-arguments", long_calls_lose_their_arguments },
     { "/message-stream/other-long-messages-are-dropped", other_long_messages_are_dropped },
