@@ -217,9 +217,9 @@ def test_delete_material(cmkctl, external):
 
 
 def test_material_that_cannot_be(cmkctl, external, tmp_path):
-    assert 'IncorrectKeyMaterial' in cmkctl.refused(1, 'import', external, '--material', '-', stdin=bytes(31))
+    assert 'this has 31' in cmkctl.refused(1, 'import', external, '--material', '-', stdin=bytes(31))
     assert 'empty' in cmkctl.refused(1, 'import', external, '--material', '-')
-    assert 'does not fit' in cmkctl.refused(1, 'import', external, '--material', '-', stdin=bytes(200))
+    assert 'this has 200' in cmkctl.refused(1, 'import', external, '--material', '-', stdin=bytes(200))
     assert 'right file' in cmkctl.refused(1, 'import', external, '--material', '/dev/zero')
     assert 'No such file' in cmkctl.refused(1, 'import', external, '--material', tmp_path / 'none')
 
@@ -302,12 +302,12 @@ def test_decrypt_takes_a_blob_of_the_named_key_only(cmkctl, key):
     other = cmkctl('create').decode().strip()
     assert 'InvalidCiphertext' in cmkctl.refused(1, 'decrypt', '--key', other, stdin=blob)
     assert 'not Base64' in cmkctl.refused(1, 'decrypt', stdin=b'\xff\xfe')
-    assert 'not Base64' in cmkctl.refused(1, 'decrypt')
+    assert 'is empty' in cmkctl.refused(1, 'decrypt')
 
 
 def test_plaintext_limits(cmkctl, key):
     assert '6144' in cmkctl.refused(1, 'encrypt', key, stdin=bytes(6145))
-    assert 'InvalidParameter' in cmkctl.refused(1, 'encrypt', key)
+    assert 'is empty' in cmkctl.refused(1, 'encrypt', key)
 
 
 @pytest.mark.parametrize('options, before, after', [
