@@ -15,7 +15,7 @@ typedef struct
   const char *name;
   int code;
   const char *message; /* instead of the sender's own, NULL = that */
-  const char *next;    /* command that goes on from there, NULL if none does */
+  const char *next;    /* command that goes on from there, if @message names none; NULL if none does */
 } KnownError;
 
 static const char not_running[] =
@@ -89,7 +89,7 @@ cmk_bus_fail (const char *name, const char *message)
       }
 
   name = strrchr (name, '.') + 1;
-  if (next != NULL && strstr (message, next) == NULL)
+  if (next != NULL && strstr (message, "`cmkctl ") == NULL)
     return cmk_fail (code, "%s: %s: `%s`", name, message, next);
   return cmk_fail (code, "%s: %s", name, message);
 }

@@ -29,7 +29,7 @@ cmk_recovery_require_not_lost (const CmkKeyRecord *record, GError **error)
     return TRUE;
   g_set_error_literal (error, CMK_ERROR, CMK_ERROR_TPM_CHANGED,
                        "the material of this key is lost for good: cmkd made it, and the TPM, or the state, that could "
-                       "open it is gone; ScheduleKeyDeletion removes the key");
+                       "open it is gone; ScheduleKeyDeletion (`cmkctl schedule-deletion`) removes the key");
   return FALSE;
 }
 

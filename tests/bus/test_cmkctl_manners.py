@@ -111,7 +111,7 @@ def test_what_data_there_is_is_the_same_as_json(cmkctl, keys):
 # Whose messages have no verb that goes on from there: what they ask for stands in their own words.
 NO_COMMAND = {'InvalidParameter', 'KeyAlreadyExists', 'StateNotAllowed', 'IncorrectKeyMaterial', 'MaterialMismatch',
               'InvalidCiphertext', 'LimitExceeded', 'Throttled', 'AccessDenied', 'StateCorrupted', 'StorageFull',
-              'StorageFailure'}
+              'StorageFailure', 'UnsupportedOperation'}
 
 
 def test_every_error_has_its_next_command():
@@ -142,6 +142,7 @@ def test_the_messages_of_cmkd_say_what_to_do(cmkctl, keys):
         ('KeyAlreadyExists', 'choose another id', ['create', '--origin', 'EXTERNAL', '--key-id', keys.external]),
         ('NotExternalKey', '`cmkctl create --origin EXTERNAL`', ['delete-material', keys.aes]),
         ('UnsupportedOperation', 'KeyUsage ENCRYPT_DECRYPT', ['encrypt', keys.signer, *into]),
+        ('UnsupportedOperation', 'Origin EXTERNAL', ['create', '--key-id', UNKNOWN_KEY]),
         ('KeyDisabled', '`cmkctl enable`', ['encrypt', keys.disabled, *into]),
         ('KeyPendingImport', '`cmkctl import`', ['encrypt', keys.new('--origin', 'EXTERNAL'), *into]),
         ('KeyPendingDeletion', '`cmkctl cancel-deletion`', ['encrypt', keys.scheduled(), *into]),

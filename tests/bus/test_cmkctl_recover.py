@@ -2,6 +2,7 @@
 """cmkctl: what it shows of a state that cannot be served, and recover."""
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -98,7 +99,8 @@ def test_another_tpm(machine, cmkctl, tmp_path):
     assert fields(cmkctl('status'))['StateStatus'] == 'ok'
     cmkctl('import', external, '--material', material)
     assert cmkctl('decrypt', stdin=blob) == b'from before'
-    assert 'TpmChanged' in cmkctl.refused(1, 'encrypt', own, stdin=b'x')
+    message = cmkctl.refused(1, 'encrypt', own, stdin=b'x')
+    assert 'TpmChanged' in message and re.findall('`cmkctl ([a-z-]+)`', message) == ['schedule-deletion']
     assert cmkctl('recover') == b'Nothing is the matter: there is nothing to recover from.\n'
 
 
