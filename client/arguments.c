@@ -18,7 +18,7 @@ const CmkOption cmk_common_options[] = {
   { "host", "HOST", "talk to cmkd on the system bus of machine or user@machine, by ssh", false },
   { "no-ask-password", NULL, "ask nobody to authenticate: what needs it is refused", false },
   { "json", NULL, "print the answer as one JSON object", false },
-  { "help", NULL, "show this help", false },
+  { "help", NULL, "show this help, as -h does", false },
   { "version", NULL, "show the version", false },
   { NULL, NULL, NULL, false },
 };
@@ -91,9 +91,21 @@ take_option (CmkArguments *arguments, const char *word, const char *next, bool *
   return CMK_EXIT_DONE;
 }
 
+static void
+ask_for_help (CmkArguments *arguments)
+{
+  arguments->given[arguments->n_given++] =
+      (CmkGiven) { find_option (cmk_common_options, "help", strlen ("help")), NULL };
+}
+
 static int
 take_operand (CmkArguments *arguments, const char *word)
 {
+  if (arguments->verb == NULL && strcmp (word, "help") == 0)
+    {
+      ask_for_help (arguments);
+      return CMK_EXIT_DONE;
+    }
   if (arguments->verb != NULL)
     {
       arguments->operands[arguments->n_operands++] = word;
@@ -159,6 +171,11 @@ cmk_arguments_parse (int argc, char *argv[], CmkArguments *ret_arguments)
         }
       if (options_ended || argv[i][0] != '-' || argv[i][1] == '\0')
         code = take_operand (ret_arguments, argv[i]);
+      else if (strcmp (argv[i], "-h") == 0)
+        {
+          ask_for_help (ret_arguments);
+          continue;
+        }
       else if (argv[i][1] != '-')
         code = cmk_arguments_fail (ret_arguments, "unknown option '%s'", argv[i]);
       else
@@ -322,7 +339,7 @@ cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call)
 }
 
 int
-cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answer, const char *name,
+cmk_arguments_write_answer (const CmkArguments *arguments, CmkValue *answer, const char *name,
                             int (*write) (const char *path, const char *text))
 {
   bool is_json = cmk_arguments_has (arguments, "json");
@@ -332,9 +349,12 @@ cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answe
 
   if (code == CMK_EXIT_DONE && out != NULL)
     code = write (out, text);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (answer);
-  return code;
+  if (code != CMK_EXIT_DONE || !is_json)
+    return code;
+  if (out != NULL && strcmp (name, "Plaintext") == 0)
+    cmk_value_remove (answer, name);
+  cmk_output_print_json (answer);
+  return CMK_EXIT_DONE;
 }
 
 static void
@@ -370,10 +390,10 @@ cmk_arguments_print_help (const CmkArguments *arguments)
 
   if (verb != NULL)
     {
-      bool is_optional = verb->n_operands == 0 && verb->operands[0] != '\0';
-
-      printf ("Usage: cmkctl %s [OPTION...]%s%s%s\n\n%s\n", verb->name, is_optional ? " [" : " ", verb->operands,
-              is_optional ? "]" : "", verb->description);
+      printf ("Usage: cmkctl %s [OPTION...]", verb->name);
+      if (verb->operands[0] != '\0')
+        printf (verb->n_operands == 0 ? " [%s]" : " %s", verb->operands);
+      printf ("\n\n%s\n", verb->description);
       print_examples (verb->examples);
       print_options ("Options", verb->options);
       print_options ("Options of every verb", cmk_common_options);
@@ -388,6 +408,7 @@ cmk_arguments_print_help (const CmkArguments *arguments)
         printf ("%*s%s\n", 28 - width, "", verb->summary);
       }
   print_options ("Options of every verb", cmk_common_options);
-  printf ("\nExit status: 0 done, 1 refused, 2 usage, 3 no such key, 4 access denied, 5 daemon or TPM not there.\n"
-          "See cmkctl(1) and `cmkctl VERB --help`.\n");
+  printf ("\nExit status: 0 done, 1 refused, 2 usage, 3 no such key, 4 access denied, 5 daemon or TPM not there,\n"
+          "6 attestation key not known.\n"
+          "See cmkctl(1) and `cmkctl help VERB`.\n");
 }

@@ -67,7 +67,7 @@ int cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call);
 
 /* Have @write write the text @name of @answer to the argument of --out, by default standard output; with --json all of the
  * answer goes there. */
-int cmk_arguments_write_answer (const CmkArguments *arguments, const CmkValue *answer, const char *name,
+int cmk_arguments_write_answer (const CmkArguments *arguments, CmkValue *answer, const char *name,
                                 int (*write) (const char *path, const char *text));
 
 /* CMK_EXIT_USAGE with @problem and the way to the help of the verb. */

@@ -120,6 +120,19 @@ cmk_bus_has_gone (CmkBus *bus, const DBusError *error)
   return false;
 }
 
+bool
+cmk_bus_is_broken (CmkBus *bus, const char *name)
+{
+  DBusError error = DBUS_ERROR_INIT;
+  DBusMessage *reply = ask_bus (bus, "StartServiceByName", name, &error);
+  bool is_broken = reply == NULL && !dbus_error_has_name (&error, DBUS_ERROR_SERVICE_UNKNOWN);
+
+  if (reply != NULL)
+    dbus_message_unref (reply);
+  dbus_error_free (&error);
+  return is_broken;
+}
+
 int
 cmk_bus_check_owner (CmkBus *bus)
 {

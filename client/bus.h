@@ -29,6 +29,9 @@ void cmk_bus_set_aside (CmkBus *bus, int patience);
 /* Whom cmkd runs as; FALSE if it was not talked to. */
 bool cmk_bus_get_uid (CmkBus *bus, uint32_t *ret_uid);
 
+/* Is the service @name, another than cmkd, known to the bus, but neither there nor to be started? */
+bool cmk_bus_is_broken (CmkBus *bus, const char *name);
+
 /* A call that is answered with Throttled is made again when cmkd says that it may, for as long as a call may take. */
 void cmk_bus_set_patient (CmkBus *bus);
 

@@ -35,8 +35,8 @@ cmk_describe_id (CmkBus *bus, const char *key, char **ret_id)
   return code;
 }
 
-int
-cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
+static int
+find_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
 {
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   const char *name;
@@ -49,6 +49,39 @@ cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
     return cmk_fail (CMK_EXIT_REFUSED, "the key is of spec %s, which this cmkctl does not know: name the --algorithm",
                      name);
   return CMK_EXIT_DONE;
+}
+
+/* With what there was to say as the owned text *@ret_message. */
+static int
+find_spec_quietly (CmkBus *bus, const char *key, const CmkSpec **ret_spec, char **ret_message)
+{
+  int code;
+
+  cmk_fail_keep (ret_message);
+  code = find_spec (bus, key, ret_spec);
+  cmk_fail_keep (NULL);
+  return code;
+}
+
+int
+cmk_describe_spec (CmkBus *bus, const char *key, const CmkSpec **ret_spec)
+{
+  _cleanup_ (cmk_freep) char *message = NULL;
+  int code = find_spec_quietly (bus, key, ret_spec, &message);
+
+  if (code == CMK_EXIT_NO_SUCH_KEY || code == CMK_EXIT_DENIED)
+    return cmk_fail (
+        code, "%s; if you may use the key but not look at it (no grant of DescribeKey): name the --algorithm", message);
+  return code == CMK_EXIT_DONE ? code : cmk_fail (code, "%s", message);
+}
+
+const CmkSpec *
+cmk_describe_spec_if_seen (CmkBus *bus, const char *key)
+{
+  _cleanup_ (cmk_freep) char *message = NULL;
+  const CmkSpec *spec = NULL;
+
+  return find_spec_quietly (bus, key, &spec, &message) == CMK_EXIT_DONE ? spec : NULL;
 }
 
 int

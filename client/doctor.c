@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "buffer.h"
+#include "listing.h"
 #include "output.h"
 #include "surroundings.h"
 
@@ -45,9 +47,17 @@ get_time (const CmkValue *key, const char *name)
 static void
 copy (CmkValue *to, const CmkValue *key, const char *name)
 {
+  const CmkValue *number = cmk_value_get (key, name, CMK_VALUE_UNSIGNED);
   const char *text = cmk_value_get_string (key, name);
   CmkValue *item;
 
+  if (number != NULL)
+    {
+      item = cmk_value_append (to, name);
+      item->kind = CMK_VALUE_UNSIGNED;
+      item->natural = number->natural;
+      return;
+    }
   if (text == NULL && get_time (key, name) == 0)
     return;
   item = cmk_value_append (to, name);
@@ -62,7 +72,7 @@ copy (CmkValue *to, const CmkValue *key, const char *name)
 static size_t
 add_expiring (CmkValue *expiring, const CmkValue *keys, int64_t now)
 {
-  static const char *const names[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Description" };
+  static const char *const names[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Creator", "Description" };
   size_t n_soon = 0;
 
   for (size_t i = 0; i < keys->n_items; i++)
@@ -86,15 +96,26 @@ add_expiring (CmkValue *expiring, const CmkValue *keys, int64_t now)
 
 /* --- what there is to say --- */
 
+static void __attribute__ ((format (printf, 2, 3))) add (CmkValue *list, const char *format, ...)
+{
+  _cleanup_ (cmk_freep) char *text = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
+  va_end (arguments);
+  cmk_value_append_text (list, NULL, text);
+}
+
+/* What cmkd itself says of its TPM, its state and the clock. */
 static void
-add_attention (const CmkValue *status, size_t n_soon, CmkValue *attention)
+add_ailing (const CmkValue *status, CmkValue *attention)
 {
   static const char *const well[] = { "ok", "tpm-changed", NULL }; /* of the latter TpmAdvice speaks */
   static const char *const behind[] = { "behind", NULL };
   static const char *const rolled_back[] = { "rolled-back", NULL };
   const char *tpm_state = cmk_value_get_string (status, "TpmState");
   const char *advice = cmk_value_get_string (status, "TpmAdvice");
-  _cleanup_ (cmk_freep) char *text = NULL;
 
   if (tpm_state != NULL && strcmp (tpm_state, "ok") != 0 && advice != NULL)
     cmk_value_append_text (attention, NULL, advice);
@@ -106,14 +127,35 @@ add_attention (const CmkValue *status, size_t n_soon, CmkValue *attention)
   if (is_one_of (status, "ClockState", behind))
     cmk_value_append_text (attention, NULL,
                            "the clock of this machine is behind what cmkd knows to have passed: set it");
+}
+
+/* Is more than nine tenths of what the kernel lets cmkd's user keep in keys used up? */
+static bool
+is_quota_short (const CmkValue *status)
+{
+  const char *quota = cmk_value_get_string (status, "KeyringQuota");
+  unsigned long keys, most_keys, bytes, most_bytes;
+
+  return quota != NULL && sscanf (quota, "%lu of %lu keys, %lu of %lu", &keys, &most_keys, &bytes, &most_bytes) == 4 &&
+         (keys > most_keys / 10 * 9 || bytes > most_bytes / 10 * 9);
+}
+
+static void
+add_attention (const CmkValue *status, size_t n_soon, const CmkDoctorFacts *facts, CmkValue *attention)
+{
+  add_ailing (status, attention);
+  if (facts->unlisted != NULL)
+    add (attention, "your keys could not be listed, so nothing is known of what expires: %s", facts->unlisted);
+  if (facts->is_polkit_broken)
+    add (attention, "polkit does not answer, so cmkd serves root only: see `systemctl status polkit`");
+  if (is_quota_short (status))
+    add (attention, "what the kernel lets cmkd keep is nearly used up, see KeyringQuota, so starts and calls are slow: "
+                    "raise the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes");
   if (n_soon > 0)
-    {
-      cmk_require_memory (asprintf (&text,
-                                    "the material of %zu key%s expires within %d days: import it again in time, "
-                                    "`cmkctl import --expires`, from your copy",
-                                    n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS) >= 0);
-      cmk_value_append_text (attention, NULL, text);
-    }
+    add (attention,
+         "the material of %zu key%s expires within %d days: import it again in time, `cmkctl import --expires`, from "
+         "your copy",
+         n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS);
 }
 
 static void
@@ -137,12 +179,12 @@ add_not_protected (const CmkValue *status, bool is_private, bool is_here, CmkVal
 }
 
 void
-cmk_doctor_examine (CmkValue *status, const CmkValue *keys, bool is_private, bool is_here, int64_t now)
+cmk_doctor_examine (CmkValue *status, const CmkValue *keys, const CmkDoctorFacts *facts)
 {
-  size_t n_soon = add_expiring (add_list (status, "Expiring"), keys, now);
+  size_t n_soon = add_expiring (add_list (status, "Expiring"), keys, facts->now);
 
-  add_attention (status, n_soon, add_list (status, "Attention"));
-  add_not_protected (status, is_private, is_here, add_list (status, "NotProtected"));
+  add_attention (status, n_soon, facts, add_list (status, "Attention"));
+  add_not_protected (status, facts->is_private, facts->is_here, add_list (status, "NotProtected"));
 }
 
 static void
@@ -159,15 +201,19 @@ print_texts (const char *title, const CmkValue *list)
 }
 
 void
-cmk_doctor_print (const CmkValue *status)
+cmk_doctor_print (CmkValue *status, bool is_here)
 {
-  static const char *const columns[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Description" };
-  const CmkValue *expiring = cmk_value_get (status, "Expiring", CMK_VALUE_LIST);
+  static const char *const plain[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Description" };
+  static const char *const shared[] = { "KeyId", "MaterialExpireTime", "DeleteDate", "Owner", "Description" };
+  CmkValue *expiring = cmk_value_get (status, "Expiring", CMK_VALUE_LIST);
 
   if (expiring != NULL && expiring->n_items > 0)
     {
+      bool is_shared = cmk_list_name_owners (expiring, is_here);
+
       printf ("\nIn the next %d days:\n", AHEAD_DAYS);
-      cmk_output_print_table (expiring, columns, sizeof columns / sizeof *columns);
+      cmk_output_print_table (expiring, is_shared ? shared : plain,
+                              is_shared ? sizeof shared / sizeof *shared : sizeof plain / sizeof *plain);
     }
   print_texts ("Needs attention", cmk_value_get (status, "Attention", CMK_VALUE_LIST));
   print_texts ("Not protected here", cmk_value_get (status, "NotProtected", CMK_VALUE_LIST));

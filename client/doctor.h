@@ -5,13 +5,21 @@
 
 #include "value.h"
 
+typedef struct
+{
+  bool is_private;       /* it is the user's own instance */
+  bool is_here;          /* it runs on this machine */
+  bool is_polkit_broken; /* polkit is installed and does not start */
+  const char *unlisted;  /* why the keys are not to be had; NULL: they are, or need not be */
+  int64_t now;
+} CmkDoctorFacts;
+
 /* Add to @status, the answers of the daemon, the lists Attention and NotProtected, texts for a person, and Expiring, those of
- * @keys (a list; may be CMK_VALUE_NONE) whose material expires, or that are deleted, within 30 days of @now. @is_private: it
- * is the user's own instance; @is_here: it runs on this machine. */
-void cmk_doctor_examine (CmkValue *status, const CmkValue *keys, bool is_private, bool is_here, int64_t now);
+ * @keys (a list; may be CMK_VALUE_NONE) whose material expires, or that are deleted, within the next 30 days. */
+void cmk_doctor_examine (CmkValue *status, const CmkValue *keys, const CmkDoctorFacts *facts);
 
 /* Print what it found below the facts. */
-void cmk_doctor_print (const CmkValue *status);
+void cmk_doctor_print (CmkValue *status, bool is_here);
 
 /* Does anything need attention? */
 bool cmk_doctor_is_worried (const CmkValue *status);

@@ -28,7 +28,6 @@
 #include "text.h"
 #include "wrapping.h"
 
-#define FILE_TAG    "imported-from"
 #define ID_FILE     ".cmkctl-import"
 #define ID_BYTES    16
 #define ID_CHARS    (2 * ID_BYTES)
@@ -113,7 +112,7 @@ static int
 check_metadata (const Run *run, const CmkValue *metadata, const Item *item)
 {
   const CmkValue *tags = cmk_value_get (metadata, "Tags", CMK_VALUE_MAP);
-  const char *tag = tags != NULL ? cmk_value_get_string (tags, FILE_TAG) : NULL;
+  const char *tag = tags != NULL ? cmk_value_get_string (tags, CMK_IMPORT_FILE_TAG) : NULL;
   const char *origin, *spec, *usage;
   int code = cmk_value_require (metadata, "Origin", &origin);
 
@@ -183,14 +182,7 @@ read_material (const Run *run, const Item *item, CmkMaterial *ret_material)
 
   cmk_require_memory (asprintf (&path, "%s/%s", run->directory, item->file) >= 0);
   code = cmk_wrapping_read_material (path, true, ret_material);
-  if (code != CMK_EXIT_DONE)
-    return code;
-  if (ret_material->kind != run->spec->kind)
-    return cmk_fail (CMK_EXIT_REFUSED, "this is no material for a key of %s: say another --spec", run->spec->name);
-  if (run->spec->material_bytes > 0 && ret_material->data.size != run->spec->material_bytes)
-    return cmk_fail (CMK_EXIT_REFUSED, "material for a key of %s has %zu bytes, and this has %zu", run->spec->name,
-                     run->spec->material_bytes, ret_material->data.size);
-  return CMK_EXIT_DONE;
+  return code == CMK_EXIT_DONE ? cmk_import_check (run->spec, ret_material) : code;
 }
 
 static int
@@ -201,7 +193,7 @@ create_key (const Run *run, Item *item)
   _cleanup_ (cmk_freep) char *tag = NULL;
   int code;
 
-  cmk_require_memory (asprintf (&tag, FILE_TAG "=%s", item->origin) >= 0);
+  cmk_require_memory (asprintf (&tag, CMK_IMPORT_FILE_TAG "=%s", item->origin) >= 0);
   cmk_call_begin_options (call);
   cmk_call_add_text_option (call, "Origin", "EXTERNAL");
   cmk_call_add_text_option (call, "KeySpec", run->spec->name);

@@ -29,6 +29,19 @@ cmk_import_is_under_sm2 (const CmkImportJob *job)
   return job->algorithm != NULL && strncmp (job->algorithm, "SM2", 3) == 0;
 }
 
+int
+cmk_import_check (const CmkSpec *spec, const CmkMaterial *material)
+{
+  if (material->kind != spec->kind)
+    return cmk_fail (CMK_EXIT_REFUSED,
+                     "this is no material for a key of %s: is it the right file, for the right key or --spec?",
+                     spec->name);
+  if (spec->material_bytes > 0 && material->data.size != spec->material_bytes)
+    return cmk_fail (CMK_EXIT_REFUSED, "material for a key of %s has %zu bytes, and this has %zu", spec->name,
+                     spec->material_bytes, material->data.size);
+  return CMK_EXIT_DONE;
+}
+
 CmkCall *
 cmk_import_ask_parameters (const CmkImportJob *job, const char *algorithm)
 {

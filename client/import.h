@@ -29,6 +29,9 @@ void cmk_import_clear (CmkImport *import);
 /* Is the wrapping key of @job an SM2 key? */
 bool cmk_import_is_under_sm2 (const CmkImportJob *job);
 
+/* Is @material what a key of @spec has, as far as can be told before it is wrapped? An exit code. */
+int cmk_import_check (const CmkSpec *spec, const CmkMaterial *material);
+
 /* A call of GetParametersForImport, to which options can be added. */
 CmkCall *cmk_import_ask_parameters (const CmkImportJob *job, const char *algorithm);
 

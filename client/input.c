@@ -56,13 +56,21 @@ fail_to_open (const char *path, const char *what)
   return cmk_fail (CMK_EXIT_REFUSED, "cannot open the %s '%s': %s", what, path, strerror (errno));
 }
 
+static const char *
+name_source (const char *path)
+{
+  return strcmp (path, "-") == 0 ? "standard input" : path;
+}
+
 int
 cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret_data)
 {
-  bool is_stdin = strcmp (path, "-") == 0;
-  _cleanup_ (closep) int fd = is_stdin ? STDIN_FILENO : open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  _cleanup_ (closep) int fd = strcmp (path, "-") == 0 ? STDIN_FILENO : open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  int code = fd < 0 ? fail_to_open (path, what) : read_all (fd, name_source (path), what, limit, ret_data);
 
-  return fd < 0 ? fail_to_open (path, what) : read_all (fd, is_stdin ? "standard input" : path, what, limit, ret_data);
+  if (code == CMK_EXIT_DONE && ret_data->size == 0)
+    return cmk_fail (CMK_EXIT_REFUSED, "the %s '%s' is empty", what, name_source (path));
+  return code;
 }
 
 int
@@ -106,7 +114,8 @@ cmk_input_read_base64 (const char *path, const char *what, CmkBuffer *ret_text)
   if (code != CMK_EXIT_DONE)
     return code;
   if (!compact_base64 (&text))
-    return cmk_fail (CMK_EXIT_REFUSED, "the %s '%s' is not Base64: hand in what cmkctl wrote, unaltered", what, path);
+    return cmk_fail (CMK_EXIT_REFUSED, "the %s '%s' is not Base64: hand in what cmkctl wrote, unaltered", what,
+                     name_source (path));
   *ret_text = text;
   text = (CmkBuffer) { 0 };
   return CMK_EXIT_DONE;

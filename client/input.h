@@ -5,7 +5,7 @@
 
 #include "buffer.h"
 
-/* Read the whole of @path, "-" for standard input, at most @limit bytes; @what names it in messages. */
+/* Read the whole of @path, "-" for standard input, from one to @limit bytes; @what names it in messages. */
 int cmk_input_read (const char *path, const char *what, size_t limit, CmkBuffer *ret_data);
 
 /* The same of a regular file and nothing else: a pipe, for one, may never end. */

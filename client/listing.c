@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "listing.h"
 
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
@@ -72,4 +77,39 @@ cmk_list_all (const CmkArguments *arguments, const char *method, const char *fie
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
   return code == CMK_EXIT_DONE ? cmk_list_up_to (bus, method, field, filters, n_filters, limit, ret_answer) : code;
+}
+
+static char *
+name_owner (uint64_t uid, bool is_here)
+{
+  const struct passwd *account = is_here ? getpwuid ((uid_t) uid) : NULL;
+  char *text = NULL;
+
+  if (account != NULL)
+    return cmk_duplicate (account->pw_name);
+  cmk_require_memory (asprintf (&text, "%" PRIu64, uid) >= 0);
+  return text;
+}
+
+bool
+cmk_list_name_owners (CmkValue *keys, bool is_here)
+{
+  const CmkValue *first = keys->n_items > 0 ? cmk_value_get (&keys->items[0], "Creator", CMK_VALUE_UNSIGNED) : NULL;
+  bool is_shared = is_here && first != NULL && first->natural != geteuid ();
+
+  for (size_t i = 0; i < keys->n_items && !is_shared; i++)
+    {
+      const CmkValue *creator = cmk_value_get (&keys->items[i], "Creator", CMK_VALUE_UNSIGNED);
+
+      is_shared = creator != NULL && first != NULL && creator->natural != first->natural;
+    }
+  for (size_t i = 0; i < keys->n_items && is_shared; i++)
+    {
+      const CmkValue *creator = cmk_value_get (&keys->items[i], "Creator", CMK_VALUE_UNSIGNED);
+      _cleanup_ (cmk_freep) char *owner = creator != NULL ? name_owner (creator->natural, is_here) : NULL;
+
+      if (owner != NULL)
+        cmk_value_append_text (&keys->items[i], "Owner", owner);
+    }
+  return is_shared;
 }

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
@@ -192,6 +194,8 @@ start_thread (void)
 bool
 cmk_progress_begin (const char *what, CmkProgressUnit unit, uint64_t total)
 {
+  const char *terminal = getenv ("TERM");
+
   if (progress.what != NULL)
     return false;
   progress.what = what;
@@ -200,7 +204,7 @@ cmk_progress_begin (const char *what, CmkProgressUnit unit, uint64_t total)
   progress.done = 0;
   progress.begun_at = time_after (0).tv_sec;
   progress.is_ending = false;
-  if (!isatty (STDERR_FILENO))
+  if (!isatty (STDERR_FILENO) || terminal == NULL || strcmp (terminal, "dumb") == 0)
     return true;
   cmk_interruption_add (on_interruption);
   start_thread ();

@@ -219,6 +219,19 @@ find_field (const CmkValue *map, const char *name)
   return NULL;
 }
 
+/* As to_text(), of the field @name of @map: no material is none that never expires. */
+static char *
+field_to_text (const CmkValue *map, const char *name)
+{
+  const CmkValue *field = find_field (map, name);
+  const char *state = cmk_value_get_string (map, "KeyState");
+
+  if (field != NULL && is_time (field) && field->integer == 0 && strcmp (name, "MaterialExpireTime") == 0 &&
+      state != NULL && strcmp (state, "PendingImport") == 0)
+    return cmk_duplicate ("-");
+  return to_text (field);
+}
+
 static bool
 is_in (const char *const *names, size_t n_names, const char *name)
 {
@@ -229,11 +242,11 @@ is_in (const char *const *names, size_t n_names, const char *name)
 }
 
 static void
-print_field (const Screen *screen, const CmkValue *field, int columns)
+print_field (const Screen *screen, const CmkValue *map, const char *name, int columns)
 {
-  _cleanup_ (cmk_freep) char *text = to_text (field);
+  _cleanup_ (cmk_freep) char *text = field_to_text (map, name);
 
-  print_cell (screen, field->name, "\033[1m", columns + COLUMN_GAP, 0);
+  print_cell (screen, name, "\033[1m", columns + COLUMN_GAP, 0);
   print_cell (screen, text, find_colour (text), 0, 0);
   putchar ('\n');
 }
@@ -261,10 +274,10 @@ cmk_output_print_fields (const CmkValue *map)
 
   for (size_t i = 0; i < n_first; i++)
     if (find_field (map, first[i]) != NULL)
-      print_field (&screen, find_field (map, first[i]), columns);
+      print_field (&screen, map, first[i], columns);
   for (size_t i = 0; i < map->n_items; i++)
     if (strcmp (map->items[i].name, "RequestId") != 0 && !is_in (first, n_first, map->items[i].name))
-      print_field (&screen, &map->items[i], columns);
+      print_field (&screen, map, map->items[i].name, columns);
 }
 
 void
@@ -303,7 +316,7 @@ cmk_output_print_table (const CmkValue *maps, const char *const *names, size_t n
     {
       int width;
 
-      cells[i] = to_text (find_field (&maps->items[i / n_names], names[i % n_names]));
+      cells[i] = field_to_text (&maps->items[i / n_names], names[i % n_names]);
       width = count_columns (cells[i]);
       if (width > columns[i % n_names])
         columns[i % n_names] = width;

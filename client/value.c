@@ -62,6 +62,18 @@ cmk_value_merge (CmkValue *to, CmkValue *from)
   from->n_items = 0;
 }
 
+void
+cmk_value_remove (CmkValue *map, const char *name)
+{
+  CmkValue *item = find (map, name);
+
+  if (item == NULL)
+    return;
+  cmk_value_clear (item);
+  *item = map->items[map->n_items - 1];
+  map->n_items--;
+}
+
 CmkValue *
 cmk_value_get (const CmkValue *map, const char *name, CmkValueKind kind)
 {

@@ -47,6 +47,9 @@ void cmk_value_append_text (CmkValue *value, const char *name, const char *text)
 /* Move the items of @from, a list or map, to the end of @to, those left out whose name @to has already. */
 void cmk_value_merge (CmkValue *to, CmkValue *from);
 
+/* Clear the item @name of the map @map, if there is one, and leave it out from now on. */
+void cmk_value_remove (CmkValue *map, const char *name);
+
 /* The item @name of the map @map, NULL if there is none or it is of another kind. */
 CmkValue *cmk_value_get (const CmkValue *map, const char *name, CmkValueKind kind);
 

@@ -22,7 +22,7 @@ static const char *const outputs[] = { "out", NULL };
 /* Write the field @name of @answer as data: raw, or with --base64 or on a terminal, which raw data would upset, as Base64.
  * With --json all of @answer is printed. */
 static int
-write_data (const CmkArguments *arguments, const CmkValue *answer, const char *name)
+write_data (const CmkArguments *arguments, CmkValue *answer, const char *name)
 {
   bool is_shown = strcmp (cmk_arguments_get (arguments, "out", "-"), "-") == 0 && isatty (STDOUT_FILENO);
   bool is_text = cmk_arguments_has (arguments, "base64") || is_shown;

@@ -103,12 +103,14 @@ verify (const CmkAttestation *attestation, CmkFindings *ret_findings)
 }
 
 static void
-print_findings (const CmkFindings *findings, bool is_accepted)
+print_findings (const CmkFindings *findings, bool is_accepted, bool is_nonce_theirs)
 {
   printf (
       "proved: if the attestation key is a TPM's, the public key is of an RSA key of %u bits that this TPM made for\n"
       "        this nonce, that can do nothing but decrypt, and that cannot leave the TPM\n",
       findings->modulus_bits);
+  if (is_nonce_theirs)
+    printf ("not proved: that the answer is fresh; you did not choose its nonce\n");
   if (findings->is_known_signer)
     printf ("proved: the attestation key is the known one\n");
   else if (is_accepted)
@@ -165,11 +167,8 @@ static int
 read_known (const CmkArguments *arguments, const char *option, CmkBuffer *ret_data)
 {
   const char *path = cmk_arguments_get (arguments, option, NULL);
-  int code = path != NULL ? cmk_input_read (path, option, MAX_KEY_BYTES, ret_data) : CMK_EXIT_DONE;
 
-  if (code == CMK_EXIT_DONE && path != NULL && ret_data->size == 0)
-    return cmk_fail (CMK_EXIT_REFUSED, "the file of --%s, '%s', is empty", option, path);
-  return code;
+  return path != NULL ? cmk_input_read (path, option, MAX_KEY_BYTES, ret_data) : CMK_EXIT_DONE;
 }
 
 static int
@@ -192,7 +191,7 @@ run_verify (const CmkArguments *arguments)
   if (code != CMK_EXIT_DONE)
     return code;
 
-  print_findings (&findings, accepted != NULL);
+  print_findings (&findings, accepted != NULL, strcmp (cmk_arguments_get (arguments, "nonce", ""), "auto") == 0);
   if (!findings.is_known_signer && accepted == NULL)
     return cmk_fail (CMK_EXIT_NOT_KNOWN,
                      "the attestation key is not yet known: give the one you know with --attestation-key, or, once you "

@@ -144,9 +144,12 @@ run_data_key (const CmkArguments *arguments)
     code = cmk_output_write_secret (plaintext_path, plaintext);
   if (code == CMK_EXIT_DONE && out != NULL)
     code = cmk_output_write_line (out, blob);
-  if (code == CMK_EXIT_DONE && is_json)
-    cmk_output_print_json (&answer);
-  return code;
+  if (code != CMK_EXIT_DONE || !is_json)
+    return code;
+  if (plaintext_path != NULL)
+    cmk_value_remove (&answer, "Plaintext");
+  cmk_output_print_json (&answer);
+  return CMK_EXIT_DONE;
 }
 
 #define CONTEXT_HELP "context that belongs to the ciphertext"

@@ -106,9 +106,14 @@ const CmkVerb cmk_grant_verbs[] = {
     "\n"
     "  DescribeKey, GetPublicKey, Encrypt, Decrypt, ReEncryptFrom, ReEncryptTo, GenerateDataKey,\n"
     "  GenerateDataKeyWithoutPlaintext, Sign, Verify, AsymmetricEncrypt, AsymmetricDecrypt, GenerateMac, VerifyMac,\n"
-    "  GetParametersForImport, ImportKeyMaterial, DeleteKeyMaterial, EnableKey, DisableKey",
+    "  GetParametersForImport, ImportKeyMaterial, DeleteKeyMaterial, EnableKey, DisableKey\n"
+    "\n"
+    "Without DescribeKey they cannot look at the key, and sign, verify, mac, asymmetric-encrypt, asymmetric-decrypt "
+    "and\n"
+    "get-parameters need an --algorithm.",
     "cmkctl grant alias/backup --user ada --operations DescribeKey,Encrypt\n"
-    "cmkctl grant alias/backup --group restore --operations Decrypt",
+    "cmkctl grant alias/backup --group restore --operations Decrypt\n"
+    "cmkctl grant alias/release --user ci --operations DescribeKey,Sign,Verify",
     grant_options, run_grant },
   { "revoke", "KEY GRANT-ID", 2, "take a grant back",
     "Take a grant back, at once and for good. `cmkctl grants KEY` shows the ids.",

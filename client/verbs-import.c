@@ -260,6 +260,16 @@ read_import (const CmkArguments *arguments, CmkImport *ret_import)
   return code;
 }
 
+/* What is no material for the key is told before it is wrapped, where we may look at the key. */
+static int
+import_material (CmkBus *bus, const CmkImportJob *job, const CmkMaterial *material, CmkValue *ret_answer)
+{
+  const CmkSpec *spec = cmk_describe_spec_if_seen (bus, job->key_id);
+  int code = spec != NULL ? cmk_import_check (spec, material) : CMK_EXIT_DONE;
+
+  return code == CMK_EXIT_DONE ? cmk_import_material (bus, job, material, ret_answer) : code;
+}
+
 static int
 run_import (const CmkArguments *arguments)
 {
@@ -285,7 +295,7 @@ run_import (const CmkArguments *arguments)
   if (code == CMK_EXIT_DONE)
     code = cmk_arguments_open_bus (arguments, &bus);
   if (code == CMK_EXIT_DONE)
-    code = material_path != NULL ? cmk_import_material (bus, &job, &material, &answer)
+    code = material_path != NULL ? import_material (bus, &job, &material, &answer)
                                  : cmk_import_send (bus, &job, &import, &answer);
   if (code == CMK_EXIT_DONE)
     cmk_output_print_answer (&answer, cmk_arguments_has (arguments, "json"));

@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "cmkd.h"
 #include "exit-code.h"
+#include "import-many.h"
 #include "listing.h"
 #include "output.h"
 
@@ -96,16 +97,32 @@ is_used (const CmkValue *list, const char *name)
   return false;
 }
 
+/* Where a key was imported from is as wide as half a terminal, and the same but for its end: show has it. */
+static void
+leave_out_files (CmkValue *keys)
+{
+  for (size_t i = 0; i < keys->n_items; i++)
+    {
+      CmkValue *tags = cmk_value_get (&keys->items[i], "Tags", CMK_VALUE_MAP);
+
+      if (tags != NULL)
+        cmk_value_remove (tags, CMK_IMPORT_FILE_TAG);
+    }
+}
+
 /* What few keys have takes no column where none has it. */
 static void
-print_keys (const CmkValue *keys)
+print_keys (CmkValue *keys, bool is_here)
 {
   static const char *const always[] = { "KeyId", "KeyState", "KeySpec", "Origin", "MaterialExpireTime" };
   static const char *const if_used[] = { "DeleteDate", "Aliases", "Tags" };
-  const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 1];
+  const char *columns[sizeof always / sizeof *always + sizeof if_used / sizeof *if_used + 2];
   size_t n_columns = sizeof always / sizeof *always;
 
+  leave_out_files (keys);
   memcpy (columns, always, sizeof always);
+  if (cmk_list_name_owners (keys, is_here))
+    columns[n_columns++] = "Owner";
   for (size_t i = 0; i < sizeof if_used / sizeof *if_used; i++)
     if (is_used (keys, if_used[i]))
       columns[n_columns++] = if_used[i];
@@ -129,7 +146,7 @@ run_list (const CmkArguments *arguments)
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&answer);
   else
-    print_keys (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
+    print_keys (cmk_value_get (&answer, "Keys", CMK_VALUE_LIST), !cmk_arguments_has (arguments, "host"));
   return CMK_EXIT_DONE;
 }
 
@@ -160,6 +177,10 @@ run_schedule_deletion (const CmkArguments *arguments)
 
   if (code != CMK_EXIT_DONE)
     return code;
+  if (cmk_arguments_has (arguments, "days") &&
+      (days < CMKD_MIN_PENDING_WINDOW_DAYS || days > CMKD_MAX_PENDING_WINDOW_DAYS))
+    return cmk_arguments_fail (arguments, "--days takes a number from %d to %d", CMKD_MIN_PENDING_WINDOW_DAYS,
+                               CMKD_MAX_PENDING_WINDOW_DAYS);
   cmk_call_add_string (call, arguments->operands[0]);
   cmk_call_begin_options (call);
   if (days > 0)
@@ -221,8 +242,9 @@ const CmkVerb cmk_key_verbs[] = {
     "cmkctl create --origin EXTERNAL --key-id 8f9d3b5e-6c1a-4f27-9d80-0b6f2f8f6a11",
     create_options, run_create },
   { "list", "", 0, "list your keys",
-    "List your keys; root sees those of everybody. The date of deletion, aliases and tags have columns if a key has "
-    "any.",
+    "List your keys; root sees those of everybody, with their owners. The date of deletion, aliases and tags have "
+    "columns\n"
+    "if a key has any.",
     "cmkctl list --state PendingImport", list_options, run_list },
   { "show", "KEY", 1, "show what is known of a key",
     "Show what is known of a key, with the aliases that you gave it, its tags, and when it is deleted.",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "buffer.h"
@@ -14,19 +15,33 @@
 #include "output.h"
 #include "surroundings.h"
 
-/* The keys that whoever asks may see; none where that is not to be had. */
-static void
+/* The keys that whoever asks may see, none where the state is not open; or why they are not to be had, an owned text. */
+static char *
 get_keys (const CmkValue *status, CmkBus *bus, CmkValue *ret_keys)
 {
   _cleanup_ (cmk_value_clear) CmkValue answer = { 0 };
   const char *state = cmk_value_get_string (status, "StateStatus");
+  char *message = NULL;
+  int code;
 
-  cmk_bus_set_aside (bus, 0);
-  if (state == NULL || strcmp (state, "ok") != 0 ||
-      cmk_list_up_to (bus, "ListKeys", "Keys", NULL, 0, UINT32_MAX, &answer) != CMK_EXIT_DONE)
-    return;
+  if (state == NULL || strcmp (state, "ok") != 0)
+    return NULL;
+  cmk_fail_keep (&message);
+  code = cmk_list_up_to (bus, "ListKeys", "Keys", NULL, 0, UINT32_MAX, &answer);
+  cmk_fail_keep (NULL);
+  if (code != CMK_EXIT_DONE)
+    return message;
   ret_keys->kind = CMK_VALUE_LIST;
   cmk_value_merge (ret_keys, cmk_value_get (&answer, "Keys", CMK_VALUE_LIST));
+  return NULL;
+}
+
+/* Where polkit is not installed that is meant so; what is there and does not start is not. */
+static bool
+is_polkit_broken (const CmkArguments *arguments, CmkBus *bus)
+{
+  return geteuid () == 0 && !cmk_arguments_has (arguments, "session") && !cmk_arguments_has (arguments, "address") &&
+         !cmk_arguments_has (arguments, "host") && cmk_bus_is_broken (bus, "org.freedesktop.PolicyKit1");
 }
 
 static void
@@ -65,22 +80,26 @@ run_status (const CmkArguments *arguments)
   _cleanup_ (cmk_bus_closep) CmkBus *bus = NULL;
   _cleanup_ (cmk_value_clear) CmkValue status = { 0 };
   _cleanup_ (cmk_value_clear) CmkValue keys = { 0 };
-  bool is_here = !cmk_arguments_has (arguments, "host");
+  _cleanup_ (cmk_freep) char *unlisted = NULL;
+  CmkDoctorFacts facts = { .is_private = cmk_arguments_has (arguments, "session"),
+                           .is_here = !cmk_arguments_has (arguments, "host"),
+                           .now = (int64_t) time (NULL) };
   int code = get_status (arguments, &bus, &status);
 
   if (code != CMK_EXIT_DONE)
     return code;
-  if (is_here)
+  if (facts.is_here)
     add_quota (bus, &status);
   if (!cmk_arguments_has (arguments, "json"))
     cmk_output_print_fields (&status);
 
-  get_keys (&status, bus, &keys);
-  cmk_doctor_examine (&status, &keys, cmk_arguments_has (arguments, "session"), is_here, (int64_t) time (NULL));
+  facts.unlisted = unlisted = get_keys (&status, bus, &keys);
+  facts.is_polkit_broken = is_polkit_broken (arguments, bus);
+  cmk_doctor_examine (&status, &keys, &facts);
   if (cmk_arguments_has (arguments, "json"))
     cmk_output_print_json (&status);
   else
-    cmk_doctor_print (&status);
+    cmk_doctor_print (&status, facts.is_here);
   code = cmk_output_flush ();
   return code == CMK_EXIT_DONE && cmk_doctor_is_worried (&status) ? CMK_EXIT_REFUSED : code;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for the tests through the bus, and their results as TAP."""
+import os
 import signal
 import sys
 
@@ -19,6 +20,9 @@ def nothing_stays_in_the_kernel():
     yield
     left = [serial for machine in harness.Machine.made for serial in machine.kernel_keyrings()]
     assert left == []
+
+# What the tests open is a terminal that can do everything, wherever they run.
+os.environ['TERM'] = 'xterm'
 
 
 @pytest.fixture(scope='module')

@@ -119,6 +119,7 @@ def test_everything_by_cmkctl(machine, tmp_path):
         done = cmkctl.run('verify-attestation', directory / 'answer', '--nonce', nonce, '--accept-attestation-key',
                           directory / 'known', '--public-key', directory / 'key', '--pem')
         assert done.returncode == 0 and b'accepted because you say so' in done.stdout
+        assert (b'not proved: that the answer is fresh' in done.stdout) == (nonce == 'auto')
     cmkctl.run('verify-attestation', directory / 'answer', '--nonce', 'auto', '--attestation-key',
                directory / 'known').check_returncode()
     assert (directory / 'known').read_bytes() == unb64(json.loads(answer)['AttestationKeyPublicArea'])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cmkctl when something is wrong: usage, no bus, no daemon, no TPM, refusals, and answers that no cmkd gives."""
+import contextlib
 import json
 import os
 import pty
@@ -43,6 +44,8 @@ from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
     ['schedule-deletion', UNKNOWN_KEY, '7'],
     ['schedule-deletion', UNKNOWN_KEY, '--days', '0'],
     ['schedule-deletion', UNKNOWN_KEY, '--days', '1w'],
+    ['schedule-deletion', UNKNOWN_KEY, '--days', '3'],
+    ['help', 'bogus'],
     ['cancel-deletion', UNKNOWN_KEY, '--days', '7'],
     ['alias'],
     ['alias', 'move', 'alias/a', UNKNOWN_KEY],
@@ -99,7 +102,7 @@ from client import DEADLINE, ERROR_PREFIX, SOURCE_ROOT, UNKNOWN_KEY
 ], ids=' '.join)
 def test_usage(arguments):
     """2, in one line that names the way to the help, before any bus is looked for."""
-    message = refused(2, *arguments, env={'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
+    message = refused(2, *arguments, stdin=b'x', env={'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
     assert '--help`' in message or '--address=nonsense' in arguments
 
 
@@ -129,6 +132,14 @@ def test_help_of_every_verb():
             assert set(re.findall('(?<!\\S)--[a-z0-9-]+', words.partition('-- ')[0])) <= set(options)
 
 
+def test_ways_to_the_help():
+    for ways in ([['--help'], ['-h'], ['help']], [['show', '--help'], ['show', '-h'], ['help', 'show']]):
+        texts = {run(*way, env={}).stdout for way in ways}
+        assert len(texts) == 1 and texts.pop().startswith(b'Usage: cmkctl ')
+    assert '6 attestation key not known' in help_of()
+    assert help_of('list').startswith('Usage: cmkctl list [OPTION...]\n')
+
+
 def test_version():
     assert re.fullmatch(rb'cmkctl \d+\.\d+\.\d+\n', run('--version').stdout)
 
@@ -149,7 +160,7 @@ def test_only_wrapping_loads_libcrypto():
                           ['public-key', UNKNOWN_KEY]):
             loaded = libraries(cmkctl.bus, *arguments)
             assert not [name for name in loaded if re.match('libcrypto|libglib|libgio|cmkctl-wrap', name)]
-        loaded = libraries('wrap', '--public-key', '/dev/null', '--in', '/etc/hostname')
+        loaded = libraries('wrap', '--public-key', '/etc/hostname', '--in', '/etc/hostname')
         assert [name for name in loaded if name.startswith('libcrypto')]
 
 
@@ -332,19 +343,43 @@ def test_colours_and_width(bare, impostor):
 
 
 def test_a_long_call_says_on_a_terminal_that_it_waits(bare, impostor):
+    """But not on one that cannot wipe it out again, where a call has begun before."""
     said = threading.Event()
 
     def answer(_message):
         assert said.wait(DEADLINE)
         return GLib.Variant('(a{sv})', ({},))
 
+    def begin(terminal):
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
+                                   stderr=follower, env={**os.environ, 'TERM': terminal})
+        os.close(follower)
+        return leader, process
+
     impostor.answer = answer
-    leader, follower = pty.openpty()
-    process = subprocess.Popen([CMKCTL, Cmkctl(bare).bus, 'disable', UNKNOWN_KEY, '--json'], stdout=subprocess.PIPE,
-                               stderr=follower)
-    os.close(follower)
-    assert b'cmkctl: waiting for cmkd' in os.read(leader, 4096)
+    dumb, terminal = begin('dumb'), begin('xterm')
+    assert b'cmkctl: waiting for cmkd' in os.read(terminal[0], 4096)
     said.set()
-    assert process.communicate(timeout=DEADLINE)[0] == b'{}\n'
-    assert process.returncode == 0
-    os.close(leader)
+    for leader, process in dumb, terminal:
+        assert process.communicate(timeout=DEADLINE)[0] == b'{}\n'
+        assert process.returncode == 0
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        assert os.read(dumb[0], 4096) == b''
+    os.close(dumb[0])
+    os.close(terminal[0])
+
+
+@pytest.mark.parametrize('verb, what', [
+    (['encrypt', UNKNOWN_KEY], 'plaintext'), (['decrypt'], 'ciphertext blob'), (['sign', UNKNOWN_KEY], 'message'),
+    (['mac', UNKNOWN_KEY], 'message'), (['import', UNKNOWN_KEY, '--material', '-'], 'key material')],
+    ids=lambda value: value if isinstance(value, str) else ' '.join(value))
+def test_nothing_is_called_nothing(tmp_path, verb, what):
+    (tmp_path / 'empty').touch()
+    assert f"the {what} 'standard input' is empty" in refused(1, *verb)
+    if '-' not in verb:
+        assert f"the {what} '{tmp_path}/empty' is empty" in refused(1, *verb, '--in', tmp_path / 'empty')
+
+
+def test_what_is_no_base64_has_a_name():
+    assert "the ciphertext blob 'standard input' is not Base64" in refused(1, 'decrypt', stdin=b'%')

@@ -153,8 +153,8 @@ def test_import_asks_for_the_passphrase_once(cmkctl):
 
 
 @pytest.mark.parametrize('spec, material, message', [
-    ('AES_256', lambda: key_of('EC_P256').data, 'IncorrectKeyMaterial'),
-    ('RSA_2048', lambda: os.urandom(32), 'Parameter'),
+    ('AES_256', lambda: key_of('EC_P256').data, 'no material for a key of AES_256'),
+    ('RSA_2048', lambda: os.urandom(32), 'no material for a key of RSA_2048'),
     ('EC_P256', lambda: key_of('EC_P384').data, 'IncorrectKeyMaterial'),
     ('EC_P256', lambda: key_of('EC_P256').public, 'no private key'),
     ('RSA_2048', lambda: openssl('pkey', '-pubin', '-inform', 'DER', stdin=key_of('RSA_2048').public), 'no private key'),
@@ -222,7 +222,7 @@ def test_what_cannot_be_signed(cmkctl, imported):
     assert '6144' in cmkctl.refused(1, 'sign', imported('EC_P256'), stdin=bytes(6145))
     cmkctl('sign', imported('EC_P256'), stdin=bytes(6144))
     assert 'InvalidParameter' in cmkctl.refused(1, 'sign', imported('EC_P256'), '--digest', stdin=bytes(48))
-    assert 'InvalidParameter' in cmkctl.refused(1, 'sign', imported('EC_P256'))
+    assert 'is empty' in cmkctl.refused(1, 'sign', imported('EC_P256'))
     assert 'InvalidParameter' in cmkctl.refused(1, 'sign', imported('EC_P256'), '--algorithm', 'ECDSA', stdin=b'x')
     assert 'UnsupportedOperation' in cmkctl.refused(
         1, 'sign', imported('EC_P256'), '--algorithm', 'ECDSA_SHA_384', stdin=b'x')

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from cmkctl import Cmkctl
-from harness import new_machine
+from harness import ALICE, new_machine
 from client import UNKNOWN_KEY
 from test_cmkctl import Monitor, fields
 
@@ -62,8 +62,8 @@ def test_schedule_and_cancel_deletion(cmkctl, root, key, options, days):
 
 
 def test_deletion_that_is_refused(cmkctl, key):
-    assert 'InvalidParameter' in cmkctl.refused(1, 'schedule-deletion', key, '--days', '6')
-    assert 'InvalidParameter' in cmkctl.refused(1, 'schedule-deletion', key, '--days', '1097')
+    for days in '6', '1097':
+        assert '--days takes a number from 7 to 1096' in cmkctl.refused(2, 'schedule-deletion', key, '--days', days)
     assert 'KeyNotFound' in cmkctl.refused(3, 'schedule-deletion', UNKNOWN_KEY)
     assert 'KeyNotFound' in cmkctl.refused(3, 'cancel-deletion', UNKNOWN_KEY)
     assert 'StateNotAllowed' in cmkctl.refused(1, 'cancel-deletion', key)
@@ -188,6 +188,30 @@ def test_list_has_a_column_where_a_key_has_something():
         assert (table['DeleteDate'][0], table['Description']) == ('never', ['first', ''])
         assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', table['DeleteDate'][1])
         assert list(columns(cmkctl('list', '--state', 'Enabled'))) == [*plain[:-1], 'Aliases', plain[-1]]
+
+
+def test_list_says_whose_keys_are_not_the_callers():
+    with new_machine() as machine:
+        cmkctl = Cmkctl(machine)
+        theirs = machine.client(ALICE).own_key()
+        assert columns(cmkctl('list'))['Owner'] == ['games']
+        mine = create(cmkctl)
+        table = columns(cmkctl('list'))
+        assert dict(zip(table['KeyId'], table['Owner'])) == {theirs: 'games', mine: 'root'}
+        assert list(table)[-2:] == ['Owner', 'Description']
+        assert 'Owner' not in columns(cmkctl('list', user=ALICE))
+        assert all('Owner' not in key for key in cmkctl.json('list')['Keys'])
+
+
+def test_a_key_without_material_has_no_time_when_it_expires():
+    with new_machine() as machine:
+        cmkctl = Cmkctl(machine)
+        key = create(cmkctl, '--origin', 'EXTERNAL')
+        assert columns(cmkctl('list'))['MaterialExpireTime'] == ['-']
+        cmkctl('import', key, '--material', '-', stdin=os.urandom(32))
+        assert columns(cmkctl('list'))['MaterialExpireTime'] == ['never']
+        cmkctl('delete-material', key)
+        assert re.search(rb'^MaterialExpireTime +-$', cmkctl('show', key), re.MULTILINE)
 
 
 def test_monitor_shows_the_life_of_a_key(machine, cmkctl):

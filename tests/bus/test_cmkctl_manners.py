@@ -134,7 +134,6 @@ def test_the_messages_of_cmkd_say_what_to_do(cmkctl, keys):
     cases = [
         ('InvalidParameter', 'must be a key id', ['show', 'x']),
         ('InvalidParameter', 'Enabled, Disabled, PendingImport or PendingDeletion', ['list', '--state', 'x']),
-        ('InvalidParameter', 'from 7 to 1096', ['schedule-deletion', keys.aes, '--days', '3']),
         ('InvalidParameter', 'later than now',
          ['import', keys.external, '--material', keys.material, '--expires', '@5']),
         ('KeyNotFound', '`cmkctl list`', ['show', UNKNOWN_KEY]),

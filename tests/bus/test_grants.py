@@ -453,3 +453,25 @@ def test_cmkctl(machine, root):
         cmkctl.refused(2, 'grant', key, *arguments)
     cmkctl.refused(1, 'grant', key, '--user', 'news', '--operations', 'Destroy')
     cmkctl.refused(3, 'grants', UNKNOWN_KEY)
+
+
+@pytest.mark.parametrize('verb, operation, spec, usage, algorithm', [
+    ('sign', 'Sign', 'EC_P256', 'SIGN_VERIFY', 'ECDSA_SHA_256'),
+    ('mac', 'GenerateMac', 'HMAC_256', 'GENERATE_VERIFY_MAC', 'HMAC_SHA_256'),
+    ('asymmetric-encrypt', 'AsymmetricEncrypt', 'EC_SM2', 'ENCRYPT_DECRYPT', 'SM2PKE')])
+def test_cmkctl_asks_for_the_algorithm_of_a_key_that_it_may_not_look_at(machine, kms, verb, operation, spec, usage,
+                                                                        algorithm):
+    cmkctl, key = Cmkctl(machine), kms.own_key(KeySpec=spec, KeyUsage=usage)
+    grant(kms, key, operation, User=BOB)
+    message = cmkctl.refused(3, verb, key, stdin=b'x', user=BOB)
+    assert message.startswith('cmkctl: KeyNotFound: ') and 'DescribeKey' in message and '--algorithm' in message
+    assert cmkctl(verb, key, '--algorithm', algorithm, stdin=b'x', user=BOB)
+
+
+def test_cmkctl_of_a_custodian_who_may_not_look_at_the_key(machine, kms):
+    cmkctl, key = Cmkctl(machine), kms.external_key()
+    grant(kms, key, 'GetParametersForImport', 'ImportKeyMaterial', User=BOB)
+    assert '--algorithm' in cmkctl.refused(3, 'get-parameters', key, '--json', user=BOB)
+    assert cmkctl.json('get-parameters', key, '--algorithm', 'RSAES_OAEP_SHA_256', user=BOB)['KeyId'] == key
+    cmkctl('import', key, '--material', '-', stdin=os.urandom(32), user=BOB)
+    assert kms.state(key) == 'Enabled'

@@ -293,6 +293,13 @@ def test_a_rate_limit_only_slows_it_down(tmp_path):
         assert Cmkctl(machine)('import', '--from', tmp_path).endswith(b'\n3 imported, 0 already there, 0 failed\n')
 
 
+def test_where_it_came_from_takes_no_room_in_a_list(cmkctl, tmp_path):
+    fill(tmp_path, 1)
+    cmkctl('import', '--from', tmp_path)
+    assert identity(tmp_path).encode() not in cmkctl('list')
+    assert any(key['Tags'].get(TAG, '').startswith(identity(tmp_path)) for key in cmkctl.json('list')['Keys'])
+
+
 def test_on_a_terminal(cmkctl, tmp_path):
     """Lines stay whole, whatever is shown in between."""
     prefix = fill(tmp_path, 3)

@@ -4,6 +4,7 @@ between two system calls, and what is in them is genuine by its MAC and nonsense
 import fcntl
 import hashlib
 import hmac
+import json
 import os
 import pwd
 import random
@@ -13,6 +14,7 @@ import subprocess
 
 import pytest
 
+from cmkctl import Cmkctl
 from harness import new_machine
 from client import b64, iterate_until, unb64
 from ring import Ring
@@ -102,7 +104,10 @@ def test_kr_01_the_quota_runs_out_and_comes_back():
         key = kms.own_key()
         use(machine, key)
         assert is_warm(machine, key)
+        assert Cmkctl(machine).json('status')['Attention'] == []
         fillers = fill(POOR)
+        done = Cmkctl(machine).run('status', '--json')
+        assert done.returncode == 1 and ['KeyringQuota' in text for text in json.loads(done.stdout)['Attention']] == [True]
         for other in [kms.own_key() for _ in range(4)]:
             use(machine, other)
             use(machine, key)

@@ -9,6 +9,7 @@ import pytest
 
 from cmkctl import Cmkctl, eventually, on_terminal, run
 from harness import ALICE, new_machine
+from policy import NAME as POLKIT, no, policed_machine, yes
 
 DAY = 86400
 FACTS = {'Version', 'StateStatus', 'TpmState', 'TpmAdvice', 'TpmManufacturer', 'TpmFirmware', 'RootKey', 'RootKeyName',
@@ -81,11 +82,13 @@ def test_what_expires_and_what_is_deleted():
         date = alice.ScheduleKeyDeletion(deleted, PendingWindowInDays=9)['DeleteDate']
         status = cmkctl.json('status')
         assert sorted(status['Expiring'], key=lambda key: key['KeyId']) == sorted(
-            [{'KeyId': later, 'MaterialExpireTime': now + 20 * DAY, 'Description': 'in time'},
-             {'KeyId': deleted, 'DeleteDate': date, 'Description': ''}], key=lambda key: key['KeyId'])
+            [{'KeyId': later, 'MaterialExpireTime': now + 20 * DAY, 'Creator': ALICE, 'Description': 'in time'},
+             {'KeyId': deleted, 'DeleteDate': date, 'Creator': ALICE, 'Description': ''}], key=lambda key: key['KeyId'])
         header, *rows = section(cmkctl('status'), 'In the next 30 days')
-        assert header.split() == ['KeyId', 'MaterialExpireTime', 'DeleteDate', 'Description']
-        assert {row.split()[0] for row in rows} == {later, deleted}
+        assert header.split() == ['KeyId', 'MaterialExpireTime', 'DeleteDate', 'Owner', 'Description']
+        assert {row.split()[0] for row in rows} == {later, deleted} and all(' games' in row for row in rows)
+        header, *rows = section(cmkctl('status', user=ALICE), 'In the next 30 days')
+        assert 'Owner' not in header and len(rows) == 2
 
         soon = alice.imported_key(expires=now + 2 * DAY)
         status = worried(cmkctl)
@@ -109,3 +112,27 @@ def test_no_tpm_and_no_colour_but_on_a_terminal():
         assert status['Attention'] == [status['TpmAdvice']]
         assert '\x1b[31mabsent\x1b[0m' in on_terminal(cmkctl.bus, 'status')[1]
         machine.start_tpm()
+
+
+def test_keys_that_may_not_be_listed_are_no_all_clear():
+    with policed_machine(config={'Authorization': {'KeepSeconds': 0}}) as (machine, policy):
+        policy.answer = no
+        done = Cmkctl(machine).run('status', '--json', user=ALICE)
+        worry, = json.loads(done.stdout)['Attention']
+        assert (done.returncode, done.stderr) == (1, b'')
+        assert worry.startswith('your keys could not be listed') and 'AccessDenied' in worry
+        policy.answer = yes
+        assert Cmkctl(machine).run('status', user=ALICE).returncode == 0
+
+
+@pytest.mark.parametrize('program, is_told', [(None, False), ('/bin/false', True)], ids=['not-installed', 'broken'])
+def test_root_is_told_that_polkit_does_not_start(program, is_told):
+    with new_machine() as machine:
+        if program is not None:
+            (machine.directory / 'services' / f'{POLKIT}.service').write_text(
+                f'[D-BUS Service]\nName={POLKIT}\nExec={program}\nUser=root\n')
+        environment = {**os.environ, 'DBUS_SYSTEM_BUS_ADDRESS': machine.address}
+        done = run('status', '--json', env=environment)
+        assert ['polkit' in text for text in json.loads(done.stdout)['Attention']] == [True] * is_told
+        assert (done.returncode, done.stderr) == (is_told, b'')
+        assert Cmkctl(machine).run('status').returncode == 0
