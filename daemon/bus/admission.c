@@ -2,7 +2,7 @@
 #include "bus/admission.h"
 
 #include "bus/audit.h"
-#include "bus/message-stream.h"
+#include "bus/message-head.h"
 #include "cmkd.h"
 
 /* The longest call that can be right, as GVariant has it: ReEncrypt with a blob of CMKD_MAX_PLAINTEXT_BYTES (8.5 KiB of

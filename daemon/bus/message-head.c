@@ -8,6 +8,8 @@
 #define MOST_BYTES_OF_FIELDS   (64 * 1024 * 1024)
 #define MOST_BYTES_OF_MESSAGES (128 * 1024 * 1024)
 
+#define MAX_BYTES_OF_SHORT_FIELDS 4096
+
 static gsize
 align (gsize size, gsize to)
 {
@@ -34,6 +36,12 @@ cmk_message_head_read (const guint8 prefix[static CMK_MESSAGE_PREFIX_BYTES], Cmk
     }
   *ret_head = (CmkMessageHead) { (GDBusMessageType) prefix[1], (GDBusMessageFlags) prefix[2], head_size, size };
   return TRUE;
+}
+
+gboolean
+cmk_message_head_is_short (const CmkMessageHead *head)
+{
+  return head->head_size <= CMK_MESSAGE_PREFIX_BYTES + MAX_BYTES_OF_SHORT_FIELDS;
 }
 
 /* --- the fields --- */
@@ -94,6 +102,8 @@ cmk_message_head_cut_arguments_off (guint8 *bytes, const CmkMessageHead *head, G
 {
   gboolean is_cut = FALSE;
   Field field;
+  if (head->type != G_DBUS_MESSAGE_TYPE_METHOD_CALL || !cmk_message_head_is_short (head))
+    return FALSE;
   for (gsize at = CMK_MESSAGE_PREFIX_BYTES; at < head->head_size;)
     {
       if (!read_field (bytes, &at, head->head_size, &field))

@@ -1,38 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/message-stream.h"
 
-#include "bus/message-head.h"
-#include "bus/pace.h"
-#include "kms/turns.h"
+#include "bus/inbox.h"
 
 #include <string.h>
-
-/* A path of ours, names, and room for more. Who needs more for a call that is too long gets no answer. */
-#define MAX_FIELDS_BYTES 4096
-
-/* Of what waits for the main loop. No sender gets more than is left for others. */
-#define MAX_WAITING_BYTES (16 * 1024 * 1024)
 
 /* The thread that reads sends the answers too: it has to come to that. */
 #define MAX_READS  128
 #define SKIP_BYTES (16 * 1024)
-
-typedef struct
-{
-  CmkMessageHead head;
-  guint32 sender; /* of a call */
-  gsize size;
-  guint8 bytes[]; /* all, or the head of a call that was cut short */
-} Message;
-
-/* What is in it may be somebody's secret. */
-static void
-free_message (gpointer data)
-{
-  Message *message = data;
-  explicit_bzero (message->bytes, message->size);
-  g_free (message);
-}
 
 /* --- what comes --- */
 
@@ -41,23 +16,17 @@ typedef struct
   GFilterInputStream parent;
 
   guint8 prefix[CMK_MESSAGE_PREFIX_BYTES];
-  gsize prefix_size; /* that has come */
-  Message *coming;   /* NULL: its prefix is not there yet */
+  gsize prefix_size;     /* that has come */
+  CmkBusMessage *coming; /* NULL: its prefix is not there yet */
   gsize coming_size;
   gsize skipping;   /* before the next one */
   gboolean is_over; /* nothing comes any more */
   GError *failure;  /* why, if that was not the end of the stream */
 
-  CmkPace *pace;
-  CmkTurns *calls;    /* Message, by sender */
-  gint n_calls;       /* atomic; these, and one that GDBus has but may not have given on */
-  GQueue others;      /* Message */
-  gsize waiting_size; /* of all these */
-  GHashTable *shares; /* sender -> gsize, of his calls */
+  CmkInbox *inbox;
 
-  Message *going; /* to GDBus; NULL: none */
+  CmkBusMessage *going; /* to GDBus; NULL: none */
   gsize gone_size;
-  gboolean has_given_call; /* the last one */
 } MessageInput;
 
 typedef GFilterInputStreamClass MessageInputClass;
@@ -73,122 +42,22 @@ base_input (gpointer pollable)
   return G_POLLABLE_INPUT_STREAM (g_filter_input_stream_get_base_stream (pollable));
 }
 
-static gboolean
-is_call (const Message *message)
-{
-  return message->head.type == G_DBUS_MESSAGE_TYPE_METHOD_CALL;
-}
-
-static gboolean
-has_short_head (const CmkMessageHead *head)
-{
-  return head->head_size <= CMK_MESSAGE_PREFIX_BYTES + MAX_FIELDS_BYTES;
-}
-
 /* Of what is too long only the head of a call is of use. */
 static gsize
 size_of_use (const CmkMessageHead *head)
 {
   if (head->size <= CMK_MAX_MESSAGE_BYTES)
     return head->size;
-  return head->type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && has_short_head (head) ? head->head_size : 0;
-}
-
-/* Leaves of a call what it takes to answer it: FALSE if that is impossible, and it is of no use any more. */
-static gboolean
-cut_short (Message **message, GDBusMessageHeaderField mark)
-{
-  Message *whole = *message;
-  gsize head_size = whole->head.head_size;
-  if (!is_call (whole) || !has_short_head (&whole->head) ||
-      !cmk_message_head_cut_arguments_off (whole->bytes, &whole->head, mark))
-    return FALSE;
-  explicit_bzero (whole->bytes + head_size, whole->size - head_size);
-  whole->size = head_size;
-  *message = g_realloc (whole, sizeof *whole + head_size);
-  return TRUE;
-}
-
-/* The bus daemon lets everybody send us signals, but cmkd listens to broadcasts alone, and to the bus daemon. */
-static gboolean
-is_for_nobody (const Message *message)
-{
-  return message->head.type == G_DBUS_MESSAGE_TYPE_SIGNAL &&
-         cmk_message_head_find (message->bytes, &message->head, G_DBUS_MESSAGE_HEADER_FIELD_DESTINATION) != NULL &&
-         g_strcmp0 (cmk_message_head_find (message->bytes, &message->head, G_DBUS_MESSAGE_HEADER_FIELD_SENDER),
-                    "org.freedesktop.DBus") != 0;
-}
-
-static gsize
-share_of (const MessageInput *input, guint32 sender)
-{
-  return GPOINTER_TO_SIZE (g_hash_table_lookup (input->shares, GUINT_TO_POINTER (sender)));
-}
-
-static void
-set_share (const MessageInput *input, guint32 sender, gsize size)
-{
-  if (size > 0)
-    g_hash_table_insert (input->shares, GUINT_TO_POINTER (sender), GSIZE_TO_POINTER (size));
-  else
-    g_hash_table_remove (input->shares, GUINT_TO_POINTER (sender));
-}
-
-static gsize
-weight (const Message *message)
-{
-  return sizeof *message + message->size;
-}
-
-/* Its arguments are not worth keeping: nobody wants an answer, or its sender has more calls waiting than is his share. */
-static gboolean
-is_excessive (const MessageInput *input, const Message *message)
-{
-  gsize left = MAX_WAITING_BYTES - MIN (input->waiting_size, MAX_WAITING_BYTES);
-  return (message->head.flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0 ||
-         share_of (input, message->sender) + weight (message) > left;
-}
-
-static void
-let_wait (MessageInput *input, Message *message)
-{
-  input->waiting_size += weight (message);
-  if (!is_call (message))
-    {
-      g_queue_push_tail (&input->others, message);
-      return;
-    }
-  set_share (input, message->sender, share_of (input, message->sender) + weight (message));
-  cmk_turns_add (input->calls, message->sender, message);
-  g_atomic_int_inc (&input->n_calls);
-}
-
-/* Cuts what is to be cut. FALSE: it is not for the main loop. */
-static gboolean
-look_over (const MessageInput *input, Message **message)
-{
-  const Message *whole = *message;
-  if (!is_call (whole))
-    return !is_for_nobody (whole);
-  const char *sender = cmk_message_head_find (whole->bytes, &whole->head, G_DBUS_MESSAGE_HEADER_FIELD_SENDER);
-  (*message)->sender = sender != NULL ? g_str_hash (sender) : 0;
-  if (whole->size < whole->head.size)
-    return cut_short (message, CMK_HEADER_FIELD_TOO_LONG);
-  if (whole->head.size > whole->head.head_size && is_excessive (input, whole))
-    return cut_short (message, CMK_HEADER_FIELD_TOO_MANY);
-  return TRUE;
+  return head->type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && cmk_message_head_is_short (head) ? head->head_size : 0;
 }
 
 static void
 finish_coming (MessageInput *input)
 {
-  Message *message = g_steal_pointer (&input->coming);
+  CmkBusMessage *message = g_steal_pointer (&input->coming);
   input->prefix_size = 0;
   input->skipping = message->head.size - message->size;
-  if (look_over (input, &message))
-    let_wait (input, message);
-  else
-    free_message (message);
+  cmk_inbox_put (input->inbox, message);
 }
 
 static gboolean
@@ -204,8 +73,7 @@ begin_coming (MessageInput *input)
       input->skipping = head.size - sizeof input->prefix;
       return TRUE;
     }
-  input->coming = g_malloc (sizeof (Message) + size);
-  *input->coming = (Message) { .head = head, .size = size };
+  input->coming = cmk_bus_message_new (&head, size);
   memcpy (input->coming->bytes, input->prefix, sizeof input->prefix);
   input->coming_size = sizeof input->prefix;
   return TRUE;
@@ -267,7 +135,7 @@ skip (MessageInput *input)
 static gboolean
 may_come (const MessageInput *input)
 {
-  return !input->is_over && input->waiting_size < MAX_WAITING_BYTES;
+  return !input->is_over && !cmk_inbox_is_full (input->inbox);
 }
 
 /* What has come, to where it waits, or as much of it as is fair to do at once. */
@@ -293,7 +161,7 @@ gather (MessageInput *input)
 /* GDBus gives up the connection over a message that it cannot read, though the bus daemon may think it sound: it counts the
  * depth of types of which there is no value. */
 static gboolean
-is_readable_to_gdbus (Message *message)
+is_readable_to_gdbus (CmkBusMessage *message)
 {
   g_autoptr (GDBusMessage) read =
       g_dbus_message_new_from_blob (message->bytes, message->size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
@@ -301,63 +169,33 @@ is_readable_to_gdbus (Message *message)
 }
 
 static gboolean
-make_readable_to_gdbus (Message **message)
+make_readable_to_gdbus (CmkBusMessage **message)
 {
   return is_readable_to_gdbus (*message) ||
-         (cut_short (message, CMK_HEADER_FIELD_UNREADABLE) && is_readable_to_gdbus (*message));
-}
-
-static Message *
-take_waiting (MessageInput *input)
-{
-  Message *message = g_queue_pop_head (&input->others);
-  if (message == NULL && cmk_pace_may_go_on (input->pace) && (message = cmk_turns_take (input->calls)) != NULL)
-    cmk_pace_step (input->pace);
-  if (message == NULL)
-    return NULL;
-  input->waiting_size -= weight (message);
-  if (is_call (message))
-    set_share (input, message->sender, share_of (input, message->sender) - weight (message));
-  return message;
-}
-
-/* Who asks for the next message has given the last one on. */
-static void
-finish_going (MessageInput *input)
-{
-  if (input->has_given_call)
-    g_atomic_int_add (&input->n_calls, -1);
-  input->has_given_call = FALSE;
+         (cmk_bus_message_cut_short (message, CMK_HEADER_FIELD_UNREADABLE) && is_readable_to_gdbus (*message));
 }
 
 static gboolean
 begin_going (MessageInput *input)
 {
-  for (Message *message; (message = take_waiting (input)) != NULL;)
+  for (CmkBusMessage *message; (message = cmk_inbox_take (input->inbox)) != NULL;)
     {
-      input->has_given_call = is_call (message);
       if (make_readable_to_gdbus (&message))
         {
           input->going = message;
           input->gone_size = 0;
           return TRUE;
         }
-      free_message (message);
-      finish_going (input);
+      cmk_bus_message_free (message);
+      cmk_inbox_note_given (input->inbox);
     }
   return FALSE;
-}
-
-static gboolean
-has_waiting (const MessageInput *input)
-{
-  return input->waiting_size > 0;
 }
 
 static gssize
 explain_nothing (MessageInput *input, GError **error)
 {
-  if (!input->is_over || has_waiting (input))
+  if (!input->is_over || !cmk_inbox_is_empty (input->inbox))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "nothing is to be done yet");
       return -1;
@@ -374,7 +212,7 @@ read_nonblocking (GPollableInputStream *pollable, void *buffer, gsize size, GErr
   MessageInput *input = (MessageInput *) pollable;
   if (input->going == NULL)
     {
-      finish_going (input);
+      cmk_inbox_note_given (input->inbox); /* who asks for the next message has given the last one on */
       gather (input);
       if (!begin_going (input))
         return explain_nothing (input, error);
@@ -383,7 +221,7 @@ read_nonblocking (GPollableInputStream *pollable, void *buffer, gsize size, GErr
   memcpy (buffer, input->going->bytes + input->gone_size, given);
   input->gone_size += given;
   if (input->gone_size == input->going->size)
-    g_clear_pointer (&input->going, free_message);
+    g_clear_pointer (&input->going, cmk_bus_message_free);
   return (gssize) given;
 }
 
@@ -391,7 +229,7 @@ static gboolean
 is_readable (GPollableInputStream *pollable)
 {
   MessageInput *input = (MessageInput *) pollable;
-  return input->going != NULL || (has_waiting (input) && cmk_pace_is_open (input->pace)) ||
+  return input->going != NULL || cmk_inbox_is_ready (input->inbox) ||
          (may_come (input) && g_pollable_input_stream_is_readable (base_input (pollable)));
 }
 
@@ -403,9 +241,9 @@ create_input_source (GPollableInputStream *pollable, GCancellable *cancellable)
   g_autoptr (GSource) more =
       may_come (input) ? g_pollable_input_stream_create_source (base_input (pollable), NULL) : NULL;
   GSource *source = g_pollable_source_new_full (pollable, more, cancellable);
-  if (has_waiting (input))
+  if (!cmk_inbox_is_empty (input->inbox))
     {
-      g_autoptr (GSource) turn = cmk_pace_create_source (input->pace);
+      g_autoptr (GSource) turn = cmk_inbox_create_source (input->inbox);
       g_source_set_dummy_callback (turn);
       g_source_add_child_source (source, turn);
     }
@@ -424,14 +262,9 @@ static void
 finalize_input (GObject *object)
 {
   MessageInput *input = (MessageInput *) object;
-  g_clear_pointer (&input->coming, free_message);
-  g_clear_pointer (&input->going, free_message);
-  g_queue_clear_full (&input->others, free_message);
-  for (Message *message; (message = cmk_turns_take (input->calls)) != NULL;)
-    free_message (message);
-  cmk_turns_free (input->calls);
-  g_hash_table_unref (input->shares);
-  cmk_pace_free (input->pace);
+  g_clear_pointer (&input->coming, cmk_bus_message_free);
+  g_clear_pointer (&input->going, cmk_bus_message_free);
+  cmk_inbox_free (input->inbox);
   g_clear_error (&input->failure);
   G_OBJECT_CLASS (message_input_parent_class)->finalize (object);
 }
@@ -445,10 +278,7 @@ message_input_class_init (MessageInputClass *class)
 static void
 message_input_init (MessageInput *input)
 {
-  input->pace = cmk_pace_new ();
-  input->calls = cmk_turns_new ();
-  input->shares = g_hash_table_new (NULL, NULL);
-  g_queue_init (&input->others);
+  input->inbox = cmk_inbox_new ();
 }
 
 /* --- what goes --- */
@@ -576,6 +406,5 @@ cmk_message_stream_new (GIOStream *socket)
 guint
 cmk_message_stream_count_calls (GIOStream *stream)
 {
-  MessageInput *input = (MessageInput *) ((MessageStream *) stream)->input;
-  return (guint) g_atomic_int_get (&input->n_calls);
+  return cmk_inbox_count_calls (((MessageInput *) ((MessageStream *) stream)->input)->inbox);
 }

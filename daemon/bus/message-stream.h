@@ -19,12 +19,6 @@
  * two bytes without a value. */
 #define CMK_MAX_MESSAGE_BYTES (160 * 1024)
 
-/* The field that has taken the place of the signature in the header of a call whose arguments were cut off. The
- * specification of D-Bus knows none of them, so parsers pass over them. */
-#define CMK_HEADER_FIELD_TOO_LONG   ((GDBusMessageHeaderField) 254)
-#define CMK_HEADER_FIELD_UNREADABLE ((GDBusMessageHeaderField) 253)
-#define CMK_HEADER_FIELD_TOO_MANY   ((GDBusMessageHeaderField) 252)
-
 /* On @socket, whose two streams are pollable, after authentication. */
 GIOStream *cmk_message_stream_new (GIOStream *socket);
 

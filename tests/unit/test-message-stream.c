@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/message-stream.h"
 
+#include "bus/message-head.h"
+
 #include <sys/socket.h>
 
 #define STEP 10000
@@ -456,6 +458,7 @@ what_gdbus_cannot_read_does_not_reach_it (Fixture *fixture, G_GNUC_UNUSED gconst
       if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL)
         {
           assert_cut (fixture->came, orders[0], CMK_HEADER_FIELD_UNREADABLE, "vy");
+          g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, 0);
           g_byte_array_set_size (fixture->came, 0);
         }
       pass (fixture, next, 300, 300);
