@@ -24,7 +24,9 @@ static const char not_running[] =
 static const char not_installed[] =
     "this bus has no cmkd to start: install the package cmkd, or choose another bus with --system, --session or "
     "--address";
-static const char not_started[] = "cmkd did not start: `journalctl -u cmkd -n 20` and `systemctl status cmkd` say why";
+static const char not_started[] =
+    "cmkd did not start: `journalctl -u cmkd -n 20` and `systemctl status cmkd` say why (of one of your own: "
+    "`journalctl --user -u cmkd-user -n 20`)";
 static const char no_reply[] =
     "cmkd went away or gave no answer in five minutes: see its journal, and look whether the "
     "call took effect before you repeat it";

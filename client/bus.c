@@ -96,7 +96,7 @@ cmk_bus_set_aside (CmkBus *bus, int patience)
 {
   cmk_bus_ask_nobody (bus);
   bus->is_aside = true;
-  bus->timeout_ms = patience > 0 ? patience * 1000 : CALL_TIMEOUT_MS;
+  bus->timeout_ms = patience * 1000;
 }
 
 bool

@@ -137,7 +137,7 @@ is_quota_short (const CmkValue *status)
   unsigned long keys, most_keys, bytes, most_bytes;
 
   return quota != NULL && sscanf (quota, "%lu of %lu keys, %lu of %lu", &keys, &most_keys, &bytes, &most_bytes) == 4 &&
-         (keys > most_keys / 10 * 9 || bytes > most_bytes / 10 * 9);
+         (keys > most_keys * 9 / 10 || bytes > most_bytes * 9 / 10);
 }
 
 static void

@@ -214,6 +214,8 @@ bool
 cmk_journal_knows_time (const char *text)
 {
   _cleanup_ (cmk_journal_query_clear) CmkJournalQuery query = { .is_silent = true };
+  char said[256];
+  size_t length;
   pid_t child = -1;
   FILE *output = NULL;
 
@@ -221,8 +223,9 @@ cmk_journal_knows_time (const char *text)
   cmk_journal_query_add (&query, "--lines=0");
   if (start (&query, &child, &output) != CMK_EXIT_DONE)
     return true; /* as the query itself will say */
-  while (getc (output) != EOF)
-    ;
+  length = fread (said, 1, sizeof said - 1, output);
+  said[length] = '\0';
   fclose (output);
-  return finish (child, CMK_EXIT_DONE) != CMK_EXIT_REFUSED;
+  finish (child, CMK_EXIT_DONE);
+  return strstr (said, "Failed to parse timestamp") == NULL;
 }

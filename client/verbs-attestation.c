@@ -122,7 +122,8 @@ print_findings (const CmkFindings *findings, bool is_accepted, bool is_nonce_the
   if (findings->is_credential_opened)
     printf ("proved: the attestation key is in the TPM whose endorsement key the credential was made for\n");
   else if (findings->is_genuine_maker)
-    printf ("not proved: that the attestation key is in the TPM of this certificate, see docs/attestation.md\n");
+    printf ("not proved: that the attestation key is in the TPM of this certificate, see attestation.md in "
+            "/usr/share/doc/cmkctl\n");
 }
 
 static int

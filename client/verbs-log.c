@@ -218,15 +218,15 @@ put_number (CmkValue *map, const char *name, const char *digits)
   number->natural = strtoull (digits, NULL, 10);
 }
 
-/* When the journal took the entry, with @digits digits after the second. */
+/* When the journal took the entry; if @is_exact, to the microsecond. */
 static char *
-format_time (const CmkValue *entry, int digits)
+format_time (const CmkValue *entry, bool is_exact)
 {
   uint64_t time = strtoull (get (entry, "__REALTIME_TIMESTAMP"), NULL, 10);
   char *text = cmk_output_format_time ((int64_t) (time / MICROSECONDS_PER_SECOND));
   char *exact;
 
-  if (digits == 0 || strlen (text) == 0 || text[strlen (text) - 1] != 'Z')
+  if (!is_exact || strlen (text) == 0 || text[strlen (text) - 1] != 'Z')
     return text;
   cmk_require_memory (
       asprintf (&exact, "%.*s.%06" PRIu64 "Z", (int) strlen (text) - 1, text, time % MICROSECONDS_PER_SECOND) >= 0);
@@ -258,7 +258,7 @@ print_as_json (const CmkValue *entry, void *data)
     { "MESSAGE", "Message" },
   };
   _cleanup_ (cmk_value_clear) CmkValue object = { .kind = CMK_VALUE_MAP };
-  _cleanup_ (cmk_freep) char *time = format_time (entry, 6);
+  _cleanup_ (cmk_freep) char *time = format_time (entry, true);
 
   (void) data;
   cmk_value_append_text (&object, "Time", time);
@@ -313,7 +313,7 @@ static int
 print_as_line (const CmkValue *entry, void *data)
 {
   _cleanup_ (cmk_value_clear) CmkValue line = { .kind = CMK_VALUE_MAP };
-  _cleanup_ (cmk_freep) char *time = format_time (entry, 0);
+  _cleanup_ (cmk_freep) char *time = format_time (entry, false);
 
   (void) data;
   cmk_value_append_text (&line, "", time);

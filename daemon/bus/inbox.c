@@ -127,13 +127,18 @@ weight (const CmkBusMessage *message)
   return sizeof *message + message->size;
 }
 
-/* Its arguments are not worth keeping: nobody wants an answer, or its sender has more calls waiting than is his share. */
 static gboolean
-is_excessive (const CmkInbox *inbox, const CmkBusMessage *message)
+wants_no_answer (const CmkBusMessage *message)
+{
+  return (message->head.flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0;
+}
+
+/* No sender gets more than is left for others. */
+static gboolean
+has_room (const CmkInbox *inbox, const CmkBusMessage *message)
 {
   gsize left = MAX_BYTES - MIN (inbox->size, MAX_BYTES);
-  return (message->head.flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0 ||
-         share_of (inbox, message->sender) + weight (message) > left;
+  return share_of (inbox, message->sender) + weight (message) <= left;
 }
 
 static void
@@ -159,9 +164,12 @@ look_over (const CmkInbox *inbox, CmkBusMessage **message)
     return !is_for_nobody (whole);
   const char *sender = cmk_message_head_find (whole->bytes, &whole->head, G_DBUS_MESSAGE_HEADER_FIELD_SENDER);
   (*message)->sender = sender != NULL ? g_str_hash (sender) : 0;
+  if (wants_no_answer (whole) && !has_room (inbox, whole))
+    return FALSE;
   if (whole->size < whole->head.size)
     return cmk_bus_message_cut_short (message, CMK_HEADER_FIELD_TOO_LONG);
-  if (whole->head.size > whole->head.head_size && is_excessive (inbox, whole))
+  gboolean has_arguments = whole->head.size > whole->head.head_size;
+  if (has_arguments && (wants_no_answer (whole) || !has_room (inbox, whole)))
     return cmk_bus_message_cut_short (message, CMK_HEADER_FIELD_TOO_MANY);
   return TRUE;
 }

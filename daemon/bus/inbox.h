@@ -32,8 +32,9 @@ typedef struct _CmkInbox CmkInbox;
 CmkInbox *cmk_inbox_new (void);
 void cmk_inbox_free (CmkInbox *inbox);
 
-/* Takes over @message, or drops it, if it is for nobody. Of a call whose arguments were not all received, that wants no answer,
- * or for which its sender has no room left, only the head stays. */
+/* Takes over @message, or drops it: if it is for nobody, or cannot be cut. Of a call whose arguments were not all received,
+ * that wants no answer, or for which its sender has no room left, only the head stays, which has no limit by sender: the bus
+ * daemon has one of calls that wait for answers. One that wants none is dropped then. */
 void cmk_inbox_put (CmkInbox *inbox, CmkBusMessage *message);
 
 /* Whether there is so much in it that no more should come. */

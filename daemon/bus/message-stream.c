@@ -244,7 +244,6 @@ create_input_source (GPollableInputStream *pollable, GCancellable *cancellable)
   if (!cmk_inbox_is_empty (input->inbox))
     {
       g_autoptr (GSource) turn = cmk_inbox_create_source (input->inbox);
-      g_source_set_dummy_callback (turn);
       g_source_add_child_source (source, turn);
     }
   return source;

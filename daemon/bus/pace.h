@@ -24,5 +24,6 @@ gboolean cmk_pace_may_go_on (CmkPace *pace);
 /* It was given one. */
 void cmk_pace_step (CmkPace *pace);
 
-/* After cmk_pace_may_go_on() was false: ready when that is worth another try. */
+/* After cmk_pace_may_go_on() was false: ready when that is worth another try. One at a time. It needs no callback: it is to
+ * be a child of another source. */
 GSource *cmk_pace_create_source (CmkPace *pace);

@@ -471,9 +471,14 @@ def test_log_knows_a_time_from_garbage(own, reader):
     told = reader.run('log', '--since', 'yesterday')
     assert told.returncode == 0 and '--since=yesterday' in reader.arguments()
     (reader.directory / 'status').write_text('1')
+    told = reader.run('log', '--since', 'yesterday')
+    assert told.returncode == 1 and 'systemd.time' not in told.stderr, 'what fails for another reason'
+    export = (reader.directory / 'export').read_bytes()
+    (reader.directory / 'export').write_text('Failed to parse timestamp: garbage\n')
     told = reader.run('log', '--since', 'garbage')
     assert (told.returncode, told.stdout) == (2, '') and 'systemd.time' in told.stderr
     assert reader.arguments()[-1] == '--lines=0', 'nothing else was asked for'
+    (reader.directory / 'export').write_bytes(export)
     (reader.directory / 'status').write_text('0')
 
 

@@ -58,11 +58,12 @@ class Place:
                        check=True)
         self.agent = self.write('agent', AGENT)
         self.agent.chmod(0o755)
+        self.write('ssh', '#!/bin/sh\nexit 255\n').chmod(0o755)
         self.log = self.write('log', '')
         os.chown(self.log, ALICE, ALICE)
         self.environment = {
             'DBUS_SYSTEM_BUS_ADDRESS': machine.address, 'DBUS_SESSION_BUS_ADDRESS': machine.address,
-            'LD_PRELOAD': f'{machine.directory}/execute.so', 'AGENT': str(self.agent), 'AGENT_LOG': str(self.log)}
+            'PATH': f'{machine.directory}:{os.environ["PATH"]}', 'LD_PRELOAD': f'{machine.directory}/execute.so', 'AGENT': str(self.agent), 'AGENT_LOG': str(self.log)}
 
     def write(self, name, text):
         path = self.machine.directory / name

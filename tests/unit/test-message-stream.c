@@ -344,6 +344,25 @@ what_wants_no_answer_takes_no_room (Fixture *fixture, G_GNUC_UNUSED gconstpointe
 }
 
 static void
+what_wants_no_answer_does_not_fill_it (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+  const guint n_calls = 80000;
+  const gsize size = 300;
+  g_autofree guint8 *bytes = make_message_of (":1.a", G_DBUS_MESSAGE_TYPE_METHOD_CALL, orders[0], size);
+  bytes[2] |= G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED;
+  for (guint i = 0; i < n_calls; i++)
+    {
+      g_assert_cmpint (g_socket_send (fixture->bus, (const char *) bytes, size, NULL, NULL), ==, size);
+      g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+    }
+  guint n_waiting = cmk_message_stream_count_calls (fixture->stream);
+  g_assert_cmpuint (n_waiting, <, n_calls / 3 * 2);
+  send_message (fixture, ":1.b", G_DBUS_MESSAGE_TYPE_METHOD_CALL);
+  g_assert_cmpint (read_some (fixture), ==, G_IO_ERROR_WOULD_BLOCK);
+  g_assert_cmpuint (cmk_message_stream_count_calls (fixture->stream), ==, n_waiting + 1);
+}
+
+static void
 signals_to_us_are_the_bus_daemons (Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
   const gsize size = 400;
@@ -554,6 +573,7 @@ main (int argc, char **argv)
     { "/message-stream/what-came-before-the-end-is-not-lost", what_came_before_the_end_is_not_lost },
     { "/message-stream/no-sender-takes-the-room-of-others", no_sender_takes_the_room_of_others },
     { "/message-stream/what-wants-no-answer-takes-no-room", what_wants_no_answer_takes_no_room },
+    { "/message-stream/what-wants-no-answer-does-not-fill-it", what_wants_no_answer_does_not_fill_it },
     { "/message-stream/signals-to-us-are-the-bus-daemons", signals_to_us_are_the_bus_daemons },
     { "/message-stream/before-the-main-loop-runs-nothing-waits", before_the_main_loop_runs_nothing_waits },
     { "/message-stream/the-longest-passes", the_longest_passes },
