@@ -26,7 +26,8 @@ struct CmkArguments
 /* Those that every verb has; ends with one without a name. */
 extern const CmkOption cmk_common_options[];
 
-/* The option of @verb (NULL: those of every verb only) whose name is the @length characters at @name, NULL if none is. */
+/* The option of @verb (NULL: those of every verb only) whose name is the @length characters at @name, NULL if none
+ * is. */
 const CmkOption *cmk_arguments_find_option (const CmkVerb *verb, const char *name, size_t length);
 
 const CmkVerb *cmk_arguments_find_verb (const char *name);
@@ -65,8 +66,8 @@ int cmk_arguments_send (const CmkArguments *arguments, CmkCall *call, CmkValue *
 /* The same, and print the answer as --json says. */
 int cmk_arguments_send_and_print (const CmkArguments *arguments, CmkCall *call);
 
-/* Have @write write the text @name of @answer to the argument of --out, by default standard output; with --json all of the
- * answer goes there. */
+/* Have @write write the text @name of @answer to the argument of --out, by default standard output; with --json all of
+ * the answer goes there. */
 int cmk_arguments_write_answer (const CmkArguments *arguments, CmkValue *answer, const char *name,
                                 int (*write) (const char *path, const char *text));
 

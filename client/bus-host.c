@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The system bus of another machine: ssh runs systemd-stdio-bridge there, and libdbus talks to it through ssh. No shell has
- * a part in it on our side. */
+ * The system bus of another machine: ssh runs systemd-stdio-bridge there, and libdbus talks to it through ssh. No shell
+ * has a part in it on our side. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +9,8 @@
 #include "bus-internal.h"
 #include "exit-code.h"
 
-/* Nothing that ssh takes for an option, or that its configuration or a shell on the other machine may make something of. */
+/* Nothing that ssh takes for an option, or that its configuration or a shell on the other machine may make something
+ * of. */
 static bool
 is_name (const char *text, size_t size)
 {

@@ -35,8 +35,8 @@ void cmk_bus_wipe_text (const char *text);
 /* Have @call ready to be sent once more. */
 void cmk_call_renew (CmkCall *call);
 
-/* What @iter stands at. Nesting is bounded by what libdbus lets into a message. A value that has no meaning outside of its
- * message (a file descriptor) stays CMK_VALUE_NONE. With @is_secret texts are locked, and wiped in the message. */
+/* What @iter stands at. Nesting is bounded by what libdbus lets into a message. A value that has no meaning outside of
+ * its message (a file descriptor) stays CMK_VALUE_NONE. With @is_secret texts are locked, and wiped in the message. */
 void cmk_bus_take_value (DBusMessageIter *iter, bool is_secret, CmkValue *ret_value);
 
 /* The D-Bus address of the system bus of @host, "machine" or "user@machine"; an owned text. */
@@ -54,8 +54,8 @@ int cmk_bus_check_owner (CmkBus *bus);
 /* The same for the unique name of who has answered, which may have become the owner only then. */
 int cmk_bus_check_sender (CmkBus *bus, const char *name);
 
-/* The same for a new owner whose signals are waited for. It may have gone again already, when nobody can tell any more who it
- * was: what it signalled is dropped. */
+/* The same for a new owner whose signals are waited for. It may have gone again already, when nobody can tell any more
+ * who it was: what it signalled is dropped. */
 int cmk_bus_follow_owner (CmkBus *bus, const char *name);
 
 /* Whether the call that was answered with @error never reached the owner that was checked, as it has gone; then it is

@@ -35,8 +35,8 @@ note_owner (CmkBus *bus, DBusMessage *message)
   return *new_owner != '\0' ? cmk_bus_follow_owner (bus, new_owner) : CMK_EXIT_DONE;
 }
 
-/* The signal of cmkd that @message is, or NULL; as long as nobody is known to be cmkd, none is. A match rule does not stop a signal that somebody else addresses to us
- * alone, so who sent it is looked at here. */
+/* The signal of cmkd that @message is, or NULL; as long as nobody is known to be cmkd, none is. A match rule does not
+ * stop a signal that somebody else addresses to us alone, so who sent it is looked at here. */
 static const KeySignal *
 find_signal (DBusMessage *message, const char *owner)
 {

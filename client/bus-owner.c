@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who owns cmkd's name. On a bus whose policy lets anybody own it, or that was tampered with, somebody else may be there, or
- * wait in the queue for an idle cmkd to end: secrets go to nobody but the user that cmkd runs as. */
+ * Who owns cmkd's name. On a bus whose policy lets anybody own it, or that was tampered with, somebody else may be
+ * there, or wait in the queue for an idle cmkd to end: secrets go to nobody but the user that cmkd runs as. */
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>

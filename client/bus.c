@@ -187,9 +187,9 @@ send_patiently (CmkCall *call, CmkBus *bus, DBusError *error)
   return reply;
 }
 
-/* On the system bus to the very process that was checked: the name may be somebody else's by the time that the call is sent.
- * If cmkd has gone just then, the bus says so, and there is another one to be found or started. Elsewhere nobody but the
- * user himself can take the name, and a call by name is not lost when cmkd ends unused. */
+/* On the system bus to the very process that was checked: the name may be somebody else's by the time that the call is
+ * sent. If cmkd has gone just then, the bus says so, and there is another one to be found or started. Elsewhere nobody
+ * but the user himself can take the name, and a call by name is not lost when cmkd ends unused. */
 static int
 send_to_owner (CmkCall *call, CmkBus *bus, DBusMessage **ret_reply)
 {

@@ -16,14 +16,15 @@ typedef enum
   CMK_BUS_HOST, /* the system bus of another machine */
 } CmkBusKind;
 
-/* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, or the name of the machine of CMK_BUS_HOST, else NULL. An exit code, see exit-code.h. */
+/* Connect to the bus of @kind; @address is that of CMK_BUS_ADDRESS, or the name of the machine of CMK_BUS_HOST, else
+ * NULL. An exit code, see exit-code.h. */
 int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
 
 /* Nobody is asked for a password for what follows: calls that need one are refused. */
 void cmk_bus_ask_nobody (CmkBus *bus);
 
-/* What follows is asked on the side: nobody is asked for a password, and what fails is not told. @patience: seconds that an
- * answer may take, 0 = as long as any. */
+/* What follows is asked on the side: nobody is asked for a password, and what fails is not told. @patience: seconds
+ * that an answer may take, 0 = as long as any. */
 void cmk_bus_set_aside (CmkBus *bus, int patience);
 
 /* Whom cmkd runs as; FALSE if it was not talked to. */
@@ -70,8 +71,8 @@ void cmk_call_add_time_option (CmkCall *call, const char *name, int64_t time);
 void cmk_call_add_pairs_option (CmkCall *call, const char *name, const char *const *pairs, size_t n_pairs);
 
 /* Send @call, once, and wait for the answer, a map. Interactive authorisation is allowed, so this may take
- * as long as somebody needs to type a password; after a second a terminal on stderr is told that we wait. On the system bus
- * the user is asked on his terminal if need be. */
+ * as long as somebody needs to type a password; after a second a terminal on stderr is told that we wait. On the system
+ * bus the user is asked on his terminal if need be. */
 int cmk_call_send (CmkCall *call, CmkBus *bus, CmkValue *ret_answer);
 
 /* Start cmkd if need be and call @on_signal with each of its Keys signals, until that returns something else than

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What must be asked of the daemon before something else can be: the id of a key, or its spec, where an algorithm depends on
- * it. */
+ * What must be asked of the daemon before something else can be: the id of a key, or its spec, where an algorithm
+ * depends on it. */
 #pragma once
 
 #include "arguments.h"

@@ -14,7 +14,8 @@ typedef struct
   int64_t now;
 } CmkDoctorFacts;
 
-/* Add to @status, the answers of the daemon, the lists Attention and NotProtected, texts for a person, and Expiring, those of
+/* Add to @status, the answers of the daemon, the lists Attention and NotProtected, texts for a person, and Expiring,
+ * those of
  * @keys (a list; may be CMK_VALUE_NONE) whose material expires, or that are deleted, within the next 30 days. */
 void cmk_doctor_examine (CmkValue *status, const CmkValue *keys, const CmkDoctorFacts *facts);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizar, 2015) over AES-256-GCM: a nonce is the number of the chunk
- * and whether it is the last, so that none can be left out, moved, repeated or put behind the end. */
+ * The STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizar, 2015) over AES-256-GCM: a nonce is the number of the
+ * chunk and whether it is the last, so that none can be left out, moved, repeated or put behind the end. */
 #include "envelope-cipher.h"
 
 #include <openssl/core_names.h>

@@ -22,8 +22,8 @@ int cmk_envelope_read_header (CmkInputFile *in, CmkBuffer *ret_blob);
 /* Encrypt all of @in to @out, under the data key @data_key, which decrypts from @blob; both are Base64. */
 int cmk_envelope_encrypt (CmkInputFile *in, CmkOutputFile *out, const char *data_key, const char *blob);
 
-/* Decrypt all that follows the header of @in to @out. What is written has been verified; that it is all of it is certain
- * only at the end. */
+/* Decrypt all that follows the header of @in to @out. What is written has been verified; that it is all of it is
+ * certain only at the end. */
 int cmk_envelope_decrypt (CmkInputFile *in, CmkOutputFile *out, const char *data_key);
 
 /* Copy @in, its header read, to @out, and put @blob in the place of the one in its header. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The file NAME.key is the material of the key alias/NAME, whose tag says of which directory it is, by an id that is kept
- * there. That is all that is kept of a run, so a run that was interrupted is taken up by running it again: a key that has
- * material takes the same once more, and no other; one that waits for it gets it, one that is not there is made. One file
- * after the other: the daemon makes a wrapping key for each, which takes longer than all the rest. */
+ * The file NAME.key is the material of the key alias/NAME, whose tag says of which directory it is, by an id that is
+ * kept there. That is all that is kept of a run, so a run that was interrupted is taken up by running it again: a key
+ * that has material takes the same once more, and no other; one that waits for it gets it, one that is not there is
+ * made. One file after the other: the daemon makes a wrapping key for each, which takes longer than all the rest. */
 #include "import-many.h"
 
 #include <dirent.h>
@@ -107,7 +107,8 @@ name_key (const Run *run, Item *item)
   return CMK_EXIT_DONE;
 }
 
-/* A key of the same name may have nothing to do with the file: our material would be in a key of somebody else's purpose. */
+/* A key of the same name may have nothing to do with the file: our material would be in a key of somebody else's
+ * purpose. */
 static int
 check_metadata (const Run *run, const CmkValue *metadata, const Item *item)
 {

@@ -68,8 +68,8 @@ cmk_journal_require_readable (void)
 
 /* --- journalctl --- */
 
-/* In the child. What the caller's environment says of pagers, colours and libraries is not for a program that others' entries
- * go through; the times of cmkctl are in UTC. */
+/* In the child. What the caller's environment says of pagers, colours and libraries is not for a program that others'
+ * entries go through; the times of cmkctl are in UTC. */
 static void
 execute (const CmkJournalQuery *query, int output)
 {
@@ -132,8 +132,8 @@ finish (pid_t child, int code)
   return cmk_fail (CMK_EXIT_REFUSED, "journalctl was ended by signal %d", WTERMSIG (status));
 }
 
-/* --- the form "export": fields NAME=VALUE, one a line; NAME alone before a value that may hold anything, its length in front,
- * 64 bits, little-endian; an empty line after each entry --- */
+/* --- the form "export": fields NAME=VALUE, one a line; NAME alone before a value that may hold anything, its length in
+ * front, 64 bits, little-endian; an empty line after each entry --- */
 
 /* The value that follows a line without '='. What is in it is no text, so it is passed over. */
 static bool

@@ -22,6 +22,6 @@ int cmk_journal_require_readable (void);
 /* Does journalctl(1) know which time @text is? */
 bool cmk_journal_knows_time (const char *text);
 
-/* Call @on_entry with each entry that @query asks for, oldest first, until that returns something else than CMK_EXIT_DONE.
- * An entry is a map of texts; what is no text is not in it. */
+/* Call @on_entry with each entry that @query asks for, oldest first, until that returns something else than
+ * CMK_EXIT_DONE. An entry is a map of texts; what is no text is not in it. */
 int cmk_journal_read (const CmkJournalQuery *query, int (*on_entry) (const CmkValue *entry, void *data), void *data);

@@ -29,8 +29,8 @@ struct CmkOutputFile
   bool may_replace;
 };
 
-/* Of the file that has a name before it is complete, which is where the file system has none without a name. mkostemp() writes
- * it here before it makes the file, so a signal finds it. Empty if there is none. */
+/* Of the file that has a name before it is complete, which is where the file system has none without a name. mkostemp()
+ * writes it here before it makes the file, so a signal finds it. Empty if there is none. */
 static char temporary[PATH_MAX];
 
 static void
@@ -73,8 +73,8 @@ is_ours (const struct stat *status)
   return S_ISDIR (status->st_mode); /* opening it says why not */
 }
 
-/* What somebody else has put there in place of a file would get all of it: only a pipe of our own, or a device of the system's
- * or our own, is opened. Looked at before it is opened, since that may wait for who reads. */
+/* What somebody else has put there in place of a file would get all of it: only a pipe of our own, or a device of the
+ * system's or our own, is opened. Looked at before it is opened, since that may wait for who reads. */
 static int
 open_stream (CmkOutputFile *file)
 {
@@ -105,7 +105,8 @@ open_stream (CmkOutputFile *file)
   return file->fd >= 0 ? CMK_EXIT_DONE : cmk_output_fail_to_write (file->path);
 }
 
-/* Without a name until it is complete, so that nothing is left of it however we end. Not every file system can do that. */
+/* Without a name until it is complete, so that nothing is left of it however we end. Not every file system can do
+ * that. */
 static int
 open_temporary (CmkOutputFile *file)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A file that appears under its name only when all of it is there, on the disk and good: until then it has no name, and is
- * gone when something fails or somebody presses Ctrl-C. A stream, "-", a device or a pipe of our own, takes what is written
- * at once; what else is there is refused. */
+ * A file that appears under its name only when all of it is there, on the disk and good: until then it has no name, and
+ * is gone when something fails or somebody presses Ctrl-C. A stream, "-", a device or a pipe of our own, takes what is
+ * written at once; what else is there is refused. */
 #pragma once
 
 #include <stdbool.h>

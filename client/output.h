@@ -23,7 +23,8 @@ int cmk_output_write_line (const char *path, const char *text);
 int cmk_output_write_data (const char *path, const char *text);
 int cmk_output_write_secret (const char *path, const char *text);
 
-/* Write the public key @base64, a DER SubjectPublicKeyInfo, as PEM: in lines of 64 between its two labels (RFC 7468). */
+/* Write the public key @base64, a DER SubjectPublicKeyInfo, as PEM: in lines of 64 between its two labels (RFC
+ * 7468). */
 int cmk_output_write_pem (const char *path, const char *base64);
 
 /* @time as RFC 3339 in UTC, "never" for 0; an owned text. */
@@ -35,8 +36,8 @@ void cmk_output_print_json (const CmkValue *value);
 /* Print the fields of the map @map one on a line, those that people look for first; the request id is left out. */
 void cmk_output_print_fields (const CmkValue *map);
 
-/* Print the fields @names of each map in the list @maps as a table under their names. On a terminal the last column is cut
- * to what fits. */
+/* Print the fields @names of each map in the list @maps as a table under their names. On a terminal the last column is
+ * cut to what fits. */
 void cmk_output_print_table (const CmkValue *maps, const char *const *names, size_t n_names);
 
 /* Print @text and a line break, as the tables do: nothing that would steer the terminal. */

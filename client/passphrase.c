@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libcrypto can ask as well, but keeps an interruption to itself: to the run it was a wrong passphrase of this file, and the
- * next one was asked for. */
+ * libcrypto can ask as well, but keeps an interruption to itself: to the run it was a wrong passphrase of this file,
+ * and the next one was asked for. */
 #include "passphrase.h"
 
 #include <errno.h>

@@ -57,7 +57,8 @@ time_after (int64_t ms)
   return time;
 }
 
-/* Somebody asks for a secret there, such as polkit's agent for a password: the line is his. Also inside a signal handler. */
+/* Somebody asks for a secret there, such as polkit's agent for a password: the line is his. Also inside a signal
+ * handler. */
 static bool
 is_secret_asked (void)
 {
@@ -76,8 +77,8 @@ wipe_line (void)
     return;
 }
 
-/* Inside a signal handler, in the thread that does the work: the other one must not draw when the line was wiped. It draws
- * for a moment only, unless the terminal takes nothing. */
+/* Inside a signal handler, in the thread that does the work: the other one must not draw when the line was wiped. It
+ * draws for a moment only, unless the terminal takes nothing. */
 static void
 on_interruption (void)
 {
@@ -141,7 +142,8 @@ show (void)
   dprintf (STDERR_FILENO, "\r\033[Kcmkctl: %.*s", count_columns () - 8, line);
 }
 
-/* False: leave it for good. Whoever asks for a secret while we only wait for an answer says next whether it was right. */
+/* False: leave it for good. Whoever asks for a secret while we only wait for an answer says next whether it was
+ * right. */
 static bool
 draw (void)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How far something is that takes a while: on the terminal at standard error and nowhere else, once it has taken a second,
- * and gone again when it ends, by Ctrl-C too. A thread shows it, so who does the work may block in whatever takes so long.
- * While somebody else asks for a secret on that terminal, its echo off, nothing is drawn and nothing wiped. */
+ * How far something is that takes a while: on the terminal at standard error and nowhere else, once it has taken a
+ * second, and gone again when it ends, by Ctrl-C too. A thread shows it, so who does the work may block in whatever
+ * takes so long. While somebody else asks for a secret on that terminal, its echo off, nothing is drawn and nothing
+ * wiped. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,8 +16,8 @@ typedef enum
   CMK_PROGRESS_BYTES,
 } CmkProgressUnit;
 
-/* @what, as in "encrypting", is begun, in units of which there are @total, 0 if that is not known. False if something that
- * this is a part of is under way already: then that stays, and this is not for the caller to end. */
+/* @what, as in "encrypting", is begun, in units of which there are @total, 0 if that is not known. False if something
+ * that this is a part of is under way already: then that stays, and this is not for the caller to end. */
 bool cmk_progress_begin (const char *what, CmkProgressUnit unit, uint64_t total);
 
 /* So much of it is done. */

@@ -27,7 +27,8 @@ cmk_spec_find (const char *name)
   return NULL;
 }
 
-/* Of what a wrapping key can carry in one piece, the strongest form; the PKCS#8 of an RSA key needs one with a cipher. */
+/* Of what a wrapping key can carry in one piece, the strongest form; the PKCS#8 of an RSA key needs one with a
+ * cipher. */
 const char *
 cmk_spec_wrapping_algorithm (CmkMaterialKind kind, bool is_under_sm2)
 {

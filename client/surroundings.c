@@ -85,7 +85,8 @@ is_encrypted (const char *root, const char *path)
   return is_any && is_all;
 }
 
-/* Does what goes to the swap space @name stay readable there? What is compressed in memory (zram) does not go anywhere. */
+/* Does what goes to the swap space @name stay readable there? What is compressed in memory (zram) does not go
+ * anywhere. */
 static bool
 is_swap_open (const char *root, const char *name)
 {

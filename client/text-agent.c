@@ -22,7 +22,8 @@
 
 static _Atomic pid_t agent; /* 0: none */
 
-/* Also inside a signal handler. The agent switches the terminal's echo on again before it ends; stopped, it would not. */
+/* Also inside a signal handler. The agent switches the terminal's echo on again before it ends; stopped, it would
+ * not. */
 static void
 end (void)
 {
@@ -36,8 +37,8 @@ end (void)
     continue;
 }
 
-/* In the child, with all signals blocked. Nothing that is ours, or that we were handed, goes with it; it opens the terminal by
- * itself, and what it says elsewhere is why there will be no dialog, which cmkd tells as well. */
+/* In the child, with all signals blocked. Nothing that is ours, or that we were handed, goes with it; it opens the
+ * terminal by itself, and what it says elsewhere is why there will be no dialog, which cmkd tells as well. */
 static _Noreturn void
 become_agent (pid_t parent, int ready)
 {

@@ -10,7 +10,8 @@
 
 #define CMK_TEXT_NO_CHARACTER 0xfffd
 
-/* The character that the UTF-8 text @text begins with, CMK_TEXT_NO_CHARACTER if none does, and how many bytes it has. */
+/* The character that the UTF-8 text @text begins with, CMK_TEXT_NO_CHARACTER if none does, and how many bytes it
+ * has. */
 size_t cmk_text_decode (const char *text, uint32_t *ret_character);
 
 /* A control character, or one that turns the direction of what follows. */

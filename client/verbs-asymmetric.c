@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verbs that use a key by a named algorithm: signatures, MACs and public-key encryption. What they make is raw data,
- * as openssl takes it, so that it can be checked and opened elsewhere. */
+ * The verbs that use a key by a named algorithm: signatures, MACs and public-key encryption. What they make is raw
+ * data, as openssl takes it, so that it can be checked and opened elsewhere. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +19,8 @@
 
 static const char *const outputs[] = { "out", NULL };
 
-/* Write the field @name of @answer as data: raw, or with --base64 or on a terminal, which raw data would upset, as Base64.
- * With --json all of @answer is printed. */
+/* Write the field @name of @answer as data: raw, or with --base64 or on a terminal, which raw data would upset, as
+ * Base64. With --json all of @answer is printed. */
 static int
 write_data (const CmkArguments *arguments, CmkValue *answer, const char *name)
 {

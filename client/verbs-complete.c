@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verb that the completions of the shells call: what may come next is told by the tables of verb.h, and by the daemon for
- * keys and aliases. Each shell has only a few lines of its own, and all have the same answers. */
+ * The verb that the completions of the shells call: what may come next is told by the tables of verb.h, and by the
+ * daemon for keys and aliases. Each shell has only a few lines of its own, and all have the same answers. */
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>

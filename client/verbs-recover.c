@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verb for a state that cannot be served any more as it is: what the matter is, what it would cost to go on, and doing
- * it. */
+ * The verb for a state that cannot be served any more as it is: what the matter is, what it would cost to go on, and
+ * doing it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

@@ -15,7 +15,8 @@
 #include "output.h"
 #include "surroundings.h"
 
-/* The keys that whoever asks may see, none where the state is not open; or why they are not to be had, an owned text. */
+/* The keys that whoever asks may see, none where the state is not open; or why they are not to be had, an owned
+ * text. */
 static char *
 get_keys (const CmkValue *status, CmkBus *bus, CmkValue *ret_keys)
 {

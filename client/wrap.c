@@ -6,8 +6,8 @@
  *             RSA_AES_KEY_WRAP_SHA_*        OAEP of a temporary AES key || RFC 5649 of the material
  *             ..._AES_256_ECB_PKCS7_PAD     OAEP of a temporary AES key || AES-256-ECB of the PKCS#8
  *             SM2PKE_SM4_ECB                SM2 of a temporary SM4 key || SM4-ECB of the secret number of an SM2 key
- *   in two    RSAES_*, SM2PKE               a temporary key; apart from it, RFC 5649 of the PKCS#8 under that key, which
- *                                           is an AES key, and for an SM2 key an SM4 key */
+ *   in two    RSAES_*, SM2PKE               a temporary key; apart from it, RFC 5649 of the PKCS#8 under that key,
+ *                                           which is an AES key, and for an SM2 key an SM4 key */
 #include "wrap.h"
 
 #include <openssl/rsa.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Wrapping of key material under a public key: what the module cmkctl-wrap.so does, which alone loads libcrypto, so that
- * the verbs that need no cryptography do not pay for it. */
+ * Wrapping of key material under a public key: what the module cmkctl-wrap.so does, which alone loads libcrypto, so
+ * that the verbs that need no cryptography do not pay for it. */
 #pragma once
 
 #include "buffer.h"
@@ -37,8 +37,8 @@ typedef struct
   CmkBuffer private_key; /* EncryptedPrivateKey, empty if all is in one */
 } CmkWrapped;
 
-/* Put the passphrase of the private key in @file into @passphrase, at most @size bytes: how many it has, or -1. @is_new is
- * libcrypto's. */
+/* Put the passphrase of the private key in @file into @passphrase, at most @size bytes: how many it has, or -1. @is_new
+ * is libcrypto's. */
 typedef int CmkAskPassphrase (char *passphrase, int size, int is_new, void *file);
 
 /* These functions give NULL, or what is wrong, and then they have given nothing else. */

@@ -27,8 +27,8 @@
  * process that is kept for the rest of the day. */
 #define DEFAULT_IDLE_SECONDS 120
 
-/* What a cmkd that has given back its name may take to end. Less than the 25 seconds after which most callers of the next
- * one give up, more than the 15 that a TPM which does not answer may hold it up. */
+/* What a cmkd that has given back its name may take to end. Less than the 25 seconds after which most callers of the
+ * next one give up, more than the 15 that a TPM which does not answer may hold it up. */
 #define PREDECESSOR_SECONDS 20
 
 typedef struct

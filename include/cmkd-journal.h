@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The MESSAGE_ID of what cmkd tells the journal: docs/audit.md lists the fields, systemd/cmkd.catalog says what each means
- * and what to do. An id is never given another meaning. */
+ * The MESSAGE_ID of what cmkd tells the journal: docs/audit.md lists the fields, systemd/cmkd.catalog says what each
+ * means and what to do. An id is never given another meaning. */
 #pragma once
 
 /* One of these for each call. */

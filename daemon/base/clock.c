@@ -97,8 +97,8 @@ is_synchronised (void)
   return state >= 0 && state != TIME_ERROR && (answer.status & STA_UNSYNC) == 0;
 }
 
-/* Another time is @ahead of ours, as it was for @elapsed. By how much ours is to move on: by as much as it was ahead of us
- * all the time that it takes to be believed, which an hour that was put on top in the meantime was not. */
+/* Another time is @ahead of ours, as it was for @elapsed. By how much ours is to move on: by as much as it was ahead of
+ * us all the time that it takes to be believed, which an hour that was put on top in the meantime was not. */
 static gint64
 let_stand (CmkClockClaim *claim, gint64 ahead, gint64 elapsed, gint64 tolerance, gint64 needed)
 {
@@ -169,7 +169,8 @@ cmk_clock_start (const CmkClockMark *mark)
   last_look = boottime;
   if (mark == NULL)
     {
-      /* A wall clock that nobody vouches for is a claim at a first start too: believed, it could never be taken back. */
+      /* A wall clock that nobody vouches for is a claim at a first start too: believed, it could never be taken
+       * back. */
       gint64 known = is_synchronised () ? MAX (read_clock (CLOCK_REALTIME), EARLIEST) : EARLIEST;
       confirmed_ahead = proven_ahead = known - boottime;
       return;
@@ -178,7 +179,8 @@ cmk_clock_start (const CmkClockMark *mark)
       cmk_uuid_equal (&boot_id, &mark->boot_id) && !cmk_uuid_equal (&boot_id, &unknown) && boottime >= mark->boottime;
   /* What was before the boot is not known; what has passed since then is. */
   gint64 origin = is_same_boot ? mark->boottime : 0;
-  /* A claim that was there when we ended, and still is, has stood meanwhile: who runs only when called would wait for weeks. */
+  /* A claim that was there when we ended, and still is, has stood meanwhile: who runs only when called would wait for
+   * weeks. */
   if (is_same_boot)
     last_look = mark->boottime;
   confirming = mark->confirming;

@@ -5,10 +5,10 @@
  * There are three times. What the wall clock shows may be wrong, in either direction, and may be put right again. The
  * confirmed time never goes back: it goes on with CLOCK_BOOTTIME, over restarts too, and follows a wall clock that is
  * ahead of it when the kernel says that it is synchronised, or when it has stood unchallenged for 12 hours of
- * running. The proven time follows the confirmed one; a leap of more than an hour, which is what the time that a machine
- * was off looks like as well, it follows when that has stood for another 24 hours of running: the machine's, of which we
- * need to have seen the beginning and the end. Use is refused by what is latest, material and tokens are erased by
- * confirmed time, and keys are deleted, which nothing can undo, by proven time. */
+ * running. The proven time follows the confirmed one; a leap of more than an hour, which is what the time that a
+ * machine was off looks like as well, it follows when that has stood for another 24 hours of running: the machine's, of
+ * which we need to have seen the beginning and the end. Use is refused by what is latest, material and tokens are
+ * erased by confirmed time, and keys are deleted, which nothing can undo, by proven time. */
 #pragma once
 
 #include <glib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the service manager is told of this process, as sd_notify(3) does, over the socket in $NOTIFY_SOCKET. Without one, as
- * under anything but systemd, nothing is said. On the main loop only. */
+ * What the service manager is told of this process, as sd_notify(3) does, over the socket in $NOTIFY_SOCKET. Without
+ * one, as under anything but systemd, nothing is said. On the main loop only. */
 #pragma once
 
 #include <glib.h>
@@ -13,8 +13,8 @@ CmkNotify *cmk_notify_new (void);
 void cmk_notify_free (CmkNotify *notify);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkNotify, cmk_notify_free)
 
-/* We serve; @status is one line for `systemctl status`. From now on the watchdog of the unit, if it has one, is told twice
- * in its time that we live: by the main loop, so that one that hangs is found out. */
+/* We serve; @status is one line for `systemctl status`. From now on the watchdog of the unit, if it has one, is told
+ * twice in its time that we live: by the main loop, so that one that hangs is found out. */
 void cmk_notify_ready (CmkNotify *notify, const char *status);
 
 /* Another such line. */

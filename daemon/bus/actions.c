@@ -13,8 +13,8 @@ static const char *const names[] = {
   [CMK_ACTION_RECOVER] = PREFIX "recover",
 };
 
-/* What only looks on is use. Nobody but its owner, who has a grant, and root uses a key, whatever the policy says: so it opens
- * nobody else's to GrantKey, with which he could give himself the use. */
+/* What only looks on is use. Nobody but its owner, who has a grant, and root uses a key, whatever the policy says: so
+ * it opens nobody else's to GrantKey, with which he could give himself the use. */
 static const CmkMethodRule rules[] = {
   /* Keys */
   { "CreateKey", CMK_ACTION_MANAGE_OWN_KEYS, CMK_OPERATION_OWNER_ONLY, FALSE },

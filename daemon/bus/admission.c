@@ -24,7 +24,8 @@ typedef struct
   gsize bytes;
 } Load;
 
-/* More than any program that waits for its answers has, and a bound on what a program that does not can make us hold. */
+/* More than any program that waits for its answers has, and a bound on what a program that does not can make us
+ * hold. */
 static const Load most_of_user = { 256, 8 * 1024 * 1024 };
 static const Load most_of_unknown = { 1024, 16 * 1024 * 1024 };
 static const Load most_of_all = { 4096, 32 * 1024 * 1024 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What is let in. Every call is weighed on the thread of GDBus, before it queues for the main loop: what is too long or
- * more than its share is answered there and costs the main loop nothing. So what calls under way can make cmkd hold has a
- * maximum, and no user can have all of it. docs/limits.md has the numbers.
+ * more than its share is answered there and costs the main loop nothing. So what calls under way can make cmkd hold has
+ * a maximum, and no user can have all of it. docs/limits.md has the numbers.
  *
  * What is refused is told to the log in sums, once a second for each user: a flood of calls is none of messages. */
 #pragma once

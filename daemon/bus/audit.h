@@ -43,8 +43,8 @@ typedef struct
   CmkAuditWeight weight;
 } CmkAuditEntry;
 
-/* To the journal, whatever the level, if standard error leads there; else as any message of its level. A text that is not
- * printable throughout is left out. */
+/* To the journal, whatever the level, if standard error leads there; else as any message of its level. A text that is
+ * not printable throughout is left out. */
 void cmk_audit_call (const CmkAuditEntry *entry);
 
 /* Calls that were turned away before they had an entry each: @counts says how many, and why. */

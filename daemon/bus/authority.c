@@ -105,8 +105,8 @@ keep_answer (CmkAuthority *authority, const Check *check)
 
 /* --- asking --- */
 
-/* What rules can decide on, as texts: polkit takes nothing else. It hands them on to the caller's authentication agent, who is
- * not to learn from a dialog that there is such a key of somebody else's. */
+/* What rules can decide on, as texts: polkit takes nothing else. It hands them on to the caller's authentication agent,
+ * who is not to learn from a dialog that there is such a key of somebody else's. */
 static GVariant *
 describe (const Check *check)
 {

@@ -98,8 +98,8 @@ cmk_bus_free (CmkBus *bus)
   g_free (bus);
 }
 
-/* Calls wait in the stream until the main loop has nothing else to do, and are not counted in the moment in which they are
- * given to it: so there is none if two looks in a row find none. */
+/* Calls wait in the stream until the main loop has nothing else to do, and are not counted in the moment in which they
+ * are given to it: so there is none if two looks in a row find none. */
 static gboolean
 look_for_calls (gpointer data)
 {

@@ -16,8 +16,9 @@ typedef void (*CmkBusEndedFunc) (const GError *error, gpointer user_data);
 /* What StateStatus of the service is from now on. */
 typedef void (*CmkBusStatusFunc) (const char *state_status, gpointer user_data);
 
-/* @authority outlives it; NULL: nobody but the bus itself says who may call, so who runs cmkd is its administrator, as root
- * always is. On the main loop @ended is called when there is no more to serve, and @status_changed when that changes. */
+/* @authority outlives it; NULL: nobody but the bus itself says who may call, so who runs cmkd is its administrator, as
+ * root always is. On the main loop @ended is called when there is no more to serve, and @status_changed when that
+ * changes. */
 CmkBus *cmk_bus_new (GDBusConnection *connection, CmkAuthority *authority, CmkBusEndedFunc ended,
                      CmkBusStatusFunc status_changed, gpointer user_data);
 void cmk_bus_free (CmkBus *bus);
@@ -30,8 +31,8 @@ gboolean cmk_bus_serve (CmkBus *bus, CmkKms *kms, GError **error) G_GNUC_WARN_UN
  * key any more. */
 void cmk_bus_leave (CmkBus *bus);
 
-/* Do the same, though without any haste, when nobody has called for so many @milliseconds and nothing needs the daemon: who
- * comes at that moment is answered as at any other, and who comes after it has the bus start cmkd again. */
+/* Do the same, though without any haste, when nobody has called for so many @milliseconds and nothing needs the daemon:
+ * who comes at that moment is answered as at any other, and who comes after it has the bus start cmkd again. */
 void cmk_bus_leave_when_idle (CmkBus *bus, guint milliseconds);
 
 /* Is there a cmkd on the bus already? */

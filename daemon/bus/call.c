@@ -445,8 +445,8 @@ on_turn (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The main loop gets calls in the order in which they came. Who has sent many is not served before others for that: what
- * the main loop does itself it does for each user in turn, as the worker and the calculator do. */
+/* The main loop gets calls in the order in which they came. Who has sent many is not served before others for that:
+ * what the main loop does itself it does for each user in turn, as the worker and the calculator do. */
 static void
 begin_in_turn (CmkCall *call)
 {

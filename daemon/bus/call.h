@@ -37,12 +37,12 @@ typedef struct
    * cmk_call_resume(). NULL if that cannot be. */
   void (*wait) (CmkCall *call, CmkKms *kms, const CmkCaller *caller, gpointer request);
 
-  /* What the journal is told of this call besides: into @ret_facts, which are CMK_AUDIT_MAX_FACTS, and empty. Also of a call that was refused, if its
-   * arguments made sense. NULL: nothing. */
+  /* What the journal is told of this call besides: into @ret_facts, which are CMK_AUDIT_MAX_FACTS, and empty. Also of a
+   * call that was refused, if its arguments made sense. NULL: nothing. */
   void (*tell_facts) (gconstpointer request, CmkAuditFact *ret_facts);
 
-  /* Does @request keep the TPM, and so everybody, waiting for seconds? A user has one such call under way at a time. NULL:
-   * none does. */
+  /* Does @request keep the TPM, and so everybody, waiting for seconds? A user has one such call under way at a time.
+   * NULL: none does. */
   gboolean (*is_long) (gconstpointer request);
 
   /* How often a user may call it. */
@@ -56,8 +56,8 @@ typedef struct
   CmkAuditWeight weight; /* of its entry in the journal */
 } CmkMethod;
 
-/* All calls under way. @authority (it outlives them) decides what others than root may do; NULL: everybody may do with his own
- * keys what he likes. @answered is called on the main loop whenever one has been answered. */
+/* All calls under way. @authority (it outlives them) decides what others than root may do; NULL: everybody may do with
+ * his own keys what he likes. @answered is called on the main loop whenever one has been answered. */
 CmkCalls *cmk_calls_new (CmkKms *kms, GDBusConnection *connection, CmkAdmission *admission, CmkAuthority *authority,
                          void (*answered) (gpointer), gpointer user_data);
 void cmk_calls_free (CmkCalls *calls);

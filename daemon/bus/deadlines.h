@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is given up when nobody has got to it in time. All have the same time, so whatever began to wait first is given up
- * first, and one timer does for all. Main loop. */
+ * What is given up when nobody has got to it in time. All have the same time, so whatever began to wait first is given
+ * up first, and one timer does for all. Main loop. */
 #pragma once
 
 #include <glib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What has come from the bus and waits for the main loop: calls, of which each sender's come in turn and no sender has more
- * room than is left for others, and what overtakes them, answers and signals. For the thread of GDBus, unless it says
- * otherwise. */
+ * What has come from the bus and waits for the main loop: calls, of which each sender's come in turn and no sender has
+ * more room than is left for others, and what overtakes them, answers and signals. For the thread of GDBus, unless it
+ * says otherwise. */
 #pragma once
 
 #include "bus/message-head.h"
@@ -23,8 +23,8 @@ void cmk_bus_message_free (CmkBusMessage *message);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkBusMessage, cmk_bus_message_free)
 
-/* Leaves of a call what it takes to answer it, see cmk_message_head_cut_arguments_off(): FALSE if that is impossible, and it
- * is of no use any more. */
+/* Leaves of a call what it takes to answer it, see cmk_message_head_cut_arguments_off(): FALSE if that is impossible,
+ * and it is of no use any more. */
 gboolean cmk_bus_message_cut_short (CmkBusMessage **message, GDBusMessageHeaderField mark);
 
 typedef struct _CmkInbox CmkInbox;
@@ -32,9 +32,9 @@ typedef struct _CmkInbox CmkInbox;
 CmkInbox *cmk_inbox_new (void);
 void cmk_inbox_free (CmkInbox *inbox);
 
-/* Takes over @message, or drops it: if it is for nobody, or cannot be cut. Of a call whose arguments were not all received,
- * that wants no answer, or for which its sender has no room left, only the head stays, which has no limit by sender: the bus
- * daemon has one of calls that wait for answers. One that wants none is dropped then. */
+/* Takes over @message, or drops it: if it is for nobody, or cannot be cut. Of a call whose arguments were not all
+ * received, that wants no answer, or for which its sender has no room left, only the head stays, which has no limit by
+ * sender: the bus daemon has one of calls that wait for answers. One that wants none is dropped then. */
 void cmk_inbox_put (CmkInbox *inbox, CmkBusMessage *message);
 
 /* Whether there is so much in it that no more should come. */
@@ -53,6 +53,6 @@ GSource *cmk_inbox_create_source (CmkInbox *inbox);
 /* What was taken has been given to the main loop, or was dropped. */
 void cmk_inbox_note_given (CmkInbox *inbox);
 
-/* How many calls have come that were not given to the main loop; one that was in the meantime is behind all that it was given
- * before. Any thread. */
+/* How many calls have come that were not given to the main loop; one that was in the meantime is behind all that it was
+ * given before. Any thread. */
 guint cmk_inbox_count_calls (CmkInbox *inbox);

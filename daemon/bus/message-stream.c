@@ -158,8 +158,8 @@ gather (MessageInput *input)
 
 /* --- to GDBus --- */
 
-/* GDBus gives up the connection over a message that it cannot read, though the bus daemon may think it sound: it counts the
- * depth of types of which there is no value. */
+/* GDBus gives up the connection over a message that it cannot read, though the bus daemon may think it sound: it counts
+ * the depth of types of which there is no value. */
 static gboolean
 is_readable_to_gdbus (CmkBusMessage *message)
 {

@@ -7,8 +7,8 @@
 /* After all that a call makes the main loop do, turns included. */
 #define CAUGHT_UP_PRIORITY (G_PRIORITY_DEFAULT + 2)
 
-/* The main loop's. GCancellable would do, but for a source of its kind that GLib 2.74 leaks if it is destroyed while the one
- * who cancels is still at it. */
+/* The main loop's. GCancellable would do, but for a source of its kind that GLib 2.74 leaks if it is destroyed while
+ * the one who cancels is still at it. */
 typedef struct
 {
   GMutex mutex;

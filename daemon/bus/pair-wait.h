@@ -15,7 +15,7 @@ typedef struct
 /* Gives back a pair that nobody took. */
 void cmk_pair_wait_clear (CmkPairWait *wait);
 
-/* CmkMethod.wait: wait for a pair of @spec for @caller and resume @call; @key_id as in cmk_wrapping_pool_wait(). @wait lives
- * as long as the call. */
+/* CmkMethod.wait: wait for a pair of @spec for @caller and resume @call; @key_id as in cmk_wrapping_pool_wait(). @wait
+ * lives as long as the call. */
 void cmk_pair_wait_begin (CmkPairWait *wait, CmkCall *call, CmkKms *kms, const CmkCaller *caller,
                           CmkWrappingKeySpec spec, const CmkUuid *key_id);

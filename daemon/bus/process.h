@@ -18,7 +18,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkProcess, cmk_process_clear)
 
 typedef void (*CmkProcessFunc) (const CmkProcess *process, gpointer user_data);
 
-/* Look @pid up: by the systemd that is on the bus of @connection, or in /proc. @found is called in any case, later, and soon
- * whatever systemd does; but not any more once @cancellable is cancelled. */
+/* Look @pid up: by the systemd that is on the bus of @connection, or in /proc. @found is called in any case, later, and
+ * soon whatever systemd does; but not any more once @cancellable is cancelled. */
 void cmk_process_look_up (GDBusConnection *connection, guint32 pid, GCancellable *cancellable, CmkProcessFunc found,
                           gpointer user_data);

@@ -11,8 +11,8 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-/* Room for the numbers of the pairs being made, imported and taken apart. Of a private key that is loaded OpenSSL 3.0 has
- * EC scalars here, but RSA numbers on the ordinary heap, for as long as the operation takes. */
+/* Room for the numbers of the pairs being made, imported and taken apart. Of a private key that is loaded OpenSSL 3.0
+ * has EC scalars here, but RSA numbers on the ordinary heap, for as long as the operation takes. */
 #define SECURE_HEAP_BYTES   (512 * 1024)
 #define SECURE_HEAP_MINIMUM 64
 

@@ -8,6 +8,7 @@
 
 #define CMK_INNER_WRAP_KEY_SIZE 16
 
-/* AES-128-CFB under @key with a zero IV of size (2) || SHA-256 (@sensitive || @name) || @sensitive. @key is used once. */
+/* AES-128-CFB under @key with a zero IV of size (2) || SHA-256 (@sensitive || @name) || @sensitive. @key is used
+ * once. */
 GBytes *cmk_inner_wrap (const CmkSecret *key, const CmkSecret *sensitive, GBytes *name,
                         GError **error) G_GNUC_WARN_UNUSED_RESULT;

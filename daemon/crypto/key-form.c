@@ -68,8 +68,8 @@ skip (CmkPart part, gsize size)
   return (CmkPart) { (const guint8 *) part.data + size, part.size - size };
 }
 
-/* Take an element with @tag off the front of *@rest. Lengths of one and two bytes follow the first one at most: no key of
- * ours is longer. */
+/* Take an element with @tag off the front of *@rest. Lengths of one and two bytes follow the first one at most: no key
+ * of ours is longer. */
 static gboolean
 take (CmkPart *rest, guint8 tag, CmkPart *ret_contents)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The forms that keys come in: PKCS#8 PrivateKeyInfo (RFC 5208) with RSAPrivateKey (RFC 8017) or ECPrivateKey (RFC 5915)
- * inside, and SubjectPublicKeyInfo (RFC 5280). Read by hand, because OpenSSL copies a private key to ordinary heap on
- * the way, takes curves from two places of it, and needs a hundred microseconds for a public one. Only DER is taken: one
- * key, one form. Inside this room only. */
+ * The forms that keys come in: PKCS#8 PrivateKeyInfo (RFC 5208) with RSAPrivateKey (RFC 8017) or ECPrivateKey (RFC
+ * 5915) inside, and SubjectPublicKeyInfo (RFC 5280). Read by hand, because OpenSSL copies a private key to ordinary
+ * heap on the way, takes curves from two places of it, and needs a hundred microseconds for a public one. Only DER is
+ * taken: one key, one form. Inside this room only. */
 #pragma once
 
 #include "base/spec.h"

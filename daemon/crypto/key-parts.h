@@ -16,8 +16,8 @@ typedef struct
 void cmk_key_parts_clear (CmkKeyParts *parts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkKeyParts, cmk_key_parts_clear)
 
-/* Take @key apart, which is in this process and RSA or on a curve. CMK_ERROR_UNSUPPORTED_OPERATION for an RSA exponent that
- * is longer than 32 bits: TPMs have no room for it. */
+/* Take @key apart, which is in this process and RSA or on a curve. CMK_ERROR_UNSUPPORTED_OPERATION for an RSA exponent
+ * that is longer than 32 bits: TPMs have no room for it. */
 gboolean cmk_private_key_take_apart (const CmkPrivateKey *key, CmkKeyParts *ret_parts,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -53,8 +53,8 @@ typedef struct
 gboolean cmk_hmac (const char *digest, const guint8 *key, gsize key_size, const CmkPart *parts, guint n_parts,
                    guint8 *ret_mac, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same with whatever @key is, by @algorithm; as long as cmk_mac_algorithm_bytes(). The parts are no secret. Implemented
- * in hmac-key.c. */
+/* The same with whatever @key is, by @algorithm; as long as cmk_mac_algorithm_bytes(). The parts are no secret.
+ * Implemented in hmac-key.c. */
 gboolean cmk_hmac_key_compute (const CmkHmacKey *key, CmkMacAlgorithm algorithm, const CmkPart *parts, guint n_parts,
                                guint8 *ret_mac, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gsize cmk_mac_algorithm_bytes (CmkMacAlgorithm algorithm);
@@ -64,8 +64,8 @@ typedef struct _CmkPrivateKey CmkPrivateKey;
 /* The pair inside @key; of a held key its public half only. Implemented in private-key.c. */
 EVP_PKEY *cmk_private_key_pair (const CmkPrivateKey *key);
 
-/* RSADP without padding, into @block, which is zero and as long as the modulus; here with blinding, of a held key by its
- * holder. *@ret_in_range is FALSE, with @block still zero, for a wrong length and for a number that is not below the
- * modulus; both are public. FALSE if the holder failed. Implemented in private-key.c. */
+/* RSADP without padding, into @block, which is zero and as long as the modulus; here with blinding, of a held key by
+ * its holder. *@ret_in_range is FALSE, with @block still zero, for a wrong length and for a number that is not below
+ * the modulus; both are public. FALSE if the holder failed. Implemented in private-key.c. */
 gboolean cmk_private_key_decrypt_raw (const CmkPrivateKey *key, const guint8 *data, gsize size, CmkSecret *block,
                                       gboolean *ret_in_range, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -2,7 +2,8 @@
  *
  * The encoding is the numbers of the key one after the other, each as wide as its kind is for the spec and in the
  * machine's byte order, which is what OSSL_PARAM takes. It never leaves the machine, whose TPM sealed it. Of RSA it
- * holds those from which the rest is made in microseconds, a third of them all: the kernel's quota for keys is small. */
+ * holds those from which the rest is made in microseconds, a third of them all: the kernel's quota for keys is
+ * small. */
 #include "crypto/private-key.h"
 
 #include "base/error.h"
@@ -409,9 +410,9 @@ cmk_private_key_from_scalar (CmkKeySpec spec, const CmkSecret *scalar, GError **
                  error);
 }
 
-/* A number modulo n that no importer could choose comes back from the public and the private operation. The latter works
- * modulo both factors, so this is Fermat's test of each. Miller and Rabin's with the rounds that the size asks for would
- * take seconds of the thread that serves everybody, and material is not judged for weakness. */
+/* A number modulo n that no importer could choose comes back from the public and the private operation. The latter
+ * works modulo both factors, so this is Fermat's test of each. Miller and Rabin's with the rounds that the size asks
+ * for would take seconds of the thread that serves everybody, and material is not judged for weakness. */
 static gboolean
 check_round_trip (const CmkPrivateKey *key, GError **error)
 {

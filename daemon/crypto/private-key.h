@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The private key of an asymmetric CMK, or of a wrapping pair: made, taken from PKCS#8, and in the one encoding in which
- * cmkd keeps it.
+ * The private key of an asymmetric CMK, or of a wrapping pair: made, taken from PKCS#8, and in the one encoding in
+ * which cmkd keeps it.
  *
  * The encoding is of the value, not of the form it came in: two files that hold the same private key - with or without
  * the public point, with the primes in either order - give the same bytes, so the rule of the same material
@@ -20,8 +20,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkPrivateKey, cmk_private_key_free)
  * up, with CMK_ERROR_INTERNAL, soon after another thread sets *@cancelled (atomically); it may be NULL for EC. */
 CmkPrivateKey *cmk_private_key_generate (CmkKeySpec spec, gint *cancelled, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The key in @der, a PKCS#8 PrivateKeyInfo (RFC 5208) without anything after it: rsaEncryption of two primes of half the
- * size, or a named curve, the public point (RFC 5915) may be left out. CMK_ERROR_INCORRECT_KEY_MATERIAL, whose text
+/* The key in @der, a PKCS#8 PrivateKeyInfo (RFC 5208) without anything after it: rsaEncryption of two primes of half
+ * the size, or a named curve, the public point (RFC 5915) may be left out. CMK_ERROR_INCORRECT_KEY_MATERIAL, whose text
  * the caller replaces, for whatever is not a sound private key of just this @spec: other type, size or curve, PKCS#1
  * or bare SEC1, explicit curve parameters, a public part of another key, a point off the curve, RSA numbers that do
  * not belong together, an encrypted PKCS#8. Other errors are no fault of the key's. */
@@ -47,8 +47,8 @@ typedef struct
   gpointer data;
 } CmkPrivateKeyHolder;
 
-/* The key of @public_der, of an RSA or NIST curve @spec, whose private half is with @holder, which must outlive it. It signs,
- * decrypts and unwraps like any other; it cannot be encoded. */
+/* The key of @public_der, of an RSA or NIST curve @spec, whose private half is with @holder, which must outlive it. It
+ * signs, decrypts and unwraps like any other; it cannot be encoded. */
 CmkPrivateKey *cmk_private_key_held (CmkKeySpec spec, GBytes *public_der, const CmkPrivateKeyHolder *holder,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

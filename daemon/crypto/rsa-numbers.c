@@ -37,8 +37,8 @@ cmk_rsa_numbers_new (GError **error)
   return g_steal_pointer (&numbers);
 }
 
-/* Is it what it should be, for one of the primes: 1 = d e mod prime - 1, and @exponent = d mod prime - 1? FALSE for want
- * of memory only. */
+/* Is it what it should be, for one of the primes: 1 = d e mod prime - 1, and @exponent = d mod prime - 1? FALSE for
+ * want of memory only. */
 static gboolean
 check_prime (const CmkRsaNumbers *numbers, const BIGNUM *prime, const BIGNUM *exponent, BN_CTX *context,
              gboolean *ret_sound)

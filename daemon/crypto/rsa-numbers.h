@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The numbers of an RSA private key: whether they belong together, and the one set of them that stands for a key. Inside
- * this room only. */
+ * The numbers of an RSA private key: whether they belong together, and the one set of them that stands for a key.
+ * Inside this room only. */
 #pragma once
 
 #include "crypto/key-form.h"

@@ -102,8 +102,8 @@ sign_here (const CmkPrivateKey *key, CmkSigningAlgorithm algorithm, CmkMessageTy
   return g_bytes_new_take (g_steal_pointer (&signature), size);
 }
 
-/* These two are FALSE if the question could not be asked. OpenSSL answers a signature that is not even one as it answers
- * its own failures. */
+/* These two are FALSE if the question could not be asked. OpenSSL answers a signature that is not even one as it
+ * answers its own failures. */
 static gboolean
 check_message (EVP_PKEY *public, CmkSigningAlgorithm algorithm, GBytes *message, CmkPart signature, gboolean *ret_valid)
 {

@@ -98,8 +98,8 @@ take_value (const guint8 **next, const guint8 *end, guint8 *ret_value, gsize val
   return TRUE;
 }
 
-/* Lengths are believed and tags not even looked at: what is no DER, or another structure, does not become the same bytes
- * when it is encoded again. */
+/* Lengths are believed and tags not even looked at: what is no DER, or another structure, does not become the same
+ * bytes when it is encoded again. */
 static gsize
 read_der (const guint8 *data, gsize size, Ciphertext *ret_ciphertext)
 {

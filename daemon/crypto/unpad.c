@@ -41,8 +41,8 @@ cmk_mgf1_apply (guint8 *target, gsize target_size, const guint8 *seed, gsize see
   return ok;
 }
 
-/* Unmask @block, whose first byte, label hash and what follows it are then where RFC 8017 7.1.2 has them; *@ret_faults are
- * those of the first two. */
+/* Unmask @block, whose first byte, label hash and what follows it are then where RFC 8017 7.1.2 has them; *@ret_faults
+ * are those of the first two. */
 static gboolean
 open_oaep (guint8 *block, gsize block_size, const EVP_MD *hash, guint32 *ret_faults)
 {

@@ -27,11 +27,12 @@ gboolean cmk_unpad_pkcs1 (const guint8 *block, gsize block_size, guint8 *ret_mes
 gboolean cmk_unpad_oaep (guint8 *block, gsize block_size, const EVP_MD *hash, guint8 *ret_message,
                          gsize message_size) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same for a message of any length but 0: *@ret_offset is where it begins in @block, at whose end it ends. When FALSE is
- * returned that is some place within @block which does not depend on it, so that the caller has something to go on with. */
+/* The same for a message of any length but 0: *@ret_offset is where it begins in @block, at whose end it ends. When
+ * FALSE is returned that is some place within @block which does not depend on it, so that the caller has something to
+ * go on with. */
 gboolean cmk_unpad_oaep_any (guint8 *block, gsize block_size, const EVP_MD *hash,
                              gsize *ret_offset) G_GNUC_WARN_UNUSED_RESULT;
 
-/* PKCS#7 padding (RFC 5652, 6.3) of blocks of 16 bytes. @size is a positive multiple of them. *@ret_message_size is that of
- * the message, which is not empty; when FALSE is returned it is @size. */
+/* PKCS#7 padding (RFC 5652, 6.3) of blocks of 16 bytes. @size is a positive multiple of them. *@ret_message_size is
+ * that of the message, which is not empty; when FALSE is returned it is @size. */
 gboolean cmk_unpad_pkcs7 (const guint8 *data, gsize size, gsize *ret_message_size) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who holds a captured blob and a wrapping key's token, but not the wrapping key, must not learn from an attempt how far
- * it got. So there is no way out between the first step and the last: what failed leaves something of the size that was
- * expected (zeros, garbage) for the next step, down to the parsing of the key, and *intact gathers who failed.
+ * Who holds a captured blob and a wrapping key's token, but not the wrapping key, must not learn from an attempt how
+ * far it got. So there is no way out between the first step and the last: what failed leaves something of the size that
+ * was expected (zeros, garbage) for the next step, down to the parsing of the key, and *intact gathers who failed.
  *
- * What remains to be seen in the time is whether a private key parses, and how far. That follows from the content, which is
- * known to whoever knows the temporary key, and cannot be made to come out right by who does not, with one exception: by the
- * ECB forms, whose blocks can be left out and put elsewhere at will. Eight attempts, the budget of a wrapping key, are
- * too few to learn a key from that; the cap is what these forms stand on, as their only protection from alteration. */
+ * What remains to be seen in the time is whether a private key parses, and how far. That follows from the content,
+ * which is known to whoever knows the temporary key, and cannot be made to come out right by who does not, with one
+ * exception: by the ECB forms, whose blocks can be left out and put elsewhere at will. Eight attempts, the budget of a
+ * wrapping key, are too few to learn a key from that; the cap is what these forms stand on, as their only protection
+ * from alteration. */
 #include "crypto/unwrap.h"
 
 #include "base/error.h"
@@ -196,8 +197,8 @@ cmk_wrapped_check (const CmkWrapped *wrapped, GError **error)
 
 /* --- what is encrypted to the wrapping key --- */
 
-/* OpenSSL's own padding is not used: its provider leaves the raw block, which needs no key to be unmasked, behind in freed
- * memory. @message_size 0 is any, which PKCS#1 v1.5 never carries. */
+/* OpenSSL's own padding is not used: its provider leaves the raw block, which needs no key to be unmasked, behind in
+ * freed memory. @message_size 0 is any, which PKCS#1 v1.5 never carries. */
 static CmkSecret *
 decrypt_rsa (const CmkPrivateKey *key, Encryption encryption, const guint8 *data, gsize size, gsize message_size,
              gboolean *intact, GError **error)

@@ -2,11 +2,11 @@
  *
  * Unwrapping: from what an importer sends to the material, by every form of the contract (design 1.4):
  *
- *   direct         RSAES_*, SM2PKE               the material itself; of an EC key its PKCS#8, but not by PKCS#1 v1.5
- *   separate       the same                      a temporary key, and EncryptedPrivateKey: RFC 5649 of the PKCS#8
- *   key wrap       RSA_AES_KEY_WRAP_SHA_*        OAEP (32-byte AES key) || RFC 5649 of the material or the PKCS#8
- *   ECB, AES       RSAES_..._AES_256_ECB_PKCS7   OAEP (32-byte AES key) || AES-256-ECB with PKCS#7 padding of the PKCS#8
- *   ECB, SM4       SM2PKE_SM4_ECB                SM2 (16-byte SM4 key) || SM4-ECB without padding of the 32-byte scalar
+ * direct    RSAES_*, SM2PKE               the material itself; of an EC key its PKCS#8, but not by PKCS#1 v1.5
+ * separate  the same                      a temporary key, and EncryptedPrivateKey: RFC 5649 of the PKCS#8
+ * key wrap  RSA_AES_KEY_WRAP_SHA_*        OAEP (32-byte AES key) || RFC 5649 of the material or the PKCS#8
+ * ECB, AES  RSAES_..._AES_256_ECB_PKCS7   OAEP (32-byte AES key) || AES-256-ECB with PKCS#7 padding of the PKCS#8
+ * ECB, SM4  SM2PKE_SM4_ECB                SM2 (16-byte SM4 key) || SM4-ECB without padding of the 32-byte scalar
  *
  * A temporary key is 32 bytes for AES-256, and 16 for SM4, which the separate form takes for EC_SM2 (seed 001). */
 #pragma once

@@ -37,12 +37,13 @@ void cmk_keyring_keep_material (CmkKeyring *keyring, const CmkUuid *key_id, cons
 /* At once, payload included (KEYCTL_INVALIDATE). */
 void cmk_keyring_drop_material (CmkKeyring *keyring, const CmkUuid *key_id);
 
-/* What one daemon leaves to the next beside the contexts, by @name; @seconds is its timeout. No table, no eviction: there
- * are few of them, and they go when they are taken. FALSE if it is not kept; NULL from take() on a miss. */
+/* What one daemon leaves to the next beside the contexts, by @name; @seconds is its timeout. No table, no eviction:
+ * there are few of them, and they go when they are taken. FALSE if it is not kept; NULL from take() on a miss. */
 gboolean cmk_keyring_leave (CmkKeyring *keyring, const char *name, gconstpointer data, gsize size, guint seconds);
 CmkSecret *cmk_keyring_take (CmkKeyring *keyring, const char *name);
 
-/* One entry of the same kind that changes all the time: it is for the case that this daemon dies, and replaced in place.
+/* One entry of the same kind that changes all the time: it is for the case that this daemon dies, and replaced in
+ * place.
  * @size 0: there is none any more. It stays when it is read. */
 void cmk_keyring_note (CmkKeyring *keyring, gconstpointer data, gsize size);
 CmkSecret *cmk_keyring_read_note (CmkKeyring *keyring);

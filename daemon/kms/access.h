@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the call under way may do. Two questions, in this order: may the caller see the key (it is his own, a grant gives
- * him this very operation, he is root), and does the administrator's policy permit it. The second is not answered here: the
- * rules say what is to be asked, CMK_PERMIT_NEEDED, and run again when the answer is there. */
+ * What the call under way may do. Two questions, in this order: may the caller see the key (it is his own, a grant
+ * gives him this very operation, he is root), and does the administrator's policy permit it. The second is not answered
+ * here: the rules say what is to be asked, CMK_PERMIT_NEEDED, and run again when the answer is there. */
 #pragma once
 
 #include "kms/kms.h"
 
-/* A run stopped, before it changed anything, at something that only a permit lets pass: see cmk_access_question(). Never
- * leaves the daemon. */
+/* A run stopped, before it changed anything, at something that only a permit lets pass: see cmk_access_question().
+ * Never leaves the daemon. */
 #define CMK_PERMIT_NEEDED (cmk_permit_needed_quark ())
 GQuark cmk_permit_needed_quark (void);
 
@@ -59,7 +59,8 @@ struct _CmkAccess
 /* Permit what was asked last. */
 void cmk_access_permit (CmkAccess *access);
 
-/* Nothing was asked though there is something to ask: a rule that forgets to is a hole, which must not stay unnoticed. */
+/* Nothing was asked though there is something to ask: a rule that forgets to is a hole, which must not stay
+ * unnoticed. */
 gboolean cmk_access_was_not_asked_for (const CmkAccess *access);
 
 /* --- for the rules. Any thread. --- */
@@ -74,13 +75,13 @@ gboolean cmk_access_sees (CmkKms *kms, const CmkCaller *caller, const CmkKeyReco
 gboolean cmk_access_require_active (CmkKms *kms, const CmkCaller *caller, const CmkActiveKey *key,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The key @id, of which @record is what there is (NULL: none, or nothing intact), is not the caller's to see. FALSE in any
- * case: CMK_PERMIT_NEEDED if other people's keys may be opened to him, else CMK_ERROR_KEY_NOT_FOUND; the same whether it
- * exists or not. */
+/* The key @id, of which @record is what there is (NULL: none, or nothing intact), is not the caller's to see. FALSE in
+ * any case: CMK_PERMIT_NEEDED if other people's keys may be opened to him, else CMK_ERROR_KEY_NOT_FOUND; the same
+ * whether it exists or not. */
 gboolean cmk_access_refuse (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record,
                             GError **error);
 
-/* The key @id, described by @record, is the caller's to see, or is to be made (without an id, if it is to get one of our
- * choice); or what he wants is about no key, with neither. FALSE with CMK_PERMIT_NEEDED. */
+/* The key @id, described by @record, is the caller's to see, or is to be made (without an id, if it is to get one of
+ * our choice); or what he wants is about no key, with neither. FALSE with CMK_PERMIT_NEEDED. */
 gboolean cmk_access_require (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

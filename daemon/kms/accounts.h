@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is who. What is in the state belongs to an owner: a number that stands for an account, that is for a name under a uid.
- * It is the uid itself for the first account that wrote something under it, and one from 2^32 up for whoever has the uid
- * later, under another name: he has nothing of his predecessor's. All of it is in memory. Any thread, but for what
- * writes. */
+ * Who is who. What is in the state belongs to an owner: a number that stands for an account, that is for a name under a
+ * uid. It is the uid itself for the first account that wrote something under it, and one from 2^32 up for whoever has
+ * the uid later, under another name: he has nothing of his predecessor's. All of it is in memory. Any thread, but for
+ * what writes. */
 #pragma once
 
 #include <glib.h>
@@ -28,12 +28,13 @@ gint64 cmk_accounts_find (CmkAccounts *accounts, guint32 uid, const char *name);
  * committed. Worker. */
 gint64 cmk_accounts_assign (CmkAccounts *accounts, guint32 uid, const char *name);
 
-/* In the transaction that writes something of @owner's, who was assigned that number: whose it is is written with it. */
+/* In the transaction that writes something of @owner's, who was assigned that number: whose it is is written with
+ * it. */
 gboolean cmk_accounts_write (CmkAccounts *accounts, CmkStore *store, gint64 owner,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The account has been found to have something here. Whose it is is written down if it is not yet, as in a state that is
- * older than the table of accounts, lest the number be given to another. In no transaction. Worker. */
+/* The account has been found to have something here. Whose it is is written down if it is not yet, as in a state that
+ * is older than the table of accounts, lest the number be given to another. In no transaction. Worker. */
 gboolean cmk_accounts_claim (CmkAccounts *accounts, CmkStore *store, guint32 uid, const char *name,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

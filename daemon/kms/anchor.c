@@ -78,7 +78,8 @@ put_label (CmkAnchor *anchor, GError **error)
   return cmk_store_put_fact (anchor->store, LABEL_FACT, label, error);
 }
 
-/* An index that is suddenly not there is for the caller, where nothing better can be done about it, a trouble with the TPM. */
+/* An index that is suddenly not there is for the caller, where nothing better can be done about it, a trouble with the
+ * TPM. */
 static gboolean
 fail_index (const GError *error, GError **ret_error)
 {
@@ -225,7 +226,8 @@ reseal (gpointer anchor, GBytes *envelope, GBytes **ret_envelope, GError **error
   return *ret_envelope != NULL;
 }
 
-/* Of a new state, or one of format 3, nothing is in slots yet: what its envelopes begin with is no slot to be erased. */
+/* Of a new state, or one of format 3, nothing is in slots yet: what its envelopes begin with is no slot to be
+ * erased. */
 static gboolean
 put_into_slots (CmkAnchor *anchor, const CmkSecret *key, GError **error)
 {
@@ -319,8 +321,8 @@ resume_index (CmkAnchor *anchor, GError **error)
   return !cmk_anchor_needs_step (anchor) || make_step (anchor, error);
 }
 
-/* The state is the latest, for we have had it all the time. It goes without an index first, so that a crash on the way to
- * another costs nothing; one that an attempt before this has left behind is as good as new. */
+/* The state is the latest, for we have had it all the time. It goes without an index first, so that a crash on the way
+ * to another costs nothing; one that an attempt before this has left behind is as good as new. */
 static gboolean
 replace_index (CmkAnchor *anchor, GError **error)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ties the state to the TPM, so that neither can be turned back alone. An NV index holds two stages, the current and
- * the next, and two root keys of erasure (kms/erasure.h) likewise; the state says which stage it belongs to. A step
+ * What ties the state to the TPM, so that neither can be turned back alone. An NV index holds two stages, the current
+ * and the next, and two root keys of erasure (kms/erasure.h) likewise; the state says which stage it belongs to. A step
  * commits a state of the next stage, under the next key if something was erased, and then makes that stage the current
  * one with a single write of the index, which destroys what came before. A crash in between leaves a state of the next
  * stage, which the next start completes; a state of any other stage is an older copy.
  *
- * A TPM that gives us no index leaves the state without that protection, and everything else works. Worker thread only. */
+ * A TPM that gives us no index leaves the state without that protection, and everything else works. Worker thread
+ * only. */
 #pragma once
 
 #include "base/secret.h"
@@ -50,8 +51,8 @@ gboolean cmk_anchor_needs_step (CmkAnchor *anchor);
 /* Is there anything that should have been done already: something erased, or a step that has failed? */
 gboolean cmk_anchor_owes_step (CmkAnchor *anchor);
 
-/* Make what was committed impossible to turn back, and what was erased impossible to open. Not in a transaction. When it
- * fails all that was committed stands, and the next step completes it. An index that has gone is replaced. */
+/* Make what was committed impossible to turn back, and what was erased impossible to open. Not in a transaction. When
+ * it fails all that was committed stands, and the next step completes it. An index that has gone is replaced. */
 gboolean cmk_anchor_step (CmkAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* --- accepting a rolled-back state, in three parts around the caller's transaction --- */

@@ -12,10 +12,11 @@
 /* In the past, so that the next call and the timer look. */
 #define NOT_KNOWN (-1)
 
-/* What a crash of the machine may cost of the confirmed time, if its clock is set back too. Each time is a commit, and each
- * commit wears the TPM. */
+/* What a crash of the machine may cost of the confirmed time, if its clock is set back too. Each time is a commit, and
+ * each commit wears the TPM. */
 #define KEEP_SECONDS 3600
-/* What it may cost while nobody calls: of a process that is started hourly to erase what has expired, or ends unused. */
+/* What it may cost while nobody calls: of a process that is started hourly to erase what has expired, or ends
+ * unused. */
 #define KEEP_UNCALLED_SECONDS (6 * 3600)
 /* At the end it is dearer to write than to wait for what goes on by itself until the machine stops. */
 #define KEEP_AT_END_SECONDS 600

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Erasing what is stored, without overwriting it: each envelope at rest is encrypted once more under a key of its own, its
- * slot's. Slot keys are kept in pages, encrypted under the page's key; the pages' keys in a root page, encrypted under the
- * root key, which is elsewhere (kms/anchor.h). To erase slots is to write their pages without them under new keys, and the
- * root page under a new root key; once the old root key is gone, no copy of the old pages can be opened.
+ * Erasing what is stored, without overwriting it: each envelope at rest is encrypted once more under a key of its own,
+ * its slot's. Slot keys are kept in pages, encrypted under the page's key; the pages' keys in a root page, encrypted
+ * under the root key, which is elsewhere (kms/anchor.h). To erase slots is to write their pages without them under new
+ * keys, and the root page under a new root key; once the old root key is gone, no copy of the old pages can be opened.
  *
  * Two levels: a step of erasure writes the root page and the pages concerned, 4 KiB each, however many keys there are.
  * Worker thread only; everything that writes does so in the caller's transaction. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * KeyMaterialExpiring: each number of days of [Expiry] NoticeDays ahead of the expiry of material, whoever has material
- * that was there by then is told, once (a crash while it is sent: perhaps twice); late if nobody ran at the time. Goes by confirmed time: a clock that was wrong
- * for a while neither sends nor swallows a notice. */
+ * that was there by then is told, once (a crash while it is sent: perhaps twice); late if nobody ran at the time. Goes
+ * by confirmed time: a clock that was wrong for a while neither sends nor swallows a notice. */
 #pragma once
 
 #include "base/config.h"
@@ -25,7 +25,8 @@ gboolean cmk_expiry_notices_load (CmkExpiryNotices *notices, CmkStore *store, gi
 gboolean cmk_expiry_notices_put (CmkExpiryNotices *notices, CmkStore *store, gboolean are_delivered,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Tell what is to be told by @confirmed. If that cannot be found out nobody is told, and it is due again in a minute. */
+/* Tell what is to be told by @confirmed. If that cannot be found out nobody is told, and it is due again in a
+ * minute. */
 gboolean cmk_expiry_notices_tell (CmkExpiryNotices *notices, CmkStore *store, gint64 confirmed,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

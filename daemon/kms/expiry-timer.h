@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A main loop timer for what time brings. It counts CLOCK_BOOTTIME, as the confirmed time does (base/clock.h), so suspend
- * counts; and a wall clock that was set is noticed at once. */
+ * A main loop timer for what time brings. It counts CLOCK_BOOTTIME, as the confirmed time does (base/clock.h), so
+ * suspend counts; and a wall clock that was set is noticed at once. */
 #pragma once
 
 #include <glib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Grants: an owner lets another account, or a group, do named operations with a key. Whoever has none for what he asks is
- * answered as if there were no such key. Worker thread. */
+ * Grants: an owner lets another account, or a group, do named operations with a key. Whoever has none for what he asks
+ * is answered as if there were no such key. Worker thread. */
 #pragma once
 
 #include "kms/grant-list.h"

@@ -32,8 +32,8 @@ GBytes *cmk_import_token_encode (const CmkImportToken *token, const CmkSecret *k
 gboolean cmk_import_token_decode (GBytes *encoded, const CmkSecret *key, CmkImportToken *ret_token,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What ends later was issued in the future, by a clock that was put right since: it is no token of ours, and what belongs to
- * it is of no use. */
+/* What ends later was issued in the future, by a clock that was put right since: it is no token of ours, and what
+ * belongs to it is of no use. */
 gint64 cmk_import_latest_expiry (gint64 now);
 
 /* The one error of every token that is not good: altered, of another key, its pair destroyed. */

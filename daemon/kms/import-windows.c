@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 
-/* From the parameters to the import, by hand, on the same machine or with a colleague at another one. Whoever takes longer,
- * and a token is good for 24 hours, finds a daemon that has to be started. */
+/* From the parameters to the import, by hand, on the same machine or with a colleague at another one. Whoever takes
+ * longer, and a token is good for 24 hours, finds a daemon that has to be started. */
 #define FRESH_SECONDS (15 * 60)
 
 struct _CmkImportWindows

@@ -402,8 +402,8 @@ is_importers_failure (const GError *error)
          g_error_matches (error, CMK_ERROR, CMK_ERROR_MATERIAL_MISMATCH);
 }
 
-/* Another import changes how long the material may be used, and puts its former sealed form out of reach. A first one takes
- * nothing from anybody; its expiry will. */
+/* Another import changes how long the material may be used, and puts its former sealed form out of reach. A first one
+ * takes nothing from anybody; its expiry will. */
 static gboolean
 pay_for_step (CmkKms *kms, const CmkCaller *caller, const CmkKeyRecord *record, gint64 expires_at, GError **error)
 {

@@ -24,10 +24,10 @@ typedef struct
 
 void cmk_import_parameters_clear (CmkImportParameters *parameters);
 
-/* A fresh wrapping pair for the key. One with a nonce is made now, by the TPM, which may take a minute. Else @pair, if not
- * NULL, is one that the caller waited for and is consumed in any case (back to the pool if the call is refused); without it
- * one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with cmk_wrapping_pool_wait() and call again
- * with it. */
+/* A fresh wrapping pair for the key. One with a nonce is made now, by the TPM, which may take a minute. Else @pair, if
+ * not NULL, is one that the caller waited for and is consumed in any case (back to the pool if the call is refused);
+ * without it one is taken from the pool, and CMK_CACHE_MISS says that none is ready: wait with cmk_wrapping_pool_wait()
+ * and call again with it. */
 gboolean cmk_import_get_parameters (CmkKms *kms, const CmkCaller *caller, const CmkImportParametersRequest *request,
                                     CmkWrappingPair *pair, CmkImportParameters *ret_parameters,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

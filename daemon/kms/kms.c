@@ -242,7 +242,8 @@ cmk_kms_is_deleted (const CmkKeyRecord *record)
   return record->state == CMK_KEY_STATE_PENDING_DELETION && record->delete_at <= cmk_clock_proven ();
 }
 
-/* What is unknown, another's, deleted, or a damaged row that does not claim to be the caller's, is one to the caller. */
+/* What is unknown, another's, deleted, or a damaged row that does not claim to be the caller's, is one to the
+ * caller. */
 static gboolean
 is_visible (CmkKms *kms, const CmkCaller *caller, const CmkUuid *id, const CmkKeyRecord *record, const GError *error)
 {

@@ -65,17 +65,18 @@ typedef struct
   void (*flush) (gpointer user_data);
 } CmkKmsEvents;
 
-/* Open the store in @directory, erase and delete what came due while nobody served, start the threads. @config must outlive
- * it. Main thread, before the loop runs. */
+/* Open the store in @directory, erase and delete what came due while nobody served, start the threads. @config must
+ * outlive it. Main thread, before the loop runs. */
 CmkKms *cmk_kms_open (const CmkConfig *config, const char *directory, const CmkKmsEvents *events, gpointer user_data,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* What a daemon that nobody uses is still needed for within so many @seconds; NULL: nothing. All else can wait until
- * the next start, or is done by cmk_kms_close(). Pairs that are ready or being made ahead are no reason: they are lost with
- * the process whenever it ends. Main thread. */
+ * the next start, or is done by cmk_kms_close(). Pairs that are ready or being made ahead are no reason: they are lost
+ * with the process whenever it ends. Main thread. */
 const char *cmk_kms_reason_to_stay (CmkKms *kms, gint64 seconds);
 
-/* For good, as far as we know. No more waiting for wrapping keys: who waits is told to call again. What else is under way goes on. Main thread. */
+/* For good, as far as we know. No more waiting for wrapping keys: who waits is told to call again. What else is under
+ * way goes on. Main thread. */
 void cmk_kms_begin_stop (CmkKms *kms);
 
 /* Finish what is queued and close. Main thread, after the loop. */
@@ -100,8 +101,8 @@ CmkImportWindows *cmk_kms_import_windows (CmkKms *kms);
 /* Begin a call: unlock the vault if need be, erase and delete what is due, and say what time it is for this call. */
 gboolean cmk_kms_begin (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same for a call that only describes keys, which goes on where nothing else does: under another TPM, and with a state
- * that was rolled back. */
+/* The same for a call that only describes keys, which goes on where nothing else does: under another TPM, and with a
+ * state that was rolled back. */
 gboolean cmk_kms_begin_reading (CmkKms *kms, gint64 *ret_now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* What is @caller's belongs to this owner; CMK_NO_OWNER: he has nothing. Right once the call has begun. Any thread. */
@@ -117,10 +118,10 @@ gboolean cmk_kms_write_owner (CmkKms *kms, gint64 owner, GError **error) G_GNUC_
 gboolean cmk_kms_resolve (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, CmkUuid *ret_id,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The key that @caller may see under that name, and is permitted what he is about to do with: CMK_ERROR_KEY_NOT_FOUND, with the one text, for a key that does not
- * exist, for one of another owner, and for one whose deletion is overdue; CMK_ERROR_ALIAS_NOT_FOUND. Material that expired
- * by @when is not in the record: now, to use the key or tell of it; cmk_clock_confirmed(), to change it, since what is
- * not in the record that is written is erased. */
+/* The key that @caller may see under that name, and is permitted what he is about to do with: CMK_ERROR_KEY_NOT_FOUND,
+ * with the one text, for a key that does not exist, for one of another owner, and for one whose deletion is overdue;
+ * CMK_ERROR_ALIAS_NOT_FOUND. Material that expired by @when is not in the record: now, to use the key or tell of it;
+ * cmk_clock_confirmed(), to change it, since what is not in the record that is written is erased. */
 CmkKeyRecord *cmk_kms_load_key (CmkKms *kms, const CmkCaller *caller, const CmkKeyReference *reference, gint64 when,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -143,16 +144,17 @@ gboolean cmk_kms_is_deleted (const CmkKeyRecord *record);
 gboolean cmk_kms_commit_key (CmkKms *kms, const CmkKeyRecord *record, const char *reason,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What a commit of another record of the key, or of its end, must be followed by: forget what is cached of the key, tell
+/* What a commit of another record of the key, or of its end, must be followed by: forget what is cached of the key,
+ * tell
  * @reason. */
 void cmk_kms_key_changed (CmkKms *kms, const CmkUuid *key_id, CmkKeyState state, const char *reason);
 
-/* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL, and is
- * not kept of a key of level TPM; @public_key is NULL of a symmetric key. */
+/* What the Enabled key @record is used with is at hand: keep it for the uses that come next. @material may be NULL, and
+ * is not kept of a key of level TPM; @public_key is NULL of a symmetric key. */
 void cmk_kms_keep_active (CmkKms *kms, const CmkKeyRecord *record, const CmkSecret *material, GBytes *public_key);
 
-/* Nothing of the key is cached any more. What takes its material away does this before its commit, so that a crash leaves
- * nothing in the keyring that could still be used. */
+/* Nothing of the key is cached any more. What takes its material away does this before its commit, so that a crash
+ * leaves nothing in the keyring that could still be used. */
 void cmk_kms_forget (CmkKms *kms, const CmkUuid *key_id);
 
 /* Tell that a key changed. Any thread. */

@@ -25,11 +25,11 @@ typedef struct
 void cmk_recovery_clear (CmkRecovery *recovery);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkRecovery, cmk_recovery_clear)
 
-/* Wholly or not at all; the journal has who did it and what was lost. CMK_ERROR_ACCESS_DENIED to all but administrators,
- * CMK_ERROR_STATE_NOT_ALLOWED if @cause is not what is the matter. */
+/* Wholly or not at all; the journal has who did it and what was lost. CMK_ERROR_ACCESS_DENIED to all but
+ * administrators, CMK_ERROR_STATE_NOT_ALLOWED if @cause is not what is the matter. */
 gboolean cmk_recovery_run (CmkKms *kms, const CmkCaller *caller, CmkRecoveryCause cause, CmkRecovery *ret_recovery,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* FALSE, with the way out, if cmkd made the material of @record itself and it is gone; unless that way is taken already: then
- * the key is as good as any that is to be deleted. */
+/* FALSE, with the way out, if cmkd made the material of @record itself and it is gone; unless that way is taken
+ * already: then the key is as good as any that is to be deleted. */
 gboolean cmk_recovery_require_not_lost (const CmkKeyRecord *record, GError **error) G_GNUC_WARN_UNUSED_RESULT;

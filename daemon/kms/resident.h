@@ -11,8 +11,8 @@
 /* Can a key of @spec be used inside the TPM that is here? Else CMK_ERROR_UNSUPPORTED_OPERATION saying why not. */
 gboolean cmk_resident_check_spec (CmkVault *vault, CmkKeySpec spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The object for @material, which is as it is sealed for other keys. CMK_ERROR_UNSUPPORTED_OPERATION if the TPM does not take
- * this one. */
+/* The object for @material, which is as it is sealed for other keys. CMK_ERROR_UNSUPPORTED_OPERATION if the TPM does
+ * not take this one. */
 GBytes *cmk_resident_import (CmkVault *vault, CmkTpmSession *session, CmkKeySpec spec, const CmkSecret *material,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

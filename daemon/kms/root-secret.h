@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The secret that a store has its own keys from, sealed by the TPM, and what else the store holds store-wide, which is bound
- * to it. Worker thread, but for opening. */
+ * The secret that a store has its own keys from, sealed by the TPM, and what else the store holds store-wide, which is
+ * bound to it. Worker thread, but for opening. */
 #pragma once
 
 #include "base/secret.h"

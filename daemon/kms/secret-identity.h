@@ -23,5 +23,6 @@ typedef struct
   gint64 expires_at; /* of material; else 0 */
 } CmkSecretIdentity;
 
-/* The bytes to authenticate: of @identity in the store @store_id, and of what else is @bound to the secret (NULL: nothing). */
+/* The bytes to authenticate: of @identity in the store @store_id, and of what else is @bound to the secret (NULL:
+ * nothing). */
 GBytes *cmk_secret_identity_encode (const CmkSecretIdentity *identity, const CmkUuid *store_id, GBytes *bound);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * When the TPM takes note of what was committed (kms/anchor.h). What takes away is answered after that; such calls share
- * one step, made when the worker has nothing else to do or after a few more jobs. All else follows within AnchorSeconds,
- * with the next step, or at the end. Each step wears the memory of the TPM, so each user has a budget for a day. Worker
- * thread but where it is said otherwise. */
+ * When the TPM takes note of what was committed (kms/anchor.h). What takes away is answered after that; such calls
+ * share one step, made when the worker has nothing else to do or after a few more jobs. All else follows within
+ * AnchorSeconds, with the next step, or at the end. Each step wears the memory of the TPM, so each user has a budget
+ * for a day. Worker thread but where it is said otherwise. */
 #pragma once
 
 #include "base/config.h"
@@ -27,8 +27,8 @@ gboolean cmk_settling_require (CmkSettling *settling, guint32 uid, GError **erro
 /* Is the budget of anybody not full again yet (kms/budget.h)? Any thread. */
 gboolean cmk_settling_has_charged (CmkSettling *settling);
 
-/* The call under way has nothing to do, because it was done: if the step after that has failed it is to be answered after
- * another. */
+/* The call under way has nothing to do, because it was done: if the step after that has failed it is to be answered
+ * after another. */
 void cmk_settling_require_owed (CmkSettling *settling);
 
 /* Something was erased on the way: a step is to follow soon, and whatever is answered now is answered after it. */

@@ -29,8 +29,8 @@ typedef struct
 void cmk_usable_clear (CmkUsable *usable);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CmkUsable, cmk_usable_clear)
 
-/* FALSE with the contract's error, or, with CMK_EFFORT_CACHED, with CMK_CACHE_MISS, as always for the private half or the
- * material of a key of level TPM. */
+/* FALSE with the contract's error, or, with CMK_EFFORT_CACHED, with CMK_CACHE_MISS, as always for the private half or
+ * the material of a key of level TPM. */
 gboolean cmk_usable_get (CmkKms *kms, const CmkCaller *caller, CmkEffort effort, const CmkKeyReference *reference,
                          const CmkPurpose *purpose, CmkUsable *ret_usable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

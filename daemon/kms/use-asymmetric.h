@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Use of RSA, EC and SM2 keys: the asymmetric part of the Crypto interface. What needs the public half only asks neither
- * the TPM nor the caches of secrets. With CMK_EFFORT_CACHED on the calculator, with CMK_EFFORT_FULL on the worker. */
+ * Use of RSA, EC and SM2 keys: the asymmetric part of the Crypto interface. What needs the public half only asks
+ * neither the TPM nor the caches of secrets. With CMK_EFFORT_CACHED on the calculator, with CMK_EFFORT_FULL on the
+ * worker. */
 #pragma once
 
 #include "base/algorithm.h"

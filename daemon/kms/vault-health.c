@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What there is to say of TPM and state: what the TPM is, and what it said last; in the journal when a trouble begins and
- * when it is over. */
+ * What there is to say of TPM and state: what the TPM is, and what it said last; in the journal when a trouble begins
+ * and when it is over. */
 #include "kms/vault-internal.h"
 
 #include "base/error.h"

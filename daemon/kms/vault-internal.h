@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the vault: shared by vault.c, its life, vault-secrets.c, what it keeps for others, and what stands beside them. */
+ * Inside the vault: shared by vault.c, its life, vault-secrets.c, what it keeps for others, and what stands beside
+ * them. */
 #pragma once
 
 #include "kms/handover.h"

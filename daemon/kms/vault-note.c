@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernel keyring is where a note costs microseconds and survives us, but not a restart of the machine, with which the
- * TPM is empty, too. */
+ * The kernel keyring is where a note costs microseconds and survives us, but not a restart of the machine, with which
+ * the TPM is empty, too. */
 #include "kms/vault-internal.h"
 
 void

@@ -29,8 +29,8 @@ gboolean cmk_vault_unlock (CmkVault *vault, GError **error) G_GNUC_WARN_UNUSED_R
 
 gboolean cmk_vault_is_unlocked (CmkVault *vault);
 
-/* After cmk_vault_unlock() has failed with @error: may keys be described all the same? Under another TPM rows are then read
- * without their MACs, which nobody can check any more, and markers have a key that this process made up. */
+/* After cmk_vault_unlock() has failed with @error: may keys be described all the same? Under another TPM rows are then
+ * read without their MACs, which nobody can check any more, and markers have a key that this process made up. */
 gboolean cmk_vault_is_readable (CmkVault *vault, const GError *error);
 
 /* --- accepting what keeps the store from being served ---
@@ -70,8 +70,8 @@ const char *cmk_vault_tpm_advice (CmkVault *vault);
 const char *cmk_vault_tpm_manufacturer (CmkVault *vault);
 const char *cmk_vault_tpm_firmware (CmkVault *vault);
 
-/* The storage root key: "persistent" or "transient", and its name, hexadecimal. "" until the TPM was seen. Static while the
- * vault lives. Any thread. */
+/* The storage root key: "persistent" or "transient", and its name, hexadecimal. "" until the TPM was seen. Static while
+ * the vault lives. Any thread. */
 const char *cmk_vault_root_key (CmkVault *vault);
 const char *cmk_vault_root_name (CmkVault *vault);
 
@@ -81,8 +81,8 @@ guint64 cmk_vault_state_size (CmkVault *vault);
 /* "ok", "unavailable", or "locked" while the vault is. Static. Any thread. */
 const char *cmk_vault_keyring_status (CmkVault *vault);
 
-/* "ok", "behind" after a step that failed, "none" if the TPM keeps no NV index for the state, "rolled-back", or "locked"
- * while the vault is. Static. Any thread. */
+/* "ok", "behind" after a step that failed, "none" if the TPM keeps no NV index for the state, "rolled-back", or
+ * "locked" while the vault is. Static. Any thread. */
 const char *cmk_vault_anchor_state (CmkVault *vault);
 /* How often the TPM took note of the state: each wears its memory. Any thread. */
 guint64 cmk_vault_anchor_steps (CmkVault *vault);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A thread and its queue. Jobs are taken fairly: one of each user in turn, in the order in which each user's came. There
- * are two: the worker owns the TPM connection and the store, the calculator computes with what is cached, so that a
- * private key operation of milliseconds holds up neither the main loop nor whoever waits for the TPM. */
+ * A thread and its queue. Jobs are taken fairly: one of each user in turn, in the order in which each user's came.
+ * There are two: the worker owns the TPM connection and the store, the calculator computes with what is cached, so that
+ * a private key operation of milliseconds holds up neither the main loop nor whoever waits for the TPM. */
 #pragma once
 
 #include <glib.h>

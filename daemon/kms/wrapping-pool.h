@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ready wrapping pairs, made ahead of need and sealed when made: a call waits neither for the generator nor for the TPM.
- * An RSA key of cmkd's own making is one of them as well, before anybody has seen its public half. Two threads generate: one at idle priority to fill the pool, one at normal priority for whoever waits. */
+ * Ready wrapping pairs, made ahead of need and sealed when made: a call waits neither for the generator nor for the
+ * TPM. An RSA key of cmkd's own making is one of them as well, before anybody has seen its public half. Two threads
+ * generate: one at idle priority to fill the pool, one at normal priority for whoever waits. */
 #pragma once
 
 #include "base/config.h"
@@ -49,8 +50,8 @@ void cmk_wrapping_pool_discard (CmkWrappingPool *pool);
 /* Called once, on the main loop: with a @pair that it owns from then on, or with an @error. */
 typedef void (*CmkPairReadyFunc) (CmkWrappingPair *pair, const GError *error, gpointer user_data);
 
-/* Wait for a pair for an import into the key @key_id of @uid, or, with @key_id NULL, to make a new key of it. Users are served in turn, each one's calls in the order in which they
- * came. Main loop. */
+/* Wait for a pair for an import into the key @key_id of @uid, or, with @key_id NULL, to make a new key of it. Users are
+ * served in turn, each one's calls in the order in which they came. Main loop. */
 void cmk_wrapping_pool_wait (CmkWrappingPool *pool, CmkWrappingKeySpec spec, const CmkUuid *key_id, guint32 uid,
                              CmkPairReadyFunc ready, gpointer user_data);
 

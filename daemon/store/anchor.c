@@ -164,7 +164,8 @@ matches (CmkStore *store, const CmkRowSum *rows, const guint8 rows_mac[CMK_ROW_M
   return TRUE;
 }
 
-/* A MAC that is damaged while its row is whole is damage too, and no rollback: the row still is the latest of its place. */
+/* A MAC that is damaged while its row is whole is damage too, and no rollback: the row still is the latest of its
+ * place. */
 static gboolean
 find_sum (CmkStore *store, const guint8 rows_mac[CMK_ROW_MAC_SIZE], CmkRowSum *ret_rows, gboolean *ret_matches,
           GError **error)

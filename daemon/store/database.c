@@ -208,9 +208,9 @@ cmk_store_note_erasure (CmkStore *store)
   store->log_holds_erased = TRUE;
 }
 
-/* Write back what a crash has left in the log. No MAC can be checked yet, so should it be an older one that was put there,
- * then older pages get into the database, and the anchor does not fit them or the TPM. Whoever can put it there can write
- * the database as well. */
+/* Write back what a crash has left in the log. No MAC can be checked yet, so should it be an older one that was put
+ * there, then older pages get into the database, and the anchor does not fit them or the TPM. Whoever can put it there
+ * can write the database as well. */
 static gboolean
 settle_log (CmkStore *store, GError **error)
 {

@@ -135,7 +135,8 @@ disconnect (CmkStore *store, GError **error)
 gboolean
 cmk_log_recover (CmkStore *store, GError **error)
 {
-  /* Should this fail, the connection still reads what was acknowledged: its own index of the log knows of nothing else. */
+  /* Should this fail, the connection still reads what was acknowledged: its own index of the log knows of nothing
+   * else. */
   if (!cut_log_file (store, error))
     return FALSE;
   /* What it thinks of the log and what the log is agree from here on. */

@@ -17,5 +17,6 @@ gboolean cmk_log_empty (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESU
 /* After a commit: the same if it holds what was erased, or has grown. If that fails it is tried again with the next. */
 void cmk_log_keep_short (CmkStore *store);
 
-/* After a write or a flush has failed: open the database anew, with what was acknowledged and nothing else in its log. */
+/* After a write or a flush has failed: open the database anew, with what was acknowledged and nothing else in its
+ * log. */
 gboolean cmk_log_recover (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -15,8 +15,8 @@
 
 #define RESERVE_FILE "state.reserve"
 
-/* What the log of a removal takes, and what there is for a big one and for what waits in the log, which must have room in
- * the database. On a small disk that is less, down to as much as one needs at least. */
+/* What the log of a removal takes, and what there is for a big one and for what waits in the log, which must have room
+ * in the database. On a small disk that is less, down to as much as one needs at least. */
 #define REMOVAL_BYTES (1024 * 1024)
 #define RESERVE_BYTES (4 * REMOVAL_BYTES)
 #define LEAST_BYTES   (REMOVAL_BYTES / 2)

@@ -224,7 +224,8 @@ cmk_row_after_change (sqlite3 *database)
   return (CmkRowSource) { database, read_after };
 }
 
-/* The file may have been edited: nothing is taken for what it should be before its type and size have been looked at. */
+/* The file may have been edited: nothing is taken for what it should be before its type and size have been looked
+ * at. */
 static gboolean
 read_value (const CmkRowSource *source, int column, char shape, CmkValue *ret_value)
 {

@@ -29,7 +29,8 @@ typedef struct
 /* The most columns that a table has beside its MAC. */
 #define CMK_MAX_COLUMNS 14
 
-/* All of them, but for the anchor, which vouches for them; ends with NULL. A table comes before those that refer to it. */
+/* All of them, but for the anchor, which vouches for them; ends with NULL. A table comes before those that refer to
+ * it. */
 extern const CmkTable *const cmk_tables[];
 
 extern const CmkTable cmk_accounts_table;

@@ -28,8 +28,8 @@ CmkStore *cmk_store_open (const char *directory, GError **error) G_GNUC_WARN_UNU
 void cmk_store_close (CmkStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStore, cmk_store_close)
 
-/* Return when no cmkd holds @directory, at once if none does, and after so many @seconds whatever is: one that is ending may
- * be wanted again already. */
+/* Return when no cmkd holds @directory, at once if none does, and after so many @seconds whatever is: one that is
+ * ending may be wanted again already. */
 void cmk_store_await_release (const char *directory, guint seconds);
 
 /* What the store in @directory takes on the disk, in bytes; 0 if that cannot be told. Any thread. */
@@ -40,14 +40,15 @@ guint64 cmk_store_size (const char *directory);
  * refused. */
 void cmk_store_set_mac (CmkStore *store, CmkRowMac mac, gpointer user_data);
 
-/* There is no MAC to be had: let rows be read by their form alone, and nothing be written, until cmk_store_set_mac(). */
+/* There is no MAC to be had: let rows be read by their form alone, and nothing be written, until
+ * cmk_store_set_mac(). */
 void cmk_store_read_unverified (CmkStore *store);
 
 /* --- the rows as a whole ---
  *
- * A MAC says that a row is ours, not that it is the latest. So each row adds HMAC ("cmkd row in set 1" || its MAC) to a sum
- * modulo 2^256, which every change keeps up to date in memory; the anchor holds a MAC of the sum, never the sum, for who
- * knew it could look for older rows that add up to it. */
+ * A MAC says that a row is ours, not that it is the latest. So each row adds HMAC ("cmkd row in set 1" || its MAC) to a
+ * sum modulo 2^256, which every change keeps up to date in memory; the anchor holds a MAC of the sum, never the sum,
+ * for who knew it could look for older rows that add up to it. */
 
 #define CMK_STAGE_SIZE 16
 
@@ -61,15 +62,15 @@ typedef struct
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkStoreAnchor, g_free)
 
-/* Compute the sum from all rows and compare it with what the anchor says. NULL without an error if there is no anchor (a
- * new state, or one of format 3): it is to be written in the next transaction. *ret_rows_are_current: FALSE if a row is
- * older than the latest of its place, is missing, or should not be there; TRUE too if rows are merely damaged, which
+/* Compute the sum from all rows and compare it with what the anchor says. NULL without an error if there is no anchor
+ * (a new state, or one of format 3): it is to be written in the next transaction. *ret_rows_are_current: FALSE if a row
+ * is older than the latest of its place, is missing, or should not be there; TRUE too if rows are merely damaged, which
  * whoever reads them finds out. CMK_ERROR_STATE_CORRUPTED if the anchor itself, a fact or an erasure is not as we wrote
  * it: that is nobody's in particular. */
 CmkStoreAnchor *cmk_store_load_anchor (CmkStore *store, gboolean *ret_rows_are_current, GError **error);
 
-/* In a transaction: what its commit writes as the anchor, as it is (without setting is_behind). Takes the rows for what they
- * are now. */
+/* In a transaction: what its commit writes as the anchor, as it is (without setting is_behind). Takes the rows for what
+ * they are now. */
 gboolean cmk_store_put_anchor (CmkStore *store, const CmkStoreAnchor *anchor, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Has anything been committed since the anchor was last put? */
@@ -85,8 +86,8 @@ gboolean cmk_store_put_fact (CmkStore *store, const char *name, GBytes *value,
 
 /* --- erasure: see kms/erasure.h. All but reading in a transaction. ---
  *
- * The envelope of a key or of an import set begins with its slot, 8 bytes big-endian. A record that goes, or whose envelope
- * is replaced, for whatever reason, leaves that slot in the list of erasures, in the same commit. */
+ * The envelope of a key or of an import set begins with its slot, 8 bytes big-endian. A record that goes, or whose
+ * envelope is replaced, for whatever reason, leaves that slot in the list of erasures, in the same commit. */
 
 /* Slots (gint64) whose records are gone, in order; in a transaction, those that it has taken out itself too. */
 GArray *cmk_store_list_erasures (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -111,7 +112,8 @@ typedef gboolean (*CmkStoreReseal) (gpointer user_data, GBytes *envelope, GBytes
 gboolean cmk_store_reseal_envelopes (CmkStore *store, CmkStoreReseal each, gpointer user_data,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Authenticate every row anew, as it is, with the MAC that is set now: the rows were read with another, or with none. */
+/* Authenticate every row anew, as it is, with the MAC that is set now: the rows were read with another, or with
+ * none. */
 gboolean cmk_store_authenticate_anew (CmkStore *store, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Store-wide values: written together at first start, before there is a MAC key, hence not MACed; what they hold is
@@ -169,12 +171,13 @@ gboolean cmk_store_update_key (CmkStore *store, const CmkKeyRecord *record, GErr
 gboolean cmk_store_delete_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* CMK_ERROR_KEY_NOT_FOUND if there is none, CMK_ERROR_STATE_CORRUPTED if the row, or that of its scheduled deletion, is
- * not as we wrote it. A row whose id was altered on the disk is not found: to know it for one all would have to be read. */
+ * not as we wrote it. A row whose id was altered on the disk is not found: to know it for one all would have to be
+ * read. */
 CmkKeyRecord *cmk_store_get_key (CmkStore *store, const CmkUuid *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The public key (DER SubjectPublicKeyInfo) of the asymmetric key @id, for as long as it has material: taking the
- * material out takes this out as well. Putting one that is there already replaces it. In the transaction that writes the
- * key. */
+ * material out takes this out as well. Putting one that is there already replaces it. In the transaction that writes
+ * the key. */
 gboolean cmk_store_put_public_key (CmkStore *store, const CmkUuid *id, GBytes *public_key,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* CMK_ERROR_STATE_CORRUPTED if it is missing or not as we wrote it: call it only for a key that must have one. */
@@ -215,8 +218,8 @@ gboolean cmk_store_count_keys (CmkStore *store, gint64 owner, guint *ret_count,
 /* Ids of keys whose material expires at or before @when, soonest first, at most @limit; by index. */
 GArray *cmk_store_list_expired (CmkStore *store, gint64 when, guint limit, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Call @visit with each key whose material expires after @after and not after @until, soonest first, until it says FALSE.
- * By index; a corrupted row is left out, with a warning. */
+/* Call @visit with each key whose material expires after @after and not after @until, soonest first, until it says
+ * FALSE. By index; a corrupted row is left out, with a warning. */
 typedef gboolean (*CmkStoreVisit) (const CmkKeyRecord *record, gpointer user_data);
 gboolean cmk_store_visit_expiring (CmkStore *store, gint64 after, gint64 until, CmkStoreVisit visit, gpointer user_data,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -254,8 +257,8 @@ gboolean cmk_store_update_alias (CmkStore *store, const CmkAliasRecord *record,
 gboolean cmk_store_delete_alias (CmkStore *store, gint64 owner, const char *name,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* CMK_ERROR_ALIAS_NOT_FOUND if @owner has none of that name, CMK_ERROR_STATE_CORRUPTED if it, or another of @owner's that
- * may have been it, is not as we wrote it. So with deleting one. */
+/* CMK_ERROR_ALIAS_NOT_FOUND if @owner has none of that name, CMK_ERROR_STATE_CORRUPTED if it, or another of @owner's
+ * that may have been it, is not as we wrote it. So with deleting one. */
 CmkAliasRecord *cmk_store_get_alias (CmkStore *store, gint64 owner, const char *name,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -386,8 +389,8 @@ gboolean cmk_store_count_import_sets (CmkStore *store, const CmkUuid *key_id, gi
 
 /* --- what a cmkd leaves to the next one ---
  *
- * Digests by which the next start knows what this one has put into the kernel keyring. Good for one start; a crash leaves
- * none. */
+ * Digests by which the next start knows what this one has put into the kernel keyring. Good for one start; a crash
+ * leaves none. */
 #define CMK_HANDOVER_SIZE 64
 
 void cmk_store_put_handover (CmkStore *store, const guint8 digests[CMK_HANDOVER_SIZE]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Contexts of loaded objects, kept between calls: a ContextLoad is cheaper than a Load. That of a session, which has the
- * session key in it, goes through handover.c only. Whatever goes wrong here costs time only. */
+ * Contexts of loaded objects, kept between calls: a ContextLoad is cheaper than a Load. That of a session, which has
+ * the session key in it, goes through handover.c only. Whatever goes wrong here costs time only. */
 #include "tpm/internal.h"
 
 #include <tss2/tss2_mu.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ESYS saves a session as the TPM's context followed by what ESYS itself knows of it, the session key among that. The two
- * are taken apart here, so that only the second is a secret, and so that the first, which may be anybody's, is never
- * parsed as the second. Layout: IESYS_CONTEXT_DATA of tpm2-tss, the same from 2.0 to 4.1. */
+ * ESYS saves a session as the TPM's context followed by what ESYS itself knows of it, the session key among that. The
+ * two are taken apart here, so that only the second is a secret, and so that the first, which may be anybody's, is
+ * never parsed as the second. Layout: IESYS_CONTEXT_DATA of tpm2-tss, the same from 2.0 to 4.1. */
 #include "tpm/handover.h"
 
 #include "tpm/internal.h"
@@ -107,8 +107,8 @@ skip_sized (Buffer *buffer)
   return get_u16 (buffer, &size) && skip (buffer, size);
 }
 
-/* Is it, to the byte, what ESYS writes of an HMAC session with AES? tpm2-tss 3.2 copies sessionValue, whose size is in the
- * data, without a look at the room that it has. */
+/* Is it, to the byte, what ESYS writes of an HMAC session with AES? tpm2-tss 3.2 copies sessionValue, whose size is in
+ * the data, without a look at the room that it has. */
 static gboolean
 is_state_of_session (gconstpointer state, gsize size)
 {

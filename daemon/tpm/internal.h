@@ -146,7 +146,8 @@ void cmk_tpm_withdraw (CmkTpm *tpm);
 
 /* For cmk_tpm_hold(). */
 void cmk_tpm_note (CmkTpm *tpm, const CmkTpmHandle *handle);
-/* @handle is not in the TPM any more: from now on somebody else's may have its number. cmk_tpm_flush() sees to it itself. */
+/* @handle is not in the TPM any more: from now on somebody else's may have its number. cmk_tpm_flush() sees to it
+ * itself. */
 void cmk_tpm_unnote (CmkTpm *tpm, TPM2_HANDLE handle);
 
 /* From now on what is loaded is noted, and what was noted by an earlier process is flushed. */
@@ -156,8 +157,8 @@ void cmk_tpm_close_notebook (CmkTpm *tpm);
 
 #define CMK_TPM_MAX_LOADED 16
 
-/* How many things @note says, if it is about the TPM of @tcti: in @ret_loaded, which has room for CMK_TPM_MAX_LOADED. And
- * when it was written, in monotonic time. */
+/* How many things @note says, if it is about the TPM of @tcti: in @ret_loaded, which has room for CMK_TPM_MAX_LOADED.
+ * And when it was written, in monotonic time. */
 gsize cmk_tpm_parse_note (GBytes *note, const char *tcti, gint64 *ret_time, CmkTpmLoaded *ret_loaded);
 
 /* --- leftovers.c ------------------------------------------------------------------------------------------------- */
@@ -168,7 +169,8 @@ void cmk_tpm_flush_leftovers (CmkTpm *tpm, GBytes *note);
 /* Flush the session @handle if it is loaded, as one of ours would be. */
 void cmk_tpm_flush_session_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
 
-/* Flush the object @handle, not through ESYS, which would read its public area first: that of a sequence cannot be read. */
+/* Flush the object @handle, not through ESYS, which would read its public area first: that of a sequence cannot be
+ * read. */
 void cmk_tpm_flush_object_by_number (CmkTpm *tpm, TPM2_HANDLE handle);
 
 /* --- name.c ------------------------------------------------------------------------------------------------------ */
@@ -212,8 +214,8 @@ gboolean cmk_tpm_session_restart (CmkTpmSession *session, GError **error);
 /* Have the root key in @session: for commands that name it. */
 gboolean cmk_tpm_session_need_root (CmkTpmSession *session, GError **error);
 
-/* Set what the session does with the next command: TPMA_SESSION_DECRYPT, _ENCRYPT, and close itself if @place says so and
- * it is not kept. */
+/* Set what the session does with the next command: TPMA_SESSION_DECRYPT, _ENCRYPT, and close itself if @place says so
+ * and it is not kept. */
 TSS2_RC cmk_tpm_session_make_ready (CmkTpmSession *session, TPMA_SESSION crypt, CmkTpmPlace place);
 
 /* TRUE, after waiting or with a new session in @session, if the command that gave @rc deserves to be sent again. */
@@ -229,8 +231,8 @@ gboolean cmk_tpm_session_again (CmkTpmSession *session, TSS2_RC rc);
     }                                                                                                                  \
   while (cmk_tpm_session_again ((session), (rc)))
 
-/* The same for a command under the root key, which it names, with ESYS_TR_PASSWORD for that before the session: a root key
- * without noDA counts no guesses where there is nothing to guess. */
+/* The same for a command under the root key, which it names, with ESYS_TR_PASSWORD for that before the session: a root
+ * key without noDA counts no guesses where there is nothing to guess. */
 #define CMK_TPM_ROOT_COMMAND(session, crypt, place, rc, ...)                                                           \
   do                                                                                                                   \
     {                                                                                                                  \
@@ -253,13 +255,13 @@ gboolean cmk_tpm_object_unmarshal (GBytes *blob, TPM2B_PUBLIC *public, TPM2B_PRI
 GBytes *cmk_tpm_object_create (CmkTpmSession *session, const TPM2B_SENSITIVE_CREATE *sensitive,
                                const TPM2B_PUBLIC *template, CmkTpmPlace place, const char *what, GError **error);
 
-/* What is done with a loaded object. Tried a second time, with the object loaded from its blob, if it fails with one that came
- * from a kept context. */
+/* What is done with a loaded object. Tried a second time, with the object loaded from its blob, if it fails with one
+ * that came from a kept context. */
 typedef gboolean (*CmkTpmObjectUse) (CmkTpmSession *session, ESYS_TR object, CmkTpmPlace place, gpointer data,
                                      GError **error);
 
-/* Do @use (NULL: nothing) with the object of @blob, loaded from its context, which is kept under @cache_name, or else from
- * the blob. @cache_name may be NULL: no context is kept. */
+/* Do @use (NULL: nothing) with the object of @blob, loaded from its context, which is kept under @cache_name, or else
+ * from the blob. @cache_name may be NULL: no context is kept. */
 gboolean cmk_tpm_object_use (CmkTpmSession *session, GBytes *blob, const char *cache_name, CmkTpmPlace place,
                              CmkTpmObjectUse use, gpointer data, GError **error);
 
@@ -274,7 +276,8 @@ void cmk_tpm_resident_template (CmkResidentKind kind, TPM2B_PUBLIC *ret_template
 
 /* --- resident-key.c ---------------------------------------------------------------------------------------------- */
 
-/* r || s, @size bytes each, where the TPM may leave out zeros in front. FALSE: it is no ECDSA signature of that size. */
+/* r || s, @size bytes each, where the TPM may leave out zeros in front. FALSE: it is no ECDSA signature of that
+ * size. */
 gboolean cmk_tpm_split_ecdsa (const TPMT_SIGNATURE *signature, guint8 *ret_numbers, gsize size);
 
 /* --- context.c --------------------------------------------------------------------------------------------------- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is ours and we hold no ESYS_TR of any more: its number is all that is known, or its name, and a TPM gives numbers
- * away again. A resource manager has flushed what was ours when the connection went, and shows nobody else's objects; nor
- * any session as loaded while no command runs: whatever it saved is somebody's. So a session is flushed by its number
- * only while it is loaded, which says that there is no resource manager, and that nobody has given the number back
- * meanwhile; and an object only if its name is the one that was noted.
+ * What is ours and we hold no ESYS_TR of any more: its number is all that is known, or its name, and a TPM gives
+ * numbers away again. A resource manager has flushed what was ours when the connection went, and shows nobody else's
+ * objects; nor any session as loaded while no command runs: whatever it saved is somebody's. So a session is flushed by
+ * its number only while it is loaded, which says that there is no resource manager, and that nobody has given the
+ * number back meanwhile; and an object only if its name is the one that was noted.
  *
  * What an earlier process noted comes to us through the kernel keyring, where any process of our uid may write it. One
  * that does so to have something flushed could do that itself: it can open what we open. */
@@ -75,7 +75,8 @@ have (const Leftovers *leftovers, gboolean sessions)
   return FALSE;
 }
 
-/* The TPM counts the milliseconds since it was last reset. What it had loaded then has gone, and others have the numbers. */
+/* The TPM counts the milliseconds since it was last reset. What it had loaded then has gone, and others have the
+ * numbers. */
 static gboolean
 was_reset_since (CmkTpm *tpm, gint64 time)
 {

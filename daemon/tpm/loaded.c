@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is in the TPM, written down at each change. An object is noted before it is loaded and until it has been flushed:
- * whoever flushes it in the end compares its name. Only what nobody else can have is announced, as long as its handle is
- * not known: an object that is bound to this TPM and has a number of its own in its public area. The root key and the
- * endorsement key are made by templates that all software has, and what was imported may have been imported twice. */
+ * What is in the TPM, written down at each change. An object is noted before it is loaded and until it has been
+ * flushed: whoever flushes it in the end compares its name. Only what nobody else can have is announced, as long as its
+ * handle is not known: an object that is bound to this TPM and has a number of its own in its public area. The root key
+ * and the endorsement key are made by templates that all software has, and what was imported may have been imported
+ * twice. */
 #include "tpm/internal.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ESYS 3.2 has one ESYS_TR for a handle, however often it is opened, and does not count: what one user closes is closed
- * for all. So none is closed here, they go with the connection; and each use asks first whether its own still stands. */
+ * for all. So none is closed here, they go with the connection; and each use asks first whether its own still
+ * stands. */
 #include "tpm/nv-index.h"
 
 #include "base/error.h"

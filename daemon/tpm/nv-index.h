@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One small NV index of the TPM, for what must not be turned back with the disk. Its contents are a secret and cross the
- * bus encrypted only; who has neither its authorisation value nor the TPM's owner can neither read nor change it, and
- * the owner can only remove it. Worker thread only. */
+ * One small NV index of the TPM, for what must not be turned back with the disk. Its contents are a secret and cross
+ * the bus encrypted only; who has neither its authorisation value nor the TPM's owner can neither read nor change it,
+ * and the owner can only remove it. Worker thread only. */
 #pragma once
 
 #include "tpm/session.h"
@@ -25,14 +25,14 @@ typedef enum
 
 typedef struct _CmkTpmNvIndex CmkTpmNvIndex;
 
-/* Define an index with @label in its public area and write @contents (CMK_TPM_NV_SIZE bytes). One that cannot be written
- * is removed again. */
+/* Define an index with @label in its public area and write @contents (CMK_TPM_NV_SIZE bytes). One that cannot be
+ * written is removed again. */
 CmkTpmNvIndex *cmk_tpm_nv_index_define (CmkTpmSession *session, const guint8 label[CMK_TPM_NV_LABEL_SIZE],
                                         const CmkSecret *auth, const CmkSecret *contents, CmkTpmPlace place,
                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The index at @handle, if its public area is exactly what define() would make for @label. Outside of any session; keeps a
- * copy of @auth. A connection that breaks later is mended by the next read or write. */
+/* The index at @handle, if its public area is exactly what define() would make for @label. Outside of any session;
+ * keeps a copy of @auth. A connection that breaks later is mended by the next read or write. */
 CmkTpmNvIndex *cmk_tpm_nv_index_open (CmkTpm *tpm, guint32 handle, const guint8 label[CMK_TPM_NV_LABEL_SIZE],
                                       const CmkSecret *auth, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

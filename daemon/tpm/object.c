@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Objects under the root key, of whatever kind: made, written down, and loaded for one use. Each is flushed as soon as it
- * was used, a bare TPM has three slots. */
+ * Objects under the root key, of whatever kind: made, written down, and loaded for one use. Each is flushed as soon as
+ * it was used, a bare TPM has three slots. */
 #include "tpm/internal.h"
 
 #include "base/error.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ESYS leaves three copies of a secret behind and offers no way to wipe them: the sensitive area of the last Create in
- * its own context, the decrypted answer of an Unseal, RSA_Decrypt or HMAC in the command buffer of its SYS context, and the stack of the
- * function that decrypted it. tests/tpm looks for all three. (An ESYS that has met an I/O error cannot be scrubbed any
- * more; all it holds is the data key of the Create that failed, with which nothing has been sealed.) */
+ * its own context, the decrypted answer of an Unseal, RSA_Decrypt or HMAC in the command buffer of its SYS context, and
+ * the stack of the function that decrypted it. tests/tpm looks for all three. (An ESYS that has met an I/O error cannot
+ * be scrubbed any more; all it holds is the data key of the Create that failed, with which nothing has been sealed.) */
 #include "tpm/internal.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The two kinds of objects that cmkd keeps under the root key: sealed data keys and the fingerprint key. noDA and an empty authorisation value on both: they
- * are protected by the hierarchy and the session, and no failure of ours may count towards the TPM's lockout. */
+ * The two kinds of objects that cmkd keeps under the root key: sealed data keys and the fingerprint key. noDA and an
+ * empty authorisation value on both: they are protected by the hierarchy and the session, and no failure of ours may
+ * count towards the TPM's lockout. */
 #include "tpm/internal.h"
 
 #include "base/error.h"

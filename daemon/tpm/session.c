@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A session costs the TPM an ECDH, on most chips the dearest command of a call: so it stays open from one call to the
- * next. Nobody tells us when it is lost meanwhile, by a reset of the TPM or a restart of its resource manager, so what a
- * kept session is told to do and fails at is tried again in a new one. A TPM that answers with an error has done nothing. */
+ * next. Nobody tells us when it is lost meanwhile, by a reset of the TPM or a restart of its resource manager, so what
+ * a kept session is told to do and fails at is tried again in a new one. A TPM that answers with an error has done
+ * nothing. */
 #include "tpm/internal.h"
 
 #include "base/error.h"
@@ -17,8 +18,8 @@ start_session (CmkTpmSession *session, GError **error)
   CMK_TPM_COMMAND (tpm, rc,
                    Esys_StartAuthSession (tpm->esys, session->root.tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
                                           ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &tr));
-  /* Format-one codes are about the root key: it has gone from its place, or another lies there. So is this one, when the
-   * TPM was reset after it had been loaded. */
+  /* Format-one codes are about the root key: it has gone from its place, or another lies there. So is this one, when
+   * the TPM was reset after it had been loaded. */
   if (cmk_tss_is_answer (rc) && ((rc & TPM2_RC_FMT1) != 0 || cmk_tss_base (rc) == TPM2_RC_REFERENCE_H0))
     cmk_tpm_forget_root (tpm);
   if (!cmk_tpm_ok (tpm, rc, "open a session with the TPM", error))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One salted HMAC session with parameter encryption both ways, and what is done in it. A session belongs to one call at a
- * time: ending it leaves no object in the TPM, whatever failed before, and the session itself only for the next call, if
- * cmk_tpm_keep_sessions() said so. Worker thread only.
+ * One salted HMAC session with parameter encryption both ways, and what is done in it. A session belongs to one call at
+ * a time: ending it leaves no object in the TPM, whatever failed before, and the session itself only for the next call,
+ * if cmk_tpm_keep_sessions() said so. Worker thread only.
  *
  * The last command of a call should carry CMK_TPM_LAST: where sessions are not kept the TPM then closes it with that
  * command, which saves another. Nothing can be done in the session afterwards. */
@@ -21,8 +21,8 @@ typedef enum
 
 #define CMK_TPM_FINGERPRINT_SIZE 32
 
-/* A session stays open from call to call, for @seconds after the last; 0 (the default) = each call has its own. It is each
- * call's own, too, where the TPM allows only a small gap between saved contexts. */
+/* A session stays open from call to call, for @seconds after the last; 0 (the default) = each call has its own. It is
+ * each call's own, too, where the TPM allows only a small gap between saved contexts. */
 void cmk_tpm_keep_sessions (CmkTpm *tpm, guint seconds);
 
 /* Give the open session back to the TPM if it was not used for that long, and what an earlier cmkd has left there. */

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/* How often others may save a context before the oldest saved session blocks them: a TPM that counts to 255 only gets its
- * session back after each call. */
+/* How often others may save a context before the oldest saved session blocks them: a TPM that counts to 255 only gets
+ * its session back after each call. */
 #define WIDE_CONTEXT_GAP 4096
 
 static void

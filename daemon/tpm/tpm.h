@@ -19,8 +19,8 @@ typedef struct
   gpointer data;
 } CmkTpmContextCache;
 
-/* Where it is written down what this process has in a TPM without a resource manager. If the process is killed that stays
- * there, and fills the TPM for everybody: so the next one flushes it, as far as it is still what was noted. */
+/* Where it is written down what this process has in a TPM without a resource manager. If the process is killed that
+ * stays there, and fills the TPM for everybody: so the next one flushes it, as far as it is still what was noted. */
 typedef struct
 {
   GBytes *last; /* what an earlier process wrote last, or NULL. Anybody may have made it. */
@@ -39,8 +39,8 @@ typedef struct
  * TCG ECC P-256 template as a transient primary. CMK_ERROR_TPM_UNAVAILABLE if that cannot be had. */
 CmkTpm *cmk_tpm_open (const char *tcti, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same, but what @handover (tpm/handover.h; may be NULL) tells is not asked: if the TPM is another one by now, the first
- * session or the first object says so. And with a @notebook, which may be NULL, or is copied. */
+/* The same, but what @handover (tpm/handover.h; may be NULL) tells is not asked: if the TPM is another one by now, the
+ * first session or the first object says so. And with a @notebook, which may be NULL, or is copied. */
 CmkTpm *cmk_tpm_open_warm (const char *tcti, const CmkTpmHandover *handover, const CmkTpmNotebook *notebook,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void cmk_tpm_close (CmkTpm *tpm);
@@ -50,8 +50,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CmkTpm, cmk_tpm_close)
  * answering. Generating and importing asymmetric keys does not count. */
 void cmk_tpm_set_answer_seconds (guint seconds);
 
-/* Somebody wants to end: what takes a TPM minutes, as making a key may, is given up after the time of any other call. Any
- * thread. */
+/* Somebody wants to end: what takes a TPM minutes, as making a key may, is given up after the time of any other call.
+ * Any thread. */
 void cmk_tpm_hurry (void);
 
 /* A call begins. Until the first, each command has that time for itself. */
@@ -64,8 +64,8 @@ const char *cmk_tpm_trouble (void);
 /* Is what @tcti names known to have a resource manager between us and the TPM? */
 gboolean cmk_tpm_is_managed (const char *tcti);
 
-/* Does a session that stays open cost nobody anything there? Without a resource manager it takes one of three places, and
- * tpm2-abrmd leaves it in the TPM for good when it ends. */
+/* Does a session that stays open cost nobody anything there? Without a resource manager it takes one of three places,
+ * and tpm2-abrmd leaves it in the TPM for good when it ends. */
 gboolean cmk_tpm_affords_kept_session (const char *tcti);
 
 /* From here on object contexts are kept in @cache, which must outlive @tpm. */

@@ -222,7 +222,8 @@ time_to_clean_up (void)
   return MAX (cmk_transport_time_left (), MIN (CLEANUP_SECONDS, answer_seconds) * G_USEC_PER_SEC);
 }
 
-/* Is it a TPM2_Create or TPM2_CreatePrimary of a key pair? The template follows the authorisations and the sensitive area. */
+/* Is it a TPM2_Create or TPM2_CreatePrimary of a key pair? The template follows the authorisations and the sensitive
+ * area. */
 static gboolean
 makes_pair (const guint8 *command, gsize size)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rows NUMBER...: how long opening a store of so many keys takes, with the sum of all rows, and beside it how long SQLite
- * alone takes to open the same database and read every row. A line each: "NUMBER cmkd" and "NUMBER SQLite", and the
- * microseconds of each round. */
+ * rows NUMBER...: how long opening a store of so many keys takes, with the sum of all rows, and beside it how long
+ * SQLite alone takes to open the same database and read every row. A line each: "NUMBER cmkd" and "NUMBER SQLite", and
+ * the microseconds of each round. */
 #include <glib/gstdio.h>
 #include <sqlite3.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * unseal TCTI CALLS: what it takes to unseal a data key in a session, and the floor, the same without a session, the secret
- * in clear on the way. Built twice: once without daemon/tpm/esys-hashing.c. Prints two lines: a name, then microseconds
- * of each call, separated by tabs. */
+ * unseal TCTI CALLS: what it takes to unseal a data key in a session, and the floor, the same without a session, the
+ * secret in clear on the way. Built twice: once without daemon/tpm/esys-hashing.c. Prints two lines: a name, then
+ * microseconds of each call, separated by tabs. */
 #include <stdlib.h>
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_mu.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Preloaded into cmkd by the tests of accounts: a password database that does not answer. Who a uid is is not said for as
- * long as $CMKD_ACCOUNTS has a FIFO of that number which nobody has opened, and closed again. */
+ * Preloaded into cmkd by the tests of accounts: a password database that does not answer. Who a uid is is not said for
+ * as long as $CMKD_ACCOUNTS has a FIFO of that number which nobody has opened, and closed again. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pwd.h>

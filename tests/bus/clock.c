@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Preloaded into cmkd by the tests: its wall clock and its CLOCK_BOOTTIME are what the file $CMKD_CLOCK says, mapped, so
- * that a test moves the clocks of a running daemon; whether the kernel calls the clock synchronised stands there too, and
- * the id of the boot in $CMKD_CLOCK.boot-id. CLOCK_MONOTONIC goes on at its own pace, and with it timers and deadlines, but
- * for the leap that the file says. */
+ * Preloaded into cmkd by the tests: its wall clock and its CLOCK_BOOTTIME are what the file $CMKD_CLOCK says, mapped,
+ * so that a test moves the clocks of a running daemon; whether the kernel calls the clock synchronised stands there
+ * too, and the id of the boot in $CMKD_CLOCK.boot-id. CLOCK_MONOTONIC goes on at its own pace, and with it timers and
+ * deadlines, but for the leap that the file says. */
 #undef _FILE_OFFSET_BITS /* open() and open64() must stay two */
 #include <dlfcn.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
  *
  *     key-wrap-peer sha1|sha256 PUBLIC_KEY_DER MATERIAL >BLOB
  *
- * Wraps by CKM_RSA_AES_KEY_WRAP of PKCS#11 what is in a file: RSA-OAEP of a fresh AES-256 key, MGF1 with the same hash, and
- * right after it RFC 5649 with that key. All of it is libgcrypt's, which shares no code with OpenSSL. */
+ * Wraps by CKM_RSA_AES_KEY_WRAP of PKCS#11 what is in a file: RSA-OAEP of a fresh AES-256 key, MGF1 with the same hash,
+ * and right after it RFC 5649 with that key. All of it is libgcrypt's, which shares no code with OpenSSL. */
 #include <gcrypt.h>
 #include <glib.h>
 #include <stdio.h>

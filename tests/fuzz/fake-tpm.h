@@ -7,8 +7,8 @@
 
 #include "fuzz.h"
 
-/* From here on answers are made of @input: for each one byte says how (see answer() in fake-tpm.c); when nothing is left
- * every command succeeds. */
+/* From here on answers are made of @input: for each one byte says how (see answer() in fake-tpm.c); when nothing is
+ * left every command succeeds. */
 void fake_tpm_start (FuzzInput *input);
 
 /* The TPM2B_PUBLIC of the root key that it has, marshalled. */

@@ -18,7 +18,8 @@ typedef struct
   gsize log_read;
 } SoftwareTpm;
 
-/* First thing in main(): the test framework, secrets, and a tpm2-tss that does not tell of each error it is meant to meet. */
+/* First thing in main(): the test framework, secrets, and a tpm2-tss that does not tell of each error it is meant to
+ * meet. */
 void software_tpm_test_init (int *argc, char ***argv);
 
 /* Fresh state, running. */
@@ -54,8 +55,8 @@ typedef gboolean (*TpmCall) (gpointer data, GError **error);
 
 void tpm_call_must_work (TpmCall call, gpointer data);
 
-/* Let the first, second, ... command of @call fail in turn by @action, until all is over before it strikes. Each time it
- * must work, or fail with CMK_ERROR_TPM_UNAVAILABLE; leave nothing; and work the next time. How often it failed. */
+/* Let the first, second, ... command of @call fail in turn by @action, until all is over before it strikes. Each time
+ * it must work, or fail with CMK_ERROR_TPM_UNAVAILABLE; leave nothing; and work the next time. How often it failed. */
 guint software_tpm_fail_everywhere (SoftwareTpm *software, const char *action, TpmCall call, gpointer data);
 
 /* A connection of one's own. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A process that is killed leaves what it has loaded in a TPM without a resource manager, and the next one flushes that,
- * and nothing else. Whoever uses daemon/tpm here is a child, to be killed; what it notes is in memory that all share. */
+ * A process that is killed leaves what it has loaded in a TPM without a resource manager, and the next one flushes
+ * that, and nothing else. Whoever uses daemon/tpm here is a child, to be killed; what it notes is in memory that all
+ * share. */
 #include "software-tpm.h"
 
 #include "base/error.h"
@@ -305,7 +306,8 @@ test_nothing_to_do_costs_nothing (void)
   g_assert_cmpstr (software_tpm_commands (setup.software), ==, commands);
 }
 
-/* After a reset somebody else has the numbers: the second object has that of the one that was noted, and the second session. */
+/* After a reset somebody else has the numbers: the second object has that of the one that was noted, and the second
+ * session. */
 static void
 test_reset (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What cmkctl verifies comes from a machine that is not trusted: whatever it sends, the only way to be accepted is to be what
- * a TPM has answered. */
+ * What cmkctl verifies comes from a machine that is not trusted: whatever it sends, the only way to be accepted is to
+ * be what a TPM has answered. */
 #include "attestation.h"
 
 #include <glib.h>
@@ -108,8 +108,8 @@ test_every_length (void)
   g_assert_true (is_accepted (&attestation));
 }
 
-/* One to four bytes of any value, at any place, at times with an end of another length: a size in a structure that reaches
- * past the end, say. */
+/* One to four bytes of any value, at any place, at times with an end of another length: a size in a structure that
+ * reaches past the end, say. */
 static void
 mutate (GRand *random, CmkBuffer *buffer)
 {

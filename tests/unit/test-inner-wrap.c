@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A known answer, made with hashlib of Python and `openssl enc -aes-128-cfb -iv 00...`. That TPMs open it is seen wherever a
- * private key is imported into one. */
+ * A known answer, made with hashlib of Python and `openssl enc -aes-128-cfb -iv 00...`. That TPMs open it is seen
+ * wherever a private key is imported into one. */
 #include "crypto/inner-wrap.h"
 
 #include "crypto/crypto.h"

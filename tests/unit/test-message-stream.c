@@ -436,8 +436,8 @@ long_calls_lose_their_arguments (Fixture *fixture, G_GNUC_UNUSED gconstpointer d
     }
 }
 
-/* 50 variants in each other, and in the last an array of arrays that is empty: sound to the bus daemon, for there is no value
- * that deep. */
+/* 50 variants in each other, and in the last an array of arrays that is empty: sound to the bus daemon, for there is no
+ * value that deep. */
 static GByteArray *
 make_deep_message (GDBusMessageType type)
 {

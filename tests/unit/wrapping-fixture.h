@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an importer does with a temporary key, from the text of RFC 3394 and RFC 5649: nothing here is shared with what is
- * tested but the block cipher. */
+ * What an importer does with a temporary key, from the text of RFC 3394 and RFC 5649: nothing here is shared with what
+ * is tested but the block cipher. */
 #pragma once
 
 #include <glib.h>
