@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,17 +95,6 @@ add_expiring (CmkValue *expiring, const CmkValue *keys, int64_t now)
 
 /* --- what there is to say --- */
 
-static void __attribute__ ((format (printf, 2, 3))) add (CmkValue *list, const char *format, ...)
-{
-  _cleanup_ (cmk_freep) char *text = NULL;
-  va_list arguments;
-
-  va_start (arguments, format);
-  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
-  va_end (arguments);
-  cmk_value_append_text (list, NULL, text);
-}
-
 /* What cmkd itself says of its TPM, its state and the clock. */
 static void
 add_ailing (const CmkValue *status, CmkValue *attention)
@@ -145,17 +133,21 @@ add_attention (const CmkValue *status, size_t n_soon, const CmkDoctorFacts *fact
 {
   add_ailing (status, attention);
   if (facts->unlisted != NULL)
-    add (attention, "your keys could not be listed, so nothing is known of what expires: %s", facts->unlisted);
+    cmk_value_append_printf (attention, "your keys could not be listed, so nothing is known of what expires: %s",
+                             facts->unlisted);
   if (facts->is_polkit_broken)
-    add (attention, "polkit does not answer, so cmkd serves root only: see `systemctl status polkit`");
+    cmk_value_append_printf (attention,
+                             "polkit does not answer, so cmkd serves root only: see `systemctl status polkit`");
   if (is_quota_short (status))
-    add (attention, "what the kernel lets cmkd keep is nearly used up, see KeyringQuota, so starts and calls are slow: "
-                    "raise the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes");
+    cmk_value_append_printf (
+        attention, "what the kernel lets cmkd keep is nearly used up, see KeyringQuota, so starts and calls are slow: "
+                   "raise the sysctls kernel.keys.maxkeys and kernel.keys.maxbytes");
   if (n_soon > 0)
-    add (attention,
-         "the material of %zu key%s expires within %d days: import it again in time, `cmkctl import --expires`, from "
-         "your copy",
-         n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS);
+    cmk_value_append_printf (
+        attention,
+        "the material of %zu key%s expires within %d days: import it again in time, `cmkctl import --expires`, from "
+        "your copy",
+        n_soon, n_soon > 1 ? "s" : "", WORRIED_DAYS);
 }
 
 static void

@@ -2,7 +2,6 @@
 #include "surroundings.h"
 
 #include <dirent.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,17 +122,6 @@ can_hibernate (const char *root)
   return states != NULL && strstr (states, "disk") != NULL && modes != NULL && strstr (modes, "[disabled]") == NULL;
 }
 
-static void __attribute__ ((format (printf, 2, 3))) add (CmkValue *list, const char *format, ...)
-{
-  _cleanup_ (cmk_freep) char *text = NULL;
-  va_list arguments;
-
-  va_start (arguments, format);
-  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
-  va_end (arguments);
-  cmk_value_append_text (list, NULL, text);
-}
-
 void
 cmk_surroundings_add (const char *root, CmkValue *list)
 {
@@ -141,18 +129,20 @@ cmk_surroundings_add (const char *root, CmkValue *list)
   _cleanup_ (cmk_freep) char *tpm = NULL;
 
   if (swap != NULL)
-    add (list,
-         "swap on %s is not encrypted: cmkd's own secrets never go there, but what other programs have got from it, "
-         "such "
-         "as plaintexts, may",
-         swap);
+    cmk_value_append_printf (
+        list,
+        "swap on %s is not encrypted: cmkd's own secrets never go there, but what other programs have got from it, "
+        "such "
+        "as plaintexts, may",
+        swap);
   if (swap != NULL && can_hibernate (root))
-    add (list,
-         "this machine can hibernate to %s: that writes all memory there, with the key material in use, unencrypted",
-         swap);
+    cmk_value_append_printf (
+        list,
+        "this machine can hibernate to %s: that writes all memory there, with the key material in use, unencrypted",
+        swap);
   cmk_require_memory (asprintf (&tpm, "%s/dev/tpmrm0", root) >= 0);
   if (geteuid () != 0 && access (tpm, R_OK | W_OK) == 0)
-    add (
+    cmk_value_append_printf (
         list,
         "your programs can use the TPM without cmkd, through %s (group tss?): with a copy of the state they could open "
         "what it has sealed",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "value.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +42,18 @@ cmk_value_append_text (CmkValue *value, const char *name, const char *text)
 
   item->kind = CMK_VALUE_STRING;
   item->string = cmk_duplicate (text);
+}
+
+void
+cmk_value_append_printf (CmkValue *list, const char *format, ...)
+{
+  _cleanup_ (cmk_freep) char *text = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  cmk_require_memory (vasprintf (&text, format, arguments) >= 0);
+  va_end (arguments);
+  cmk_value_append_text (list, NULL, text);
 }
 
 static CmkValue *

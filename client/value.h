@@ -44,6 +44,9 @@ CmkValue *cmk_value_append (CmkValue *value, const char *name);
 /* Append a copy of the string @text. */
 void cmk_value_append_text (CmkValue *value, const char *name, const char *text);
 
+/* An item of a list, as printf() writes it. */
+void cmk_value_append_printf (CmkValue *list, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+
 /* Move the items of @from, a list or map, to the end of @to, those left out whose name @to has already. */
 void cmk_value_merge (CmkValue *to, CmkValue *from);
 
