@@ -11,6 +11,7 @@
  * the one who cancels is still at it. */
 typedef struct
 {
+  gatomicrefcount references;
   GMutex mutex;
   gboolean is_given;
   GSource *waiter; /* NULL: nobody waits for it */
@@ -23,16 +24,21 @@ struct _CmkPace
   Answer *caught_up;  /* given when it has; NULL: it is not asked */
 };
 
-static void
-clear (gpointer data)
+static Answer *
+keep (Answer *answer)
 {
-  g_mutex_clear (&((Answer *) data)->mutex);
+  g_atomic_ref_count_inc (&answer->references);
+  return answer;
 }
 
 static void
 release (gpointer data)
 {
-  g_atomic_rc_box_release_full (data, clear);
+  Answer *answer = data;
+  if (!g_atomic_ref_count_dec (&answer->references))
+    return;
+  g_mutex_clear (&answer->mutex);
+  g_free (answer);
 }
 
 static gboolean
@@ -49,9 +55,10 @@ give (gpointer data)
 static Answer *
 ask_main_loop (void)
 {
-  Answer *answer = g_atomic_rc_box_new0 (Answer);
+  Answer *answer = g_new0 (Answer, 1);
+  g_atomic_ref_count_init (&answer->references);
   g_mutex_init (&answer->mutex);
-  g_idle_add_full (CAUGHT_UP_PRIORITY, give, g_atomic_rc_box_acquire (answer), release);
+  g_idle_add_full (CAUGHT_UP_PRIORITY, give, keep (answer), release);
   return answer;
 }
 
@@ -140,7 +147,7 @@ cmk_pace_create_source (CmkPace *pace)
 {
   static GSourceFuncs functions = { .dispatch = dispatch_waiter, .finalize = finalize_waiter };
   Waiter *waiter = (Waiter *) g_source_new (&functions, sizeof *waiter);
-  waiter->answer = g_atomic_rc_box_acquire (pace->caught_up);
+  waiter->answer = keep (pace->caught_up);
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&waiter->answer->mutex);
   waiter->answer->waiter = &waiter->source;
   if (waiter->answer->is_given)
