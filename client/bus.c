@@ -92,11 +92,11 @@ cmk_bus_ask_nobody (CmkBus *bus)
 }
 
 void
-cmk_bus_set_aside (CmkBus *bus, int patience)
+cmk_bus_set_aside (CmkBus *bus, int seconds)
 {
   cmk_bus_ask_nobody (bus);
   bus->is_aside = true;
-  bus->timeout_ms = patience * 1000;
+  bus->timeout_ms = seconds * 1000;
 }
 
 bool

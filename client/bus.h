@@ -23,9 +23,9 @@ int cmk_bus_open (CmkBusKind kind, const char *address, CmkBus **ret_bus);
 /* Nobody is asked for a password for what follows: calls that need one are refused. */
 void cmk_bus_ask_nobody (CmkBus *bus);
 
-/* What follows is asked on the side: nobody is asked for a password, and what fails is not told. @patience: seconds
- * that an answer may take, 0 = as long as any. */
-void cmk_bus_set_aside (CmkBus *bus, int patience);
+/* What follows is asked on the side: nobody is asked for a password, and what fails is not told. An answer may take
+ * @seconds. */
+void cmk_bus_set_aside (CmkBus *bus, int seconds);
 
 /* Whom cmkd runs as; FALSE if it was not talked to. */
 bool cmk_bus_get_uid (CmkBus *bus, uint32_t *ret_uid);
